@@ -1,0 +1,2 @@
+//! Oneiro.
+fn main() {}
