@@ -1,0 +1,296 @@
+//! Matrix product of f32 matrices rounded to bf16, accumulated in f32, for CPUs with AVX-512 BF16.
+//!
+//! Both operands are packed into panels of adjacent pairs along the reduced dimension, which is
+//! what `vdpbf16ps` multiplies. Each element of the product is accumulated in one fixed order, so
+//! the number of threads never changes a bit of the result.
+
+use rayon::prelude::*;
+
+/// Rows of a left panel: 12 × 2 accumulators leave registers for the right operand.
+const LEFT: usize = 12;
+/// Columns of a right panel: two 512-bit registers of f32.
+const RIGHT: usize = 32;
+/// Pairs along the reduced dimension per block: a right panel of 32 KiB fits the L1 cache.
+const BLOCK_PAIRS: usize = 256;
+/// Rows given to one task: a multiple of [`LEFT`] that keeps a packed block in the L2 cache.
+const TASK_ROWS: usize = 8 * LEFT;
+
+/// Whether this CPU multiplies bf16 pairs in hardware.
+pub(crate) fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// A read-only matrix of f32 with any strides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// A row-major matrix.
+    pub(crate) fn rows(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns, "a view covers its values");
+        Self { values, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// The same values read as columns.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            values: self.values,
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+}
+
+/// A right operand in packed form, so that weights are packed once and used for every product.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedRight {
+    /// Panels of [`RIGHT`] columns, each with all pairs of the reduced dimension.
+    pairs: Vec<u32>,
+    depth: usize,
+    columns: usize,
+}
+
+impl PackedRight {
+    /// Packs `right`: (depth, columns).
+    pub(crate) fn new(right: View<'_>) -> Self {
+        let (depth, columns) = (right.rows, right.columns);
+        let panel = depth.div_ceil(2) * RIGHT;
+        let mut pairs = vec![0_u32; columns.div_ceil(RIGHT) * panel];
+        let columns_as_rows = right.transposed();
+        pairs.par_chunks_mut(panel.max(1)).enumerate().for_each(|(at, out)| {
+            pack::<RIGHT>(columns_as_rows, at * RIGHT, 0..depth, out);
+        });
+        Self { pairs, depth, columns }
+    }
+}
+
+/// Packs up to `R` rows of `source` from `first`, columns `range`, as pairs: (pair, row).
+#[inline(always)]
+fn pack<const R: usize>(
+    source: View<'_>,
+    first: usize,
+    range: std::ops::Range<usize>,
+    out: &mut [u32],
+) {
+    let rows = R.min(source.rows - first);
+    let start = first * source.row_stride;
+    for (pair, slots) in out.chunks_exact_mut(R).enumerate() {
+        let column = range.start + 2 * pair;
+        let low = start + column * source.column_stride;
+        let has_high = column + 1 < range.end;
+        let high = if has_high { low + source.column_stride } else { low };
+        for (row, slot) in slots.iter_mut().enumerate() {
+            *slot = if row < rows {
+                let at = row * source.row_stride;
+                let upper = if has_high { round(source.values[high + at]) } else { 0 };
+                round(source.values[low + at]) | (upper << 16)
+            } else {
+                0
+            };
+        }
+    }
+}
+
+/// The bf16 nearest to `value`, ties to even, in the low half.
+#[inline(always)]
+fn round(value: f32) -> u32 {
+    let bits = value.to_bits();
+    (bits + 0x7fff + ((bits >> 16) & 1)) >> 16
+}
+
+/// `out = left · right`: `left` (rows, depth), `out` (rows, columns) row-major.
+///
+/// # Panics
+/// On a CPU for which [`available`] is false, or when the shapes do not fit.
+pub(crate) fn multiply(left: View<'_>, right: &PackedRight, out: &mut [f32]) {
+    assert!(available(), "bf16 products need AVX-512 BF16");
+    assert_eq!(left.columns, right.depth, "inner sizes of a product");
+    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
+    if out.is_empty() {
+        return;
+    }
+    let width = right.columns;
+    out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
+        let mut panel = vec![0_u32; TASK_ROWS.div_ceil(LEFT) * LEFT * BLOCK_PAIRS];
+        multiply_rows(left, right, task * TASK_ROWS, out, &mut panel);
+    });
+}
+
+/// The rows of the product that start at `first` and fill `out`.
+fn multiply_rows(
+    left: View<'_>,
+    right: &PackedRight,
+    first: usize,
+    out: &mut [f32],
+    packed: &mut [u32],
+) {
+    let width = right.columns;
+    let rows = out.len() / width;
+    let pairs = right.depth.div_ceil(2);
+    out.fill(0.0);
+    for block in (0..pairs).step_by(BLOCK_PAIRS) {
+        let block_pairs = BLOCK_PAIRS.min(pairs - block);
+        let range = 2 * block..(2 * (block + block_pairs)).min(right.depth);
+        for (panel, out) in packed.chunks_mut(LEFT * block_pairs).zip(0..rows.div_ceil(LEFT)) {
+            pack::<LEFT>(left, first + out * LEFT, range.clone(), panel);
+        }
+        for panel in 0..width.div_ceil(RIGHT) {
+            let at = (panel * pairs + block) * RIGHT;
+            let right_panel = &right.pairs[at..at + block_pairs * RIGHT];
+            for tile in 0..rows.div_ceil(LEFT) {
+                let at = tile * LEFT * block_pairs;
+                let left_panel = &packed[at..at + LEFT * block_pairs];
+                let sums = tile_product(left_panel, right_panel);
+                let tile_rows = LEFT.min(rows - tile * LEFT);
+                let columns = RIGHT.min(width - panel * RIGHT);
+                for (row, sums) in sums.iter().enumerate().take(tile_rows) {
+                    let at = (tile * LEFT + row) * width + panel * RIGHT;
+                    let out = &mut out[at..at + columns];
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+                }
+            }
+        }
+    }
+}
+
+/// Product of one left and one right panel over the same pairs.
+fn tile_product(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
+    assert_eq!(left.len() * RIGHT, right.len() * LEFT, "panels over the same pairs");
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: `multiply` has checked `available()`, and the assertion above is the contract of lengths.
+        #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
+        unsafe {
+            x86::tile(left, right)
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("multiply is refused without AVX-512 BF16")
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{LEFT, RIGHT};
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    /// # Safety
+    /// The CPU has AVX-512 F, BW, VL and BF16, and `left.len() / LEFT == right.len() / RIGHT`.
+    #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(super) unsafe fn tile(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
+        let mut sums = [[_mm512_setzero_ps(); 2]; LEFT];
+        let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
+        for _ in 0..right.len() / RIGHT {
+            // SAFETY: both slices hold LEFT and RIGHT values for each pair, the bound of the loop;
+            // vectors of the same width are reinterpreted.
+            unsafe {
+                let first: __m512bh = transmute(_mm512_loadu_si512(b.cast()));
+                let second: __m512bh = transmute(_mm512_loadu_si512(b.add(16).cast()));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let pair = transmute(_mm512_set1_epi32((*a.add(row)).cast_signed()));
+                    sums[0] = _mm512_dpbf16_ps(sums[0], pair, first);
+                    sums[1] = _mm512_dpbf16_ps(sums[1], pair, second);
+                }
+                a = a.add(LEFT);
+                b = b.add(RIGHT);
+            }
+        }
+        let mut out = [[0.0; RIGHT]; LEFT];
+        for (out, sums) in out.iter_mut().zip(&sums) {
+            // SAFETY: each row has room for two vectors of 16.
+            unsafe {
+                _mm512_storeu_ps(out.as_mut_ptr(), sums[0]);
+                _mm512_storeu_ps(out.as_mut_ptr().add(16), sums[1]);
+            }
+        }
+        out
+    }
+
+    /// # Safety
+    /// Any 512 bits are a valid vector of bf16.
+    #[expect(unsafe_code, reason = "the intrinsics have no cast from integer vectors")]
+    #[inline(always)]
+    unsafe fn transmute(bits: __m512i) -> __m512bh {
+        // SAFETY: same size, every bit pattern valid.
+        unsafe { std::mem::transmute(bits) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f32::from(u16::try_from(state >> 20).unwrap()) / 2048.0 - 1.0
+            })
+            .collect()
+    }
+
+    /// The product of the rounded operands, accumulated in f64.
+    fn reference(left: View<'_>, right: View<'_>) -> Vec<f64> {
+        let at = |view: View<'_>, row: usize, column: usize| {
+            let value = view.values[row * view.row_stride + column * view.column_stride];
+            f64::from(f32::from_bits(round(value) << 16))
+        };
+        let mut out = Vec::new();
+        for row in 0..left.rows {
+            for column in 0..right.columns {
+                out.push((0..left.columns).map(|k| at(left, row, k) * at(right, k, column)).sum());
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_product_of_rounded_operands() {
+        if !available() {
+            println!("skipped: this CPU has no AVX-512 BF16");
+            return;
+        }
+        for (rows, depth, columns) in [(1, 1, 1), (13, 7, 33), (48, 256, 64), (100, 700, 40)] {
+            let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+            let lefts = [View::rows(&a, rows, depth), View::rows(&a, depth, rows).transposed()];
+            let rights =
+                [View::rows(&b, depth, columns), View::rows(&b, columns, depth).transposed()];
+            for left in lefts {
+                for right in rights {
+                    let mut out = vec![f32::NAN; rows * columns];
+                    multiply(left, &PackedRight::new(right), &mut out);
+                    for (got, want) in out.iter().zip(reference(left, right)) {
+                        // f32 accumulation of at most 700 products of magnitude 1.
+                        assert!((f64::from(*got) - want).abs() < 1e-3, "{got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounds_to_nearest_even() {
+        for value in values(1000, 3) {
+            assert_eq!(round(value), u32::from(half::bf16::from_f32(value).to_bits()));
+        }
+    }
+}

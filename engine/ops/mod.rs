@@ -1,0 +1,219 @@
+//! Fused operations with gradients, for the places where candle's own are slow on a CPU.
+//!
+//! Every operation here has a plain form made of candle's differentiable primitives. That form runs
+//! on CUDA and is what the tests hold the fused one to. On a CPU the fused one runs: it passes over
+//! memory once, vectorises by run-time detection, and gives the same bits at any number of threads.
+
+mod attend;
+mod bf16;
+mod elementwise;
+mod linear;
+mod norm;
+mod place;
+
+pub use attend::attend;
+pub use elementwise::{gated_add, gelu, silu};
+pub use linear::Linear;
+pub use norm::{modulate, rms_norm};
+pub use place::{Phases, place};
+
+use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
+use std::sync::Arc;
+
+/// How products of matrices are rounded on a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    F32,
+    /// Operands rounded to bf16 and accumulated in f32, where the CPU multiplies bf16 in hardware;
+    /// f32 elsewhere.
+    Bf16,
+}
+
+impl Precision {
+    /// The fastest precision this CPU has.
+    pub fn fastest() -> Self {
+        if bf16::available() { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// Whether the bf16 kernels run.
+    pub(crate) fn is_bf16(self) -> bool {
+        self == Self::Bf16 && bf16::available()
+    }
+}
+
+/// Which group each row of a (rows, width) tensor belongs to, groups in order.
+///
+/// A group shares one modulation: the tokens of one packed history group, or of one section frame.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    lengths: Arc<[usize]>,
+    group_of: Arc<[u32]>,
+}
+
+impl Rows {
+    /// Rows of groups with the given numbers of rows.
+    pub fn new(lengths: &[usize]) -> Self {
+        let group_of = (0_u32..).zip(lengths).flat_map(|(group, &n)| std::iter::repeat_n(group, n));
+        Self { lengths: lengths.into(), group_of: group_of.collect() }
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.group_of.len()
+    }
+
+    /// `per_group`: (groups, width) repeated for each row: (rows, width).
+    fn spread(&self, per_group: &Tensor) -> Result<Tensor> {
+        let index = Tensor::from_slice(&self.group_of, self.rows(), per_group.device())?;
+        per_group.index_select(&index, 0)
+    }
+
+    /// The first row of each group.
+    fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.lengths.iter().scan(0, |next, &length| {
+            let start = *next;
+            *next += length;
+            Some((start, length))
+        })
+    }
+}
+
+/// Runs `work` compiled for the widest vectors this CPU has.
+#[inline(always)]
+fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// The contiguous values of a CPU storage.
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let CpuStorage::F32(values) = storage else { bail!("expected f32 on the CPU") };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("expected a contiguous tensor"),
+    }
+}
+
+/// A result on the CPU.
+fn stored(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
+    (CpuStorage::F32(values), shape.into())
+}
+
+/// Calls `work` with the values of contiguous CPU tensors.
+fn with_floats<const N: usize, R>(
+    tensors: [&Tensor; N],
+    work: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let guards = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[f32]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let candle_core::Storage::Cpu(storage) = &**storage else { bail!("expected the CPU") };
+        *slice = floats(storage, layout)?;
+    }
+    work(slices)
+}
+
+/// Whether the fused CPU form applies.
+fn fused(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// e^x, to about 2 units in the last place, without branches.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Cody-Waite reduction to [-ln 2 / 2, ln 2 / 2], then a polynomial of degree 6.
+    let x = x.clamp(-87.0, 88.0);
+    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let r = n.mul_add(-0.693_359_4, x);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    let p = r.mul_add(1.0 / 720.0, 1.0 / 120.0);
+    let p = r.mul_add(p, 1.0 / 24.0);
+    let p = r.mul_add(p, 1.0 / 6.0);
+    let p = r.mul_add(p, 0.5);
+    let p = r.mul_add(p, 1.0);
+    let p = r.mul_add(p, 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "|n| <= 127")]
+    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    p * scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_follows_the_library() {
+        for i in -8_000..8_000_i16 {
+            let x = f32::from(i) / 100.0;
+            let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
+            // Degree 6 leaves a relative error of about 2e-7 at the ends of the interval.
+            assert!((got - want).abs() <= 1e-6 * want, "exp({x}) = {got}, not {want}");
+        }
+    }
+
+    #[test]
+    fn rows_name_their_groups() {
+        let rows = Rows::new(&[2, 0, 3]);
+        assert_eq!((rows.groups(), rows.rows()), (3, 5));
+        assert_eq!(&rows.group_of[..], [0, 0, 2, 2, 2]);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod check {
+    //! Compares a fused operation and its gradients with the plain form.
+    use candle_core::{Result, Tensor, Var};
+
+    /// `fused` and `plain` agree on values and on the gradient of every input, to `tolerance`.
+    pub(crate) fn same_with_gradients(
+        shapes: &[&[usize]],
+        tolerance: f32,
+        fused: impl Fn(&[Tensor]) -> Result<Tensor>,
+        plain: impl Fn(&[Tensor]) -> Result<Tensor>,
+    ) {
+        let run = || -> Result<()> {
+            let inputs = shapes.iter().enumerate().map(|(i, &shape)| random(shape, i + 1));
+            let vars = inputs.map(|t| Var::from_tensor(&t?)).collect::<Result<Vec<_>>>()?;
+            let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+            let (a, b) = (fused(&tensors)?, plain(&tensors)?);
+            close("values", &a, &b, tolerance)?;
+            // A random weighting of the outputs, so that no gradient cancels.
+            let weight = random(b.dims(), 99)?;
+            let (a, b) =
+                ((a * &weight)?.sum_all()?.backward()?, (b * &weight)?.sum_all()?.backward()?);
+            for (i, var) in vars.iter().enumerate() {
+                let a = a.get(var).expect("the fused form has a gradient for every input");
+                let b = b.get(var).expect("the plain form has a gradient for every input");
+                close(&format!("gradient {i}"), a, b, tolerance)?;
+            }
+            Ok(())
+        };
+        run().expect("both forms run");
+    }
+
+    fn close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) -> Result<()> {
+        let worst = (a - b)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        let scale = b.abs()?.max_all()?.to_scalar::<f32>()?.max(1.0);
+        assert!(worst <= tolerance * scale, "{what}: off by {worst} at scale {scale}");
+        Ok(())
+    }
+
+    /// Values in -1..1 that depend on the shape and `seed` alone.
+    pub(crate) fn random(shape: &[usize], seed: usize) -> Result<Tensor> {
+        let mut state = u32::try_from(seed).expect("a small seed").wrapping_mul(2_654_435_761);
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f32::from(u16::try_from(state >> 16).expect("16 bits")) / 32_768.0 - 1.0
+            })
+            .collect();
+        Tensor::from_vec(values, shape, &candle_core::Device::Cpu)
+    }
+}

@@ -1,0 +1,303 @@
+//! Layer norm with modulation, and RMS norm of attention heads.
+
+use super::{Rows, floats, fused, stored, vectorized, with_floats};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+const EPSILON: f32 = 1e-6;
+
+/// `layer_norm(x) · (1 + scale) + shift`, shift and scale shared by the rows of a group (AdaLN).
+///
+/// x: (R, D); shift, scale: (groups, D). The norm has no weights of its own.
+pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
+    if fused(x) {
+        x.apply_op3(shift, scale, Modulate(rows.clone()))
+    } else {
+        plain_modulate(x, shift, scale, rows)
+    }
+}
+
+fn plain_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let norm = centred.broadcast_div(&(variance + f64::from(EPSILON))?.sqrt()?)?;
+    (norm * rows.spread(&(scale + 1.0)?)?)? + rows.spread(shift)?
+}
+
+/// RMS norm over each run of `gain.len()` columns: x (R, N · head); gain (head).
+pub fn rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+    if fused(x) { x.apply_op2(gain, RmsNorm) } else { plain_rms_norm(x, gain) }
+}
+
+fn plain_rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let head = gain.dims1()?;
+    let x = x.reshape((rows, width / head, head))?;
+    let mean = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?;
+    x.broadcast_div(&mean.sqrt()?)?.broadcast_mul(gain)?.reshape((rows, width))
+}
+
+/// Mean of the values and of their squares' deviation: (mean, 1 / standard deviation).
+#[inline(always)]
+fn moments(x: &[f32]) -> (f32, f32) {
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let count = x.len() as f32;
+    let mean = sum(x, |x| x) / count;
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + EPSILON).sqrt())
+}
+
+/// Sum of `map` over `x` in sixteen lanes, so that it vectorises in one fixed order.
+#[inline(always)]
+fn sum(x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let chunks = x.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().map(|&x| map(x)).sum();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += map(x));
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// Sum of products, in the same fixed order.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let split = a.len() / 16 * 16;
+    for (a, b) in a[..split].chunks_exact(16).zip(b[..split].chunks_exact(16)) {
+        lanes
+            .iter_mut()
+            .zip(a.iter().zip(b))
+            .for_each(|(lane, (a, b))| *lane = a.mul_add(*b, *lane));
+    }
+    let rest: f32 = a[split..].iter().zip(&b[split..]).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+struct Modulate(Rows);
+
+impl CustomOp3 for Modulate {
+    fn name(&self) -> &'static str {
+        "modulate"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        shift: &CpuStorage,
+        shift_layout: &Layout,
+        scale: &CpuStorage,
+        scale_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let width = x_layout.shape().dims2()?.1;
+        let (x, shift, scale) =
+            (floats(x, x_layout)?, floats(shift, shift_layout)?, floats(scale, scale_layout)?);
+        let mut out = vec![0.0; x.len()];
+        let rows = out.par_chunks_mut(width).zip(x.par_chunks(width));
+        rows.zip(&self.0.group_of[..]).for_each(|((out, x), &group)| {
+            let at = group as usize * width;
+            let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
+            vectorized(|| {
+                let (mean, deviation) = moments(x);
+                for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
+                    *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
+                }
+            });
+        });
+        Ok(stored(out, x_layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        shift: &Tensor,
+        scale: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let width = x.dims2()?.1;
+        let gradient = gradient.contiguous()?;
+        let mut to_x = vec![0.0; x.elem_count()];
+        let mut to_shift = vec![0.0; shift.elem_count()];
+        let mut to_scale = vec![0.0; scale.elem_count()];
+        with_floats([x, scale, &gradient], |[x, scale, gradient]| {
+            let mut rest = &mut to_x[..];
+            let mut groups = Vec::with_capacity(self.0.groups());
+            for (start, length) in self.0.starts() {
+                let (here, after) = rest.split_at_mut(length * width);
+                rest = after;
+                groups.push((start * width, here));
+            }
+            let totals = to_shift.par_chunks_mut(width).zip(to_scale.par_chunks_mut(width));
+            let scales = scale.par_chunks(width);
+            groups.into_par_iter().zip(totals).zip(scales).for_each(
+                |(((start, to_x), (to_shift, to_scale)), scale)| {
+                    let range = start..start + to_x.len();
+                    let rows = x[range.clone()].chunks(width).zip(gradient[range].chunks(width));
+                    for ((x, g), to_x) in rows.zip(to_x.chunks_mut(width)) {
+                        vectorized(|| modulate_slope(x, g, scale, to_x, to_shift, to_scale));
+                    }
+                },
+            );
+            Ok(())
+        })?;
+        Ok((
+            Some(Tensor::from_vec(to_x, x.shape(), x.device())?),
+            Some(Tensor::from_vec(to_shift, shift.shape(), x.device())?),
+            Some(Tensor::from_vec(to_scale, scale.shape(), x.device())?),
+        ))
+    }
+}
+
+/// One row of the gradient of [`modulate`]; `to_shift` and `to_scale` accumulate.
+#[inline(always)]
+fn modulate_slope(
+    x: &[f32],
+    gradient: &[f32],
+    scale: &[f32],
+    to_x: &mut [f32],
+    to_shift: &mut [f32],
+    to_scale: &mut [f32],
+) {
+    let (mean, deviation) = moments(x);
+    let columns = x.iter().zip(gradient).zip(scale).zip(to_x.iter_mut());
+    for ((((x, g), scale), to_x), (to_shift, to_scale)) in
+        columns.zip(to_shift.iter_mut().zip(to_scale.iter_mut()))
+    {
+        *to_shift += g;
+        *to_scale = g.mul_add((x - mean) * deviation, *to_scale);
+        *to_x = g * (1.0 + scale);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let count = x.len() as f32;
+    let mean_slope = sum(to_x, |g| g) / count;
+    // Σ g · norm = deviation · (Σ g · x − mean · Σ g)
+    let along = deviation * (dot(to_x, x) / count - mean * mean_slope);
+    for (to_x, x) in to_x.iter_mut().zip(x) {
+        *to_x = deviation * (*to_x - mean_slope - (x - mean) * deviation * along);
+    }
+}
+
+struct RmsNorm;
+
+impl CustomOp2 for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms_norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        gain: &CpuStorage,
+        gain_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let width = x_layout.shape().dims2()?.1;
+        let (x, gain) = (floats(x, x_layout)?, floats(gain, gain_layout)?);
+        let mut out = vec![0.0; x.len()];
+        out.par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(out, x)| {
+            vectorized(|| {
+                for (out, x) in out.chunks_mut(gain.len()).zip(x.chunks(gain.len())) {
+                    let inverse = inverse_rms(x);
+                    for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+                        *out = x * inverse * gain;
+                    }
+                }
+            });
+        });
+        Ok(stored(out, x_layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let width = x.dims2()?.1;
+        let gradient = gradient.contiguous()?;
+        let (to_x, to_gain) = with_floats([x, gain, &gradient], |[x, gain, gradient]| {
+            let mut to_x = vec![0.0; x.len()];
+            // Fixed chunks of rows, so that the sum over them has one order.
+            let chunk = 64 * width;
+            let parts = to_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk));
+            let parts: Vec<Vec<f32>> = parts
+                .zip(gradient.par_chunks(chunk))
+                .map(|((to_x, x), g)| {
+                    let mut to_gain = vec![0.0; gain.len()];
+                    vectorized(|| rms_norm_slope(x, g, gain, to_x, &mut to_gain));
+                    to_gain
+                })
+                .collect();
+            let mut to_gain = vec![0.0; gain.len()];
+            for part in &parts {
+                to_gain.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            Ok((to_x, to_gain))
+        })?;
+        Ok((
+            Some(Tensor::from_vec(to_x, x.shape(), x.device())?),
+            Some(Tensor::from_vec(to_gain, gain.shape(), x.device())?),
+        ))
+    }
+}
+
+#[inline(always)]
+fn inverse_rms(x: &[f32]) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let count = x.len() as f32;
+    1.0 / (dot(x, x) / count + EPSILON).sqrt()
+}
+
+/// The gradient of [`rms_norm`] over whole heads; `to_gain` accumulates.
+#[inline(always)]
+fn rms_norm_slope(x: &[f32], g: &[f32], gain: &[f32], to_x: &mut [f32], to_gain: &mut [f32]) {
+    let head = gain.len();
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let count = head as f32;
+    for ((x, g), to_x) in x.chunks(head).zip(g.chunks(head)).zip(to_x.chunks_mut(head)) {
+        let inverse = inverse_rms(x);
+        for ((((to_x, to_gain), x), g), gain) in
+            to_x.iter_mut().zip(to_gain.iter_mut()).zip(x).zip(g).zip(gain)
+        {
+            *to_gain = (g * x).mul_add(inverse, *to_gain);
+            *to_x = g * gain;
+        }
+        let along = dot(to_x, x) * inverse * inverse / count;
+        for (to_x, x) in to_x.iter_mut().zip(x) {
+            *to_x = inverse * (*to_x - x * along);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::same_with_gradients;
+    use super::*;
+
+    // Both forms work in f32: only the order of sums differs.
+    const TOLERANCE: f32 = 2e-5;
+
+    #[test]
+    fn modulate_equals_the_plain_one() {
+        let rows = Rows::new(&[3, 1, 2]);
+        same_with_gradients(
+            &[&[6, 37], &[3, 37], &[3, 37]],
+            TOLERANCE,
+            |t| modulate(&t[0], &t[1], &t[2], &rows),
+            |t| plain_modulate(&t[0], &t[1], &t[2], &rows),
+        );
+    }
+
+    #[test]
+    fn rms_norm_equals_the_plain_one() {
+        same_with_gradients(
+            &[&[70, 48], &[24]],
+            TOLERANCE,
+            |t| rms_norm(&t[0], &t[1]),
+            |t| plain_rms_norm(&t[0], &t[1]),
+        );
+    }
+}
