@@ -1,3 +1,4 @@
 //! Packing, codec, world model, sampler and training.
 
+pub mod model;
 pub mod ops;

@@ -1,92 +1,160 @@
-//! Attention.
+//! Attention along routes: which rows each query attends to, and at which phases.
 
 use super::bf16::{self, PackedRight, View};
+use super::place::{self, Phases, place};
 use super::{Precision, exp, floats, fused, stored, vectorized, with_floats};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
+use std::sync::Arc;
 
-/// Softmax attention inside each of `batch` sequences.
+/// Sequences of one shape: each has its own query and key rows, all have the same phases.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Rows of q: (sequences · Lq).
+    pub queries: Arc<[u32]>,
+    /// Rows of k and v: (sequences · Lk).
+    pub keys: Arc<[u32]>,
+    /// Phases of the Lq queries of every sequence.
+    pub query_phases: Arc<Phases>,
+    /// Phases of the Lk keys of every sequence.
+    pub key_phases: Arc<Phases>,
+}
+
+impl Route {
+    fn sequences(&self) -> usize {
+        self.queries.len() / self.query_phases.tokens()
+    }
+}
+
+/// Softmax attention of every sequence of every route.
 ///
-/// q: (batch · Lq, N · head); k, v: (batch · Lk, N · head), rotated already. Returns the shape of q.
+/// q: (Rq, N · head); k, v: (Rk, N · head), not rotated yet. Returns one row for each query row of
+/// the routes, in their order.
 pub fn attend(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    (batch, heads): (usize, usize),
+    routes: &Arc<[Route]>,
     precision: Precision,
 ) -> Result<Tensor> {
     if fused(q) && precision.is_bf16() {
-        q.apply_op3(k, v, Attend { batch, heads })
+        q.apply_op3(k, v, Attend(Arc::clone(routes)))
     } else {
-        plain_attend(q, k, v, (batch, heads))
+        plain_attend(q, k, v, routes)
     }
 }
 
-fn plain_attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    (batch, heads): (usize, usize),
-) -> Result<Tensor> {
-    let (rows, width) = q.dims2()?;
-    let split = |x: &Tensor| {
-        let length = x.dim(0)? / batch;
-        x.reshape((batch, length, heads, width / heads))?.transpose(1, 2)?.contiguous() // B, N, L, D/N
-    };
-    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
-    let scores = (q.matmul(&k.t()?)? * scale(width / heads))?; // B, N, Lq, Lk
-    // candle's fused softmax has no gradient; this one has.
-    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((rows, width))
+fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route]) -> Result<Tensor> {
+    let width = q.dim(1)?;
+    let outputs = routes.iter().map(|route| {
+        let sequences = route.sequences();
+        let head = 2 * route.query_phases.half;
+        let split = |x: Tensor, tokens| {
+            let shape = (sequences, tokens, width / head, head);
+            x.reshape(shape)?.transpose(1, 2)?.contiguous() // S, N, L, head
+        };
+        let (queries, keys) = (route.query_phases.tokens(), route.key_phases.tokens());
+        let q = split(place(q, &route.queries, &route.query_phases)?, queries)?;
+        let k = split(place(k, &route.keys, &route.key_phases)?, keys)?;
+        let index = Tensor::from_slice(&route.keys, route.keys.len(), v.device())?;
+        let v = split(v.index_select(&index, 0)?, keys)?;
+        let scores = (q.matmul(&k.t()?)? * f64::from(scale(head)))?; // S, N, Lq, Lk
+        // candle's fused softmax has no gradient; this one has.
+        let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+        let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+        weights.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
+    });
+    Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)
 }
 
-fn scale(head: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "heads are far below 2^52 wide")]
-    let head = head as f64;
+fn scale(head: usize) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "heads are far below 2^24 wide")]
+    let head = head as f32;
     1.0 / head.sqrt()
 }
 
-struct Attend {
-    batch: usize,
-    heads: usize,
-}
+struct Attend(Arc<[Route]>);
 
-/// Sizes of one problem: rows of q and of k, channels of all heads, channels of one.
-#[derive(Clone, Copy)]
-struct Sizes {
-    queries: usize,
-    keys: usize,
+/// One head of one sequence: gathered and rotated.
+struct Head {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
     width: usize,
-    head: usize,
 }
 
-impl Attend {
-    fn sizes(&self, q: (usize, usize), k: (usize, usize)) -> Sizes {
-        let (queries, keys) = (q.0 / self.batch, k.0 / self.batch);
-        Sizes { queries, keys, width: q.1, head: q.1 / self.heads }
+impl Head {
+    fn gather(
+        route: &Route,
+        sequence: usize,
+        at: usize,
+        width: usize,
+        [q, k, v]: [&[f32]; 3],
+    ) -> Self {
+        let head = 2 * route.query_phases.half;
+        let column = at * head;
+        let rotated = |source: &[f32], index: &[u32], phases: &Phases| {
+            let tokens = phases.tokens();
+            let mut out = vec![0.0; tokens * head];
+            let rows = &index[sequence * tokens..(sequence + 1) * tokens];
+            vectorized(|| {
+                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate() {
+                    let x = &source[row as usize * width + column..][..head];
+                    place::rotate::<1>(x, phases.token(token), out);
+                }
+            });
+            out
+        };
+        let tokens = route.key_phases.tokens();
+        let rows = &route.keys[sequence * tokens..(sequence + 1) * tokens];
+        let v = rows.iter().flat_map(|&row| &v[row as usize * width + column..][..head]).copied();
+        Self {
+            q: rotated(q, &route.queries, &route.query_phases),
+            k: rotated(k, &route.keys, &route.key_phases),
+            v: v.collect(),
+            width: head,
+        }
     }
 
-    /// Every (sequence, head), in order.
-    fn problems(&self) -> impl IndexedParallelIterator<Item = (usize, usize)> + '_ {
-        (0..self.batch * self.heads).into_par_iter().map(|i| (i / self.heads, i % self.heads))
+    fn view<'a>(&self, values: &'a [f32]) -> View<'a> {
+        View::rows(values, values.len() / self.width, self.width)
     }
-}
 
-/// One head of one sequence of a (batch · length, width) tensor.
-fn head_of(
-    values: &[f32],
-    length: usize,
-    sizes: Sizes,
-    (sequence, head): (usize, usize),
-) -> View<'_> {
-    let first = sequence * length * sizes.width + head * sizes.head;
-    View {
-        values: &values[first..first + (length - 1) * sizes.width + sizes.head],
-        rows: length,
-        columns: sizes.head,
-        row_stride: sizes.width,
-        column_stride: 1,
+    /// softmax(q · kᵀ · scale): (Lq, Lk).
+    fn weights(&self) -> Vec<f32> {
+        let keys = self.k.len() / self.width;
+        let mut scores = product(self.view(&self.q), self.view(&self.k).transposed());
+        let scale = scale(self.width);
+        vectorized(|| scores.chunks_mut(keys).for_each(|row| softmax(row, scale)));
+        scores
+    }
+
+    fn output(&self) -> Vec<f32> {
+        let weights = self.weights();
+        let rows = self.q.len() / self.width;
+        product(View::rows(&weights, rows, weights.len() / rows), self.view(&self.v))
+    }
+
+    /// Gradients to the rotated q and k, and to v, for the gradient `g` of the output.
+    fn slopes(&self, g: &[f32]) -> [Vec<f32>; 3] {
+        let weights = self.weights();
+        let (queries, keys) = (self.q.len() / self.width, self.k.len() / self.width);
+        let g = self.view(g);
+        let to_v = product(View::rows(&weights, queries, keys).transposed(), g);
+        let mut to_scores = product(g, self.view(&self.v).transposed()); // Lq, Lk
+        let scale = scale(self.width);
+        vectorized(|| {
+            for (slopes, weights) in to_scores.chunks_mut(keys).zip(weights.chunks(keys)) {
+                let along: f32 = slopes.iter().zip(weights).map(|(g, w)| g * w).sum();
+                slopes.iter_mut().zip(weights).for_each(|(g, w)| *g = (*g - along) * w * scale);
+            }
+        });
+        let to_scores = View::rows(&to_scores, queries, keys);
+        [
+            product(to_scores, self.view(&self.k)),
+            product(to_scores.transposed(), self.view(&self.q)),
+            to_v,
+        ]
     }
 }
 
@@ -94,17 +162,6 @@ fn product(left: View<'_>, right: View<'_>) -> Vec<f32> {
     let mut out = vec![0.0; left.rows * right.columns];
     bf16::multiply(left, &PackedRight::new(right), &mut out);
     out
-}
-
-/// softmax(q · kᵀ · scale): (Lq, Lk).
-fn weights(q: View<'_>, k: View<'_>) -> Vec<f32> {
-    let mut scores = product(q, k.transposed());
-    #[expect(clippy::cast_possible_truncation, reason = "a scale near 1/8 needs no f64")]
-    let scale = scale(q.columns) as f32;
-    for row in scores.chunks_mut(k.rows) {
-        vectorized(|| softmax(row, scale));
-    }
-    scores
 }
 
 #[inline(always)]
@@ -125,18 +182,15 @@ fn softmax(row: &mut [f32], scale: f32) {
     row.iter_mut().for_each(|x| *x *= inverse);
 }
 
-/// Writes the heads of all sequences back into (batch · length, width).
-fn merged(heads: &[Vec<f32>], length: usize, sizes: Sizes) -> Vec<f32> {
-    let per_row = sizes.width / sizes.head;
-    let mut out = vec![0.0; heads.len() / per_row * length * sizes.width];
-    for (row, out) in out.chunks_mut(sizes.width).enumerate() {
-        let (sequence, row) = (row / length, row % length);
-        for (head, out) in out.chunks_mut(sizes.head).enumerate() {
-            let values = &heads[sequence * per_row + head];
-            out.copy_from_slice(&values[row * sizes.head..][..sizes.head]);
-        }
+impl Attend {
+    /// Every (route, sequence, head) in order, for tensors `width` wide.
+    fn problems(&self, width: usize) -> Vec<(&Route, usize, usize)> {
+        let routes = self.0.iter().flat_map(|route| {
+            let heads = width / (2 * route.query_phases.half);
+            (0..route.sequences()).flat_map(move |s| (0..heads).map(move |h| (route, s, h)))
+        });
+        routes.collect()
     }
-    out
 }
 
 impl CustomOp3 for Attend {
@@ -153,20 +207,29 @@ impl CustomOp3 for Attend {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = self.sizes(q_layout.shape().dims2()?, k_layout.shape().dims2()?);
-        let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
-        let heads: Vec<_> = self
-            .problems()
-            .map(|at| {
-                let weights = weights(
-                    head_of(q, sizes.queries, sizes, at),
-                    head_of(k, sizes.keys, sizes, at),
-                );
-                let weights = View::rows(&weights, sizes.queries, sizes.keys);
-                product(weights, head_of(v, sizes.keys, sizes, at))
+        let width = q_layout.shape().dims2()?.1;
+        let values = [floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?];
+        let problems = self.problems(width);
+        let heads: Vec<_> = problems
+            .par_iter()
+            .map(|&(route, sequence, head)| {
+                Head::gather(route, sequence, head, width, values).output()
             })
             .collect();
-        Ok(stored(merged(&heads, sizes.queries, sizes), q_layout.shape()))
+        let rows = self.0.iter().map(|route| route.queries.len()).sum::<usize>();
+        let mut out = vec![0.0; rows * width];
+        let mut next = 0;
+        for (&(_, _, head), values) in problems.iter().zip(&heads) {
+            let columns = 2 * self.0[0].query_phases.half;
+            let rows = values.len() / columns;
+            for (row, values) in values.chunks_exact(columns).enumerate() {
+                out[(next + row) * width + head * columns..][..columns].copy_from_slice(values);
+            }
+            if (head + 1) * columns == width {
+                next += rows;
+            }
+        }
+        Ok(stored(out, (rows, width)))
     }
 
     fn bwd(
@@ -177,51 +240,77 @@ impl CustomOp3 for Attend {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = self.sizes(q.dims2()?, k.dims2()?);
+        let width = q.dim(1)?;
         let gradient = gradient.contiguous()?;
-        let heads: Vec<[Vec<f32>; 3]> = with_floats([q, k, v, &gradient], |[q, k, v, g]| {
-            let head = |values, length, at| head_of(values, length, sizes, at);
-            Ok(self
-                .problems()
-                .map(|at| {
-                    let (q, g) = (head(q, sizes.queries, at), head(g, sizes.queries, at));
-                    slopes(q, head(k, sizes.keys, at), head(v, sizes.keys, at), g)
-                })
-                .collect())
+        let mut sums = [q, k, v].map(|tensor| vec![0.0; tensor.elem_count()]);
+        with_floats([q, k, v, &gradient], |[q, k, v, gradient]| {
+            self.add_slopes([q, k, v], gradient, width, &mut sums);
+            Ok(())
         })?;
-        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
-        for head in heads {
-            parts.iter_mut().zip(head).for_each(|(part, head)| part.push(head));
-        }
-        let [to_q, to_k, to_v] = parts;
-        let tensor = |heads: &[Vec<f32>], like: &Tensor, length| {
-            Tensor::from_vec(merged(heads, length, sizes), like.shape(), like.device()).map(Some)
-        };
+        let [to_q, to_k, to_v] = sums;
         Ok((
-            tensor(&to_q, q, sizes.queries)?,
-            tensor(&to_k, k, sizes.keys)?,
-            tensor(&to_v, v, sizes.keys)?,
+            Some(Tensor::from_vec(to_q, q.shape(), q.device())?),
+            Some(Tensor::from_vec(to_k, k.shape(), q.device())?),
+            Some(Tensor::from_vec(to_v, v.shape(), q.device())?),
         ))
     }
 }
 
-/// Gradients of one head: to q, k and v.
-fn slopes(q: View<'_>, k: View<'_>, v: View<'_>, g: View<'_>) -> [Vec<f32>; 3] {
-    let weights = weights(q, k); // Lq, Lk
-    let to_v = product(View::rows(&weights, q.rows, k.rows).transposed(), g);
-    let mut to_scores = product(g, v.transposed()); // Lq, Lk
-    #[expect(clippy::cast_possible_truncation, reason = "a scale near 1/8 needs no f64")]
-    let scale = scale(q.columns) as f32;
-    for (to_scores, weights) in to_scores.chunks_mut(k.rows).zip(weights.chunks(k.rows)) {
-        vectorized(|| {
-            let along: f32 = to_scores.iter().zip(weights).map(|(g, w)| g * w).sum();
-            for (g, w) in to_scores.iter_mut().zip(weights) {
-                *g = (*g - along) * w * scale;
-            }
-        });
+impl Attend {
+    fn add_slopes(
+        &self,
+        values: [&[f32]; 3],
+        gradient: &[f32],
+        width: usize,
+        [to_q, to_k, to_v]: &mut [Vec<f32>; 3],
+    ) {
+        let problems = self.problems(width);
+        // The first output row of each problem.
+        let firsts: Vec<usize> = problems
+            .iter()
+            .scan(0, |next, (route, _, head)| {
+                let first = *next;
+                let columns = 2 * route.query_phases.half;
+                if (head + 1) * columns == width {
+                    *next += route.query_phases.tokens();
+                }
+                Some(first)
+            })
+            .collect();
+        let slopes: Vec<_> = problems
+            .par_iter()
+            .zip(&firsts)
+            .map(|(&(route, sequence, head), &first)| {
+                let columns = 2 * route.query_phases.half;
+                let rows = first..first + route.query_phases.tokens();
+                let g: Vec<f32> = rows
+                    .flat_map(|row| &gradient[row * width + head * columns..][..columns])
+                    .copied()
+                    .collect();
+                Head::gather(route, sequence, head, width, values).slopes(&g)
+            })
+            .collect();
+        // In order, because sections share the rows of their history.
+        for (&(route, sequence, head), [q, k, v]) in problems.iter().zip(&slopes) {
+            let columns = 2 * route.query_phases.half;
+            let scatter = |out: &mut [f32], slopes: &[f32], index: &[u32], phases: &Phases| {
+                let tokens = slopes.len() / columns;
+                let rows = &index[sequence * tokens..(sequence + 1) * tokens];
+                let mut turned = vec![0.0; columns];
+                vectorized(|| {
+                    for (token, (&row, g)) in rows.iter().zip(slopes.chunks(columns)).enumerate() {
+                        place::rotate::<-1>(g, phases.token(token), &mut turned);
+                        let out = &mut out[row as usize * width + head * columns..][..columns];
+                        out.iter_mut().zip(&turned).for_each(|(out, g)| *out += g);
+                    }
+                });
+            };
+            scatter(to_q, q, &route.queries, &route.query_phases);
+            scatter(to_k, k, &route.keys, &route.key_phases);
+            let still = Phases::none(route.key_phases.half, route.key_phases.tokens());
+            scatter(to_v, v, &route.keys, &still);
+        }
     }
-    let to_scores = View::rows(&to_scores, q.rows, k.rows);
-    [product(to_scores, k), product(to_scores.transposed(), q), to_v]
 }
 
 #[cfg(test)]
@@ -229,18 +318,41 @@ mod tests {
     use super::super::check::same_with_gradients;
     use super::*;
 
+    fn phases(tokens: usize) -> Arc<Phases> {
+        let angles: Vec<f32> = (0..tokens * 8).map(|i| i as f32 * 0.37).collect();
+        let real = angles.iter().map(|a| 0.9 * a.cos()).collect();
+        let imaginary = angles.iter().map(|a| 0.9 * a.sin()).collect();
+        Arc::new(Phases { real, imaginary, half: 8 })
+    }
+
     #[test]
     fn follows_the_plain_one() {
         if !bf16::available() {
             println!("skipped: this CPU has no AVX-512 BF16");
             return;
         }
+        let routes: Arc<[Route]> = [
+            Route {
+                queries: (0..6).collect(),
+                keys: (0..6).collect(),
+                query_phases: phases(3),
+                key_phases: phases(3),
+            },
+            // Two sequences that share some keys.
+            Route {
+                queries: (6..10).collect(),
+                keys: [0, 1, 2, 6, 7, 3, 1, 2, 8, 9].into(),
+                query_phases: phases(2),
+                key_phases: phases(5),
+            },
+        ]
+        .into();
         // Operands are rounded to 8 bits of mantissa, scores and weights among them.
         same_with_gradients(
-            &[&[2 * 5, 2 * 16], &[2 * 21, 2 * 16], &[2 * 21, 2 * 16]],
+            &[&[10, 32], &[10, 32], &[10, 32]],
             2e-2,
-            |t| attend(&t[0], &t[1], &t[2], (2, 2), Precision::Bf16),
-            |t| plain_attend(&t[0], &t[1], &t[2], (2, 2)),
+            |t| attend(&t[0], &t[1], &t[2], &routes, Precision::Bf16),
+            |t| plain_attend(&t[0], &t[1], &t[2], &routes),
         );
     }
 }

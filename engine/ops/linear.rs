@@ -54,15 +54,23 @@ impl Linear {
 
     /// x: (R, in) to (R, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = if self.precision.is_bf16() && x.device().is_cpu() {
-            x.apply_op2(&self.weight, Product(self.packed.clone()))?
-        } else {
-            x.matmul(&self.weight.t()?)?
+        let product = match &self.packed {
+            Some(packed) => x.apply_op2(&self.weight, Product(Some(Arc::clone(packed))))?,
+            None => product_transposed(x, &self.weight, self.precision)?,
         };
         match &self.bias {
             Some(bias) => product.broadcast_add(bias),
             None => Ok(product),
         }
+    }
+}
+
+/// `a · bᵀ`: (M, K), (N, K) to (M, N).
+pub(crate) fn product_transposed(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
+    if precision.is_bf16() && a.device().is_cpu() {
+        a.apply_op2(b, Product(None))
+    } else {
+        a.matmul(&b.t()?)
     }
 }
 

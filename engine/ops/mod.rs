@@ -11,9 +11,10 @@ mod linear;
 mod norm;
 mod place;
 
-pub use attend::attend;
+pub use attend::{Route, attend};
 pub use elementwise::{gated_add, gelu, silu};
 pub use linear::Linear;
+pub(crate) use linear::product_transposed;
 pub use norm::{modulate, rms_norm};
 pub use place::{Phases, place};
 

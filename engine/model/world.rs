@@ -1,0 +1,375 @@
+//! The world model: groups to keys and values, noisy sections to clean ones.
+
+use super::block::Block;
+use super::{ModelConfig, group_phases, patchify, section_phases, unpatchify};
+use crate::ops::{Linear, Phases, Route, Rows, attend, modulate, place, silu};
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Channels of the sinusoids that describe the noise level.
+const SINUSOID: usize = 128;
+
+/// How far one evaluation moves along the flow: what a shortcut model is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepSize {
+    /// Infinitesimal: plain flow matching.
+    Flow,
+    /// A quarter of the way, four evaluations in all.
+    Quarter,
+    /// Half the way, two evaluations.
+    Half,
+    /// All the way, one evaluation.
+    Whole,
+}
+
+impl StepSize {
+    /// All of them, in the order of their embeddings.
+    pub const ALL: [Self; 4] = [Self::Flow, Self::Quarter, Self::Half, Self::Whole];
+
+    fn index(self) -> u32 {
+        match self {
+            Self::Flow => 0,
+            Self::Quarter => 1,
+            Self::Half => 2,
+            Self::Whole => 3,
+        }
+    }
+}
+
+/// Keys (after their norm, before RoPE) and values of one group, for each block: (L, D).
+#[derive(Clone, Debug)]
+pub struct GroupKv {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl GroupKv {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(|(k, v)| 4 * (k.elem_count() + v.elem_count())).sum()
+    }
+
+    /// Keys and values of a block.
+    pub fn layer(&self, at: usize) -> (&Tensor, &Tensor) {
+        (&self.layers[at].0, &self.layers[at].1)
+    }
+}
+
+/// The keys and values of a section's whole history at their positions.
+#[derive(Clone, Debug)]
+pub struct PlacedContext {
+    layers: Vec<Option<(Tensor, Tensor)>>,
+    tokens: usize,
+}
+
+impl PlacedContext {
+    /// History tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+/// Groups of one kernel for training.
+#[derive(Clone, Debug)]
+pub struct GroupTokens {
+    /// The kernel.
+    pub kernel: usize,
+    /// (G, k, C, H, W).
+    pub latents: Tensor,
+    /// Mean action of each group's frames: (G, A).
+    pub actions: Tensor,
+}
+
+/// A training step's input: groups that are encoded once, and the sections that use them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The groups of all clips.
+    pub groups: Vec<GroupTokens>,
+    /// Noisy sections: (S, g, C, H, W).
+    pub sections: Tensor,
+    /// Noise level of each section, 0 clean to 1 noise: S of them.
+    pub levels: Vec<f32>,
+    /// Step size of each section: S of them.
+    pub steps: Vec<StepSize>,
+    /// The last three actions of each section frame: (S · g, 3 · A).
+    pub actions: Tensor,
+    /// Who attends to whom, over the rows of the groups in order and then of the sections.
+    pub routes: Arc<[Route]>,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct WorldModel {
+    config: ModelConfig,
+    patch: BTreeMap<usize, Linear>,
+    section: Linear,
+    time_in: Linear,
+    time_out: Linear,
+    step: Tensor,
+    action_section: Linear,
+    action_group: Linear,
+    blocks: Vec<Block>,
+    final_modulation: Linear,
+    head: Linear,
+    section_rows: Rows,
+}
+
+impl WorldModel {
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(config: &ModelConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let (dim, condition, precision) = (config.dim, config.condition, config.precision);
+        let linear = |inputs, outputs, name: &str| {
+            Linear::new(inputs, outputs, precision, &vb.pp(name))
+        };
+        let bare = |inputs, outputs, name: &str| {
+            Linear::without_bias(inputs, outputs, precision, &vb.pp(name))
+        };
+        let patch = config.kernels.iter().map(|&k| {
+            let inputs = config.channels * k * (2 * k) * (2 * k);
+            Ok((k, linear(inputs, dim, &format!("patch.k{k}"))?))
+        });
+        let blocks = (0..config.depth).map(|i| Block::new(config, &vb.pp("blocks").pp(i)));
+        Ok(Self {
+            patch: patch.collect::<Result<_>>()?,
+            section: linear(4 * config.channels, dim, "section")?,
+            time_in: linear(SINUSOID, condition, "time_in")?,
+            time_out: linear(condition, condition, "time_out")?,
+            step: vb.pp("step").get((StepSize::ALL.len(), condition), "weight")?,
+            action_section: bare(3 * config.action, condition, "action_section")?,
+            action_group: bare(config.action, condition, "action_group")?,
+            blocks: blocks.collect::<Result<_>>()?,
+            final_modulation: linear(condition, 2 * dim, "final_modulation")?,
+            head: linear(dim, 4 * config.channels, "head")?,
+            section_rows: Rows::new(&[config.frame_tokens()]),
+            config: config.clone(),
+        })
+    }
+
+    /// Sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Prepares weights that no longer change for play.
+    pub fn freeze(&mut self) -> Result<()> {
+        for block in &mut self.blocks {
+            for linear in block.linears() {
+                linear.freeze()?;
+            }
+        }
+        let rest = [&mut self.section, &mut self.time_in, &mut self.time_out, &mut self.head];
+        for linear in rest.into_iter().chain(self.patch.values_mut()) {
+            linear.freeze()?;
+        }
+        self.action_section.freeze()?;
+        self.action_group.freeze()?;
+        self.final_modulation.freeze()
+    }
+
+    /// Encodes one group: latents (k, C, H, W), mean action of its frames (A).
+    ///
+    /// A group is always encoded alone in this one shape, so that its bits do not depend on what
+    /// else is encoded.
+    pub fn encode(&self, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
+        let kernel = latents.dim(0)?;
+        let mut x = self.patch(kernel)?.forward(&patchify(&latents.unsqueeze(0)?, kernel)?)?;
+        let tokens = x.dim(0)?;
+        let rows = Rows::new(&[tokens]);
+        let condition = silu(&self.group_condition(&action.unsqueeze(0)?)?)?;
+        let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
+        let phases = Arc::new(group_phases(&self.config, kernel, 0));
+        let routes: Arc<[Route]> = [Route {
+            queries: Arc::clone(&all),
+            keys: all,
+            query_phases: Arc::clone(&phases),
+            key_phases: phases,
+        }]
+        .into();
+        let mut layers = Vec::with_capacity(self.blocks.len());
+        for (at, block) in self.blocks.iter().enumerate() {
+            let modulation = block.modulation(&condition)?;
+            if at + 1 == self.blocks.len() {
+                layers.push(block.keys_values(&x, &modulation, &rows)?);
+                break;
+            }
+            x = block.forward(&x, &modulation, &rows, |q, k, v| {
+                layers.push((k.clone(), v.clone()));
+                attend(q, &k, &v, &routes, self.config.precision)
+            })?;
+        }
+        Ok(GroupKv { layers })
+    }
+
+    /// Places groups at their positions: once for each section.
+    ///
+    /// Each is (keys and values, kernel, time of its first frame relative to the section).
+    pub fn place(&self, groups: &[(Arc<GroupKv>, usize, i32)]) -> Result<PlacedContext> {
+        let half = self.config.dim / self.config.heads / 2;
+        let parts: Vec<_> =
+            groups.iter().map(|&(_, k, time)| group_phases(&self.config, k, time)).collect();
+        let phases = Phases::concatenated(half, &parts);
+        let all: Vec<u32> = (0_u32..).take(phases.tokens()).collect();
+        let layer = |at: usize| {
+            if groups.is_empty() {
+                return Ok(None);
+            }
+            let keys: Vec<_> = groups.iter().map(|group| group.0.layer(at).0).collect();
+            let values: Vec<_> = groups.iter().map(|group| group.0.layer(at).1).collect();
+            let keys = place(&Tensor::cat(&keys, 0)?, &all, &phases)?;
+            Ok(Some((keys, Tensor::cat(&values, 0)?)))
+        };
+        let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
+        Ok(PlacedContext { layers, tokens: phases.tokens() })
+    }
+
+    /// The clean section that the network sees in a noisy one: (g, C, H, W).
+    ///
+    /// `level` is the noise level in 0..=1; actions: (g, 3 · A).
+    pub fn estimate(
+        &self,
+        noisy: &Tensor,
+        level: f32,
+        step: StepSize,
+        actions: &Tensor,
+        context: &PlacedContext,
+    ) -> Result<Tensor> {
+        let frames = noisy.dim(0)?;
+        let tokens = self.config.frame_tokens();
+        let rows = match frames {
+            1 => self.section_rows.clone(),
+            frames => Rows::new(&vec![tokens; frames]),
+        };
+        let mut x = self.section.forward(&patchify(&noisy.unsqueeze(1)?, 1)?)?; // g · L, D
+        let condition = self.section_condition(&[level], &[step], actions)?;
+        let condition = silu(&condition)?;
+        let routes = self.section_routes(frames, context.tokens);
+        for (block, placed) in self.blocks.iter().zip(&context.layers) {
+            let modulation = block.modulation(&condition)?;
+            x = block.forward(&x, &modulation, &rows, |q, k, v| {
+                let (k, v) = match placed {
+                    Some((keys, values)) => {
+                        (Tensor::cat(&[keys, &k], 0)?, Tensor::cat(&[values, &v], 0)?)
+                    }
+                    None => (k, v),
+                };
+                attend(q, &k, &v, &routes, self.config.precision)
+            })?;
+        }
+        let y = self.finish(&x, &condition, &rows)?;
+        unpatchify(&y, self.config.channels, self.config.grid())
+    }
+
+    /// Clean token vectors of a batch's sections: (S · g · L, C · 4), as [`patchify`] orders them.
+    pub fn estimate_batch(&self, batch: &Batch) -> Result<Tensor> {
+        let (sections, frames, ..) = batch.sections.dims5()?;
+        let (mut parts, mut conditions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        for group in &batch.groups {
+            let kernel = group.kernel;
+            parts.push(self.patch(kernel)?.forward(&patchify(&group.latents, kernel)?)?);
+            conditions.push(self.group_condition(&group.actions)?);
+            let tokens = self.config.group_tokens(kernel);
+            lengths.extend(std::iter::repeat_n(tokens, group.latents.dim(0)?));
+        }
+        let flat = batch.sections.flatten(0, 1)?.unsqueeze(1)?;
+        parts.push(self.section.forward(&patchify(&flat, 1)?)?);
+        conditions.push(self.section_condition(&batch.levels, &batch.steps, &batch.actions)?);
+        lengths.extend(std::iter::repeat_n(self.config.frame_tokens(), sections * frames));
+        let rows = Rows::new(&lengths);
+        let condition = silu(&Tensor::cat(&conditions, 0)?)?;
+        let mut x = Tensor::cat(&parts, 0)?; // R, D
+        for block in &self.blocks {
+            let modulation = block.modulation(&condition)?;
+            x = block.forward(&x, &modulation, &rows, |q, k, v| {
+                attend(q, &k, &v, &batch.routes, self.config.precision)
+            })?;
+        }
+        let section_rows = sections * frames * self.config.frame_tokens();
+        let x = x.narrow(0, x.dim(0)? - section_rows, section_rows)?.contiguous()?;
+        let count = condition.dim(0)?;
+        let condition = condition.narrow(0, count - sections * frames, sections * frames)?;
+        let rows = Rows::new(&vec![self.config.frame_tokens(); sections * frames]);
+        self.finish(&x, &condition.contiguous()?, &rows)
+    }
+
+    fn patch(&self, kernel: usize) -> Result<&Linear> {
+        self.patch.get(&kernel).ok_or_else(|| {
+            candle_core::Error::Msg(format!("this world has no projection for kernel k{kernel}"))
+        })
+    }
+
+    fn finish(&self, x: &Tensor, condition: &Tensor, rows: &Rows) -> Result<Tensor> {
+        let modulation = self.final_modulation.forward(condition)?.chunk(2, 1)?;
+        let (shift, scale) = (modulation[0].contiguous()?, modulation[1].contiguous()?);
+        self.head.forward(&modulate(x, &shift, &scale, rows)?)
+    }
+
+    /// History is modulated at noise level 0: (G, condition).
+    fn group_condition(&self, actions: &Tensor) -> Result<Tensor> {
+        self.time(&[0.0], actions.device())?.broadcast_add(&self.action_group.forward(actions)?)
+    }
+
+    /// One condition for each section frame: (S · g, condition).
+    fn section_condition(
+        &self,
+        levels: &[f32],
+        steps: &[StepSize],
+        actions: &Tensor,
+    ) -> Result<Tensor> {
+        let device = actions.device();
+        let steps: Vec<u32> = steps.iter().map(|step| step.index()).collect();
+        let steps = Tensor::from_slice(&steps, steps.len(), device)?;
+        let shared = (self.time(levels, device)? + self.step.index_select(&steps, 0)?)?; // S, c
+        let (sections, condition) = shared.dims2()?;
+        let actions = self.action_section.forward(actions)?;
+        let frames = actions.dim(0)? / sections;
+        actions
+            .reshape((sections, frames, condition))?
+            .broadcast_add(&shared.unsqueeze(1)?)?
+            .flatten(0, 1)
+    }
+
+    fn time(&self, levels: &[f32], device: &Device) -> Result<Tensor> {
+        let sinusoids = Tensor::from_vec(sinusoids(levels), (levels.len(), SINUSOID), device)?;
+        self.time_out.forward(&silu(&self.time_in.forward(&sinusoids)?)?)
+    }
+
+    /// All section tokens attend to the placed history and to each other.
+    fn section_routes(&self, frames: usize, history: usize) -> Arc<[Route]> {
+        let half = self.config.dim / self.config.heads / 2;
+        let own = Arc::new(section_phases(&self.config, frames));
+        let keys = [&Phases::none(half, history), own.as_ref()];
+        let key_phases = Arc::new(Phases::concatenated(half, keys));
+        [Route {
+            queries: (0_u32..).take(own.tokens()).collect(),
+            keys: (0_u32..).take(key_phases.tokens()).collect(),
+            query_phases: own,
+            key_phases,
+        }]
+        .into()
+    }
+
+    /// An action or latent tensor on the model's device.
+    pub fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+        Tensor::from_vec(values, shape, self.step.device())?.to_dtype(DType::F32)
+    }
+}
+
+/// Cosines, then sines, of each level at 64 frequencies.
+fn sinusoids(levels: &[f32]) -> Vec<f32> {
+    let half = SINUSOID / 2;
+    let mut out = Vec::with_capacity(levels.len() * SINUSOID);
+    for &level in levels {
+        let angle = |i: usize| {
+            #[expect(clippy::cast_precision_loss, reason = "i < 64")]
+            let exponent = i as f32 / half as f32;
+            1000.0 * level * (-10_000_f32.ln() * exponent).exp()
+        };
+        out.extend((0..half).map(|i| angle(i).cos()));
+        out.extend((0..half).map(|i| angle(i).sin()));
+    }
+    out
+}

@@ -1,0 +1,72 @@
+//! Checkpoints that survive a kill at any moment.
+
+use candle_core::{Device, Result, Tensor, bail};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Everything that a training needs to go on.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// Weights in training.
+    pub weights: BTreeMap<String, Tensor>,
+    /// Moving average of the weights: what is played.
+    pub average: BTreeMap<String, Tensor>,
+    /// State of the optimizer.
+    pub optimizer: BTreeMap<String, Tensor>,
+    /// Steps made.
+    pub step: u32,
+}
+
+impl Checkpoint {
+    /// Writes all to `path`: either the old file or the new one is there, whatever happens.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut all = HashMap::new();
+        for (part, tensors) in
+            [("weights", &self.weights), ("average", &self.average), ("optimizer", &self.optimizer)]
+        {
+            for (name, tensor) in tensors {
+                all.insert(format!("{part}/{name}"), tensor.to_device(&Device::Cpu)?);
+            }
+        }
+        all.insert("step".to_owned(), Tensor::new(&[self.step], &Device::Cpu)?);
+        save_atomically(&all, path)
+    }
+
+    /// Reads a checkpoint onto `device`.
+    ///
+    /// # Errors
+    /// The file is missing, damaged, or no checkpoint.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        let mut checkpoint = Self::default();
+        let mut step = None;
+        for (name, tensor) in candle_core::safetensors::load(path, &Device::Cpu)? {
+            if name == "step" {
+                step = tensor.to_vec1::<u32>()?.first().copied();
+                continue;
+            }
+            let parts = [
+                ("weights/", &mut checkpoint.weights),
+                ("average/", &mut checkpoint.average),
+                ("optimizer/", &mut checkpoint.optimizer),
+            ];
+            let part = parts.into_iter().find_map(|(prefix, part)| {
+                name.strip_prefix(prefix).map(|name| (name.to_owned(), part))
+            });
+            let Some((name, part)) = part else {
+                bail!("{}: expected a training checkpoint, got tensor {name}", path.display())
+            };
+            part.insert(name, tensor.to_device(device)?);
+        }
+        let Some(step) = step else { bail!("{}: expected a tensor `step`", path.display()) };
+        checkpoint.step = step;
+        Ok(checkpoint)
+    }
+}
+
+/// Writes tensors beside `path`, flushes them to the disk and renames.
+pub(crate) fn save_atomically(tensors: &HashMap<String, Tensor>, path: &Path) -> Result<()> {
+    let unfinished = path.with_extension("partial");
+    candle_core::safetensors::save(tensors, &unfinished)?;
+    std::fs::File::open(&unfinished)?.sync_all()?;
+    Ok(std::fs::rename(&unfinished, path)?)
+}

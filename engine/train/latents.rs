@@ -1,0 +1,94 @@
+//! Recorded play as the world model sees it.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+use half::f16;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// One episode of normalised latents with the actions that led to them.
+#[derive(Clone, Debug)]
+pub struct LatentEpisode {
+    latents: Vec<f16>,
+    actions: Vec<f32>,
+    latent_len: usize,
+    action_len: usize,
+}
+
+impl LatentEpisode {
+    /// `latents`: (T, C, H, W), normalised per channel; `actions`: (T, A), applied before each frame.
+    ///
+    /// # Errors
+    /// The two do not have the same number of frames.
+    pub fn new(latents: &Tensor, actions: &Tensor) -> Result<Self> {
+        let (frames, channels, height, width) = latents.dims4()?;
+        let (action_frames, action_len) = actions.dims2()?;
+        if frames != action_frames {
+            bail!("{frames} latents but {action_frames} actions");
+        }
+        Ok(Self {
+            latents: latents.to_dtype(DType::F16)?.flatten_all()?.to_vec1()?,
+            actions: actions.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
+            latent_len: channels * height * width,
+            action_len,
+        })
+    }
+
+    /// Reads an episode written by [`Self::save`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let tensor = |name: &str| {
+            let missing = || candle_core::Error::Msg(format!("{}: no {name}", path.display()));
+            tensors.get(name).ok_or_else(missing)
+        };
+        Self::new(tensor("latents")?, tensor("actions")?)
+    }
+
+    /// Writes the episode; `shape` is (C, H, W).
+    pub fn save(&self, path: &Path, shape: (usize, usize, usize)) -> Result<()> {
+        let frames = self.frames();
+        let latents = Tensor::from_slice(
+            &self.latents, (frames, shape.0, shape.1, shape.2), &Device::Cpu,
+        )?;
+        let actions = Tensor::from_slice(&self.actions, (frames, self.action_len), &Device::Cpu)?;
+        let tensors = HashMap::from([("latents", latents), ("actions", actions)]);
+        let unfinished = path.with_extension("partial");
+        candle_core::safetensors::save(&tensors, &unfinished)?;
+        Ok(std::fs::rename(&unfinished, path)?)
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> usize {
+        self.latents.len() / self.latent_len
+    }
+
+    /// Values of `count` latents from frame `first`.
+    pub fn latents(&self, first: usize, count: usize) -> impl Iterator<Item = f32> + '_ {
+        let range = first * self.latent_len..(first + count) * self.latent_len;
+        self.latents[range].iter().map(|value| value.to_f32())
+    }
+
+    /// The action that led to a frame.
+    pub fn action(&self, frame: usize) -> &[f32] {
+        &self.actions[frame * self.action_len..(frame + 1) * self.action_len]
+    }
+
+    /// The mean action of `count` frames from `first`.
+    pub fn mean_action(&self, first: usize, count: usize) -> Vec<f32> {
+        let mut mean = vec![0.0; self.action_len];
+        #[expect(clippy::cast_precision_loss, reason = "groups are short")]
+        let share = 1.0 / count as f32;
+        for frame in first..first + count {
+            mean.iter_mut().zip(self.action(frame)).for_each(|(mean, x)| *mean += share * x);
+        }
+        mean
+    }
+
+    /// The actions of a frame and of the two before it, oldest first; neutral before the episode.
+    pub fn last_actions(&self, frame: usize) -> Vec<f32> {
+        let neutral = vec![0.0; self.action_len];
+        let actions = (0..3).rev().map(|back| {
+            frame.checked_sub(back).map_or(&neutral[..], |frame| self.action(frame))
+        });
+        actions.flatten().copied().collect()
+    }
+}

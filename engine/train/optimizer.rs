@@ -1,0 +1,204 @@
+//! Muon on the matrices of the blocks, Adam on everything else.
+//!
+//! Muon (K. Jordan 2024) steps along the momentum's nearest semi-orthogonal matrix, found by five
+//! Newton-Schulz iterations, and scaled so that its root mean square is that of an Adam step.
+
+use crate::ops::{Precision, product_transposed};
+use candle_core::{Result, Tensor, Var};
+use candle_core::backprop::GradStore;
+use std::collections::BTreeMap;
+
+/// Rates of the optimizer.
+#[derive(Clone, Copy, Debug)]
+pub struct MuonConfig {
+    /// Decay of weights per step, times the rate; matrices only.
+    pub weight_decay: f64,
+    /// Largest norm of all gradients together.
+    pub clip: f64,
+}
+
+impl Default for MuonConfig {
+    fn default() -> Self {
+        Self { weight_decay: 0.01, clip: 1.0 }
+    }
+}
+
+/// The optimizer and its state.
+#[derive(Debug)]
+pub struct Muon {
+    config: MuonConfig,
+    precision: Precision,
+    slots: BTreeMap<String, Slot>,
+    step: i32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    var: Var,
+    mean: Tensor,
+    /// Second moment; matrices have none.
+    square: Option<Tensor>,
+}
+
+const MOMENTUM: f64 = 0.95;
+const ADAM: (f64, f64) = (0.9, 0.99);
+
+/// Whether a weight is stepped as a matrix.
+fn is_matrix(name: &str, var: &Var) -> bool {
+    name.starts_with("blocks.") && !name.contains("modulation") && var.rank() == 2
+}
+
+impl Muon {
+    /// Starts with no momentum.
+    pub fn new(
+        vars: &BTreeMap<String, Var>,
+        config: MuonConfig,
+        precision: Precision,
+    ) -> Result<Self> {
+        let slots = vars.iter().map(|(name, var)| {
+            let square = if is_matrix(name, var) { None } else { Some(var.zeros_like()?) };
+            let slot = Slot { mean: var.zeros_like()?, square, var: var.clone() };
+            Ok((name.clone(), slot))
+        });
+        Ok(Self { config, precision, slots: slots.collect::<Result<_>>()?, step: 0 })
+    }
+
+    /// State under names, for a checkpoint.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        let means = self.slots.iter().map(|(name, s)| (format!("{name}.mean"), s.mean.clone()));
+        let squares = self.slots.iter().filter_map(|(name, slot)| {
+            Some((format!("{name}.square"), slot.square.clone()?))
+        });
+        means.chain(squares).collect()
+    }
+
+    /// Takes up the state of a checkpoint made after `step` steps.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn restore(&mut self, state: &BTreeMap<String, Tensor>, step: i32) -> Result<()> {
+        self.step = step;
+        for (name, slot) in &mut self.slots {
+            let device = slot.var.device();
+            let take = |part: &str| {
+                let name = format!("{name}.{part}");
+                let tensor = state.get(&name);
+                let tensor = tensor.filter(|tensor| tensor.shape() == slot.var.shape());
+                tensor
+                    .ok_or_else(|| candle_core::Error::Msg(format!("checkpoint: no fitting {name}")))?
+                    .to_device(device)
+            };
+            slot.mean = take("mean")?;
+            if slot.square.is_some() {
+                slot.square = Some(take("square")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// One step at `rate`; answers the norm of the gradients.
+    ///
+    /// # Errors
+    /// A weight has no gradient: an operation on its way to the loss cuts it.
+    pub fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<f64> {
+        self.step += 1;
+        let gradient = |name: &str, var: &Var| {
+            gradients
+                .get(var)
+                .ok_or_else(|| candle_core::Error::Msg(format!("no gradient reaches {name}")))
+        };
+        let mut norm = 0.0;
+        for (name, slot) in &self.slots {
+            norm += f64::from(gradient(name, &slot.var)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        }
+        let norm = norm.sqrt();
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        let shrink = (self.config.clip / (norm + 1e-12)).min(1.0);
+        for (name, slot) in &mut self.slots {
+            let g = (gradient(name, &slot.var)? * shrink)?;
+            match &slot.square {
+                None => {
+                    slot.mean = ((&slot.mean * MOMENTUM)? + (&g * (1.0 - MOMENTUM))?)?;
+                    let ahead = ((&slot.mean * MOMENTUM)? + (g * (1.0 - MOMENTUM))?)?;
+                    let update = orthogonal(&ahead, self.precision)?;
+                    let (rows, columns) = update.dims2()?;
+                    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^52")]
+                    let scale = 0.2 * (rows.max(columns) as f64).sqrt();
+                    let kept = (slot.var.as_tensor() * (1.0 - rate * self.config.weight_decay))?;
+                    slot.var.set(&(kept - (update * (rate * scale))?)?)?;
+                }
+                Some(square) => {
+                    slot.mean = ((&slot.mean * ADAM.0)? + (&g * (1.0 - ADAM.0))?)?;
+                    let square = ((square * ADAM.1)? + (g.sqr()? * (1.0 - ADAM.1))?)?;
+                    let mean = (&slot.mean / (1.0 - ADAM.0.powi(self.step)))?;
+                    let deviation = ((&square / (1.0 - ADAM.1.powi(self.step)))?.sqrt()? + 1e-8)?;
+                    slot.var.set(&(slot.var.as_tensor() - ((mean / deviation)? * rate)?)?)?;
+                    slot.square = Some(square);
+                }
+            }
+        }
+        Ok(norm)
+    }
+}
+
+/// The semi-orthogonal matrix nearest to `matrix`, approximately (singular values 0.7 to 1.2).
+fn orthogonal(matrix: &Tensor, precision: Precision) -> Result<Tensor> {
+    let (rows, columns) = matrix.dims2()?;
+    let tall = rows > columns;
+    let wide = if tall { matrix.t()?.contiguous()? } else { matrix.clone() };
+    let norm = wide.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?;
+    let mut x = (wide / (f64::from(norm) + 1e-7))?;
+    for _ in 0..5 {
+        let a = product_transposed(&x, &x, precision)?; // symmetric
+        let b = ((&a * -4.775)? + (product_transposed(&a, &a, precision)? * 2.0315)?)?;
+        let bx = product_transposed(&b, &x.t()?.contiguous()?, precision)?;
+        x = ((x * 3.4445)? + bx)?;
+    }
+    if tall { x.t()?.contiguous() } else { Ok(x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Random;
+    use candle_core::Device;
+
+    #[test]
+    fn updates_are_nearly_orthogonal() {
+        for shape in [(24, 40), (40, 24)] {
+            let x = Random::new(1, 2).normals(shape.0 * shape.1);
+            let x = Tensor::from_vec(x, shape, &Device::Cpu).unwrap();
+            let y = orthogonal(&x, Precision::F32).unwrap();
+            let y = if shape.0 > shape.1 { y.t().unwrap() } else { y };
+            let gram = y.matmul(&y.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
+            for (i, row) in gram.iter().enumerate() {
+                for (j, &value) in row.iter().enumerate() {
+                    // Singular values lie between 0.7 and 1.2 by design of the coefficients.
+                    let range = if i == j { 0.4..1.5 } else { -0.4..0.4 };
+                    assert!(range.contains(&value), "gram[{i}][{j}] = {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_step_descend() {
+        let start = Tensor::from_vec(Random::new(5, 0).normals(12), (3, 4), &Device::Cpu).unwrap();
+        let vars = BTreeMap::from([
+            ("blocks.0.q.weight".to_owned(), Var::from_tensor(&start).unwrap()),
+            ("head.weight".to_owned(), Var::from_tensor(&start).unwrap()),
+        ]);
+        let mut muon = Muon::new(&vars, MuonConfig::default(), Precision::F32).unwrap();
+        let loss = |name: &str| vars[name].as_tensor().sqr().unwrap().sum_all().unwrap();
+        let first: f32 = loss("head.weight").to_scalar().unwrap();
+        for _ in 0..40 {
+            let total = (loss("blocks.0.q.weight") + loss("head.weight")).unwrap();
+            muon.step(&total.backward().unwrap(), 0.05).unwrap();
+        }
+        for name in vars.keys() {
+            assert!(loss(name).to_scalar::<f32>().unwrap() < 0.2 * first, "{name}");
+        }
+    }
+}
