@@ -1,1 +1,3 @@
-//! Skeleton.
+//! Packing, codec, world model, sampler and training.
+
+pub mod pack;
