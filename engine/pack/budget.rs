@@ -90,3 +90,45 @@ fn coarsest(schedule: &Schedule) -> Kernel {
     let volume = |kernel: &Kernel| kernel.frames() * kernel.height() * kernel.width();
     schedule.tiers().map(|tier| tier.kernel).max_by_key(volume).unwrap_or(Kernel::FINEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid { height: 12, width: 16 };
+
+    fn budget(name: &str, retrieved: usize) -> Budget {
+        Budget::new(&name.parse().unwrap(), GRID, retrieved)
+    }
+
+    #[test]
+    fn the_default_gains_five_times_at_four_evaluations() {
+        let budget = budget(Schedule::DEFAULT_NAME, 0);
+        assert_eq!((budget.history, budget.section, budget.new), (280, 48, 48 + 12 + 4));
+        assert_eq!(budget.bound(), Some(328));
+        assert_eq!((budget.tokens_without_reuse(4), budget.tokens_with_reuse(4)), (1312, 256));
+        assert_eq!(budget.gain_hundredths(4), 512);
+        assert_eq!(budget.gain_hundredths(1), 292);
+    }
+
+    #[test]
+    fn newly_retrieved_frames_cost_their_tokens_once() {
+        assert_eq!(budget(Schedule::DEFAULT_NAME, 2).new, 64 + 2 * 48);
+        assert_eq!(budget(Schedule::DEFAULT_NAME, 9).new, 5 * 48 + 12 + 4);
+    }
+
+    #[test]
+    fn tails_count() {
+        assert_eq!(budget("tc_f16k4f1k1_g1", 0).history, 16 + 48 + 4);
+        assert_eq!(budget("td_f16k4f1k1_g1", 0).bound(), Some(16 + 48 + 48));
+        assert_eq!(budget("ta_f16k4f1k1_g1", 0).bound(), None);
+    }
+
+    #[test]
+    fn a_longer_move_brings_more_groups() {
+        let new =
+            |groups, k, generate| new_groups(groups, Kernel::simplified(k).unwrap(), generate);
+        assert_eq!([new(4, 4, 1), new(4, 4, 2), new(4, 4, 4), new(4, 4, 9)], [1, 1, 1, 4]);
+        assert_eq!([new(4, 2, 4), new(8, 4, 6), new(0, 4, 1)], [2, 3, 0]);
+    }
+}

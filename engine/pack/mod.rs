@@ -12,7 +12,11 @@ mod fill;
 mod kernel;
 mod parse;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod schedule;
+#[cfg(test)]
+mod schedule_tests;
 mod table;
 
 pub use budget::Budget;

@@ -162,8 +162,8 @@ fn tier_rows(tier: Tier, start: Place, grid: Grid) -> Vec<Row> {
         return vec![row(format!("{tier}, {groups} groups"), tier.tokens(grid), position)];
     }
     let one = |at: usize| {
-        let name = format!("{tier}, {} of {groups}", at + 1);
-        row(name, tier.kernel.tokens(grid), start.name(at * frames))
+        let place = if groups > 1 { format!(", {} of {groups}", at + 1) } else { String::new() };
+        row(format!("{tier}{place}"), tier.kernel.tokens(grid), start.name(at * frames))
     };
     (0..groups).map(one).collect()
 }
@@ -207,4 +207,83 @@ fn render(rows: &[Row]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> String {
+        name.parse::<Schedule>().unwrap().table(Grid { height: 12, width: 16 })
+    }
+
+    #[test]
+    fn forward() {
+        insta::assert_snapshot!(table("td_f16k4f4k2f1k1_g9"), @r"
+        group          kernel  tokens  position  kind
+        tail                        0         -  deleted
+        f16k4, 1 of 4  k4           4       -21  history
+        f16k4, 2 of 4  k4           4       -17  history
+        f16k4, 3 of 4  k4           4       -13  history
+        f16k4, 4 of 4  k4           4        -9  history
+        f4k2, 1 of 2   k2          12        -5  history
+        f4k2, 2 of 2   k2          12        -3  history
+        f1k1           k1          48        -1  history
+        g9             k1         432    0 to 8  section
+        total                     520
+        ");
+    }
+
+    #[test]
+    fn endpoint_with_long_runs_and_kernels() {
+        insta::assert_snapshot!(table("ta_f512k8f64k4f1k1h2w2_g9_x_f1k1"), @r"
+        group              kernel  tokens     position  kind
+        tail                       1 each            -  appended
+        f512k8, 64 groups  k8          64  -577 to -73  history
+        f64k4, 16 groups   k4          64    -65 to -5  history
+        f1k1h2w2           k1h2w2      48           -1  history
+        g9                 k1         432       0 to 8  section
+        f1k1               k1          48          9+x  history
+        total                         656
+        x: any number of frames left out
+        ta: context grows by a token with every tail frame; not for live play
+        ");
+    }
+
+    #[test]
+    fn inverted() {
+        insta::assert_snapshot!(table("f1k1_x_g9_f1k1f4k2f16k4_td"), @r"
+        group          kernel  tokens  position  kind
+        f1k1           k1          48      -1-x  history
+        g9             k1         432    0 to 8  section
+        f1k1           k1          48         9  history
+        f4k2, 1 of 2   k2          12        10  history
+        f4k2, 2 of 2   k2          12        12  history
+        f16k4, 1 of 4  k4           4        14  history
+        f16k4, 2 of 4  k4           4        18  history
+        f16k4, 3 of 4  k4           4        22  history
+        f16k4, 4 of 4  k4           4        26  history
+        tail                        0         -  deleted
+        total                     568
+        x: any number of frames left out
+        ");
+    }
+
+    #[test]
+    fn two_sections() {
+        insta::assert_snapshot!(table("f1k1_x_g9_f1k1f4k2f1k1_g9+D"), @r"
+        group         kernel  tokens  position  kind
+        f1k1          k1          48      -1-x  history
+        g9            k1         432    0 to 8  section
+        f1k1          k1          48         9  history
+        f4k2, 1 of 2  k2          12        10  history
+        f4k2, 2 of 2  k2          12        12  history
+        f1k1          k1          48        14  history
+        g9                         0        15  second g
+        total                    600
+        two g: planned as the inverted form of section 5.1
+        x: any number of frames left out
+        +D: history is discretized
+        ");
+    }
 }
