@@ -1,4 +1,7 @@
 //! Packing, codec, world model, sampler and training.
 
 pub mod model;
+pub mod noise;
 pub mod ops;
+pub mod pack;
+pub mod train;

@@ -1,0 +1,220 @@
+//! Plans: the schedule's places filled with frames, at positions relative to the section.
+//!
+//! Nothing here depends on how many frames the session has made: a plan's slots, tokens and
+//! positions are bounded by the schedule.
+
+use memory::{BranchId, FrameId, FrameStamp};
+
+use super::fill::Filler;
+use super::kernel::{Grid, Kernel};
+use super::schedule::{Order, Schedule, Tail, Tier};
+
+/// Farthest recent position: a group older than this is moved up to it, its inner spacing kept.
+pub const WINDOW_MAX: i32 = 128;
+
+/// Distance between the positions of retrieved slots: the span of a k4 group, the longest that the
+/// default schedule trains.
+pub const SLOT_GAP: i32 = 4;
+
+/// One unit of history: the frames that one kernel embeds together, and the key of their cached
+/// keys and values.
+///
+/// Holds exactly as many frames as the kernel is long, oldest first, all of one branch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group {
+    /// Kernel the frames are embedded with.
+    pub kernel: Kernel,
+    /// The stretch of play they come from.
+    pub branch: BranchId,
+    /// The frames in temporal order; consecutive ones, except under [`Arrangement::Permutation`].
+    pub frames: Vec<FrameId>,
+}
+
+/// How a slot came by its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SlotKind {
+    /// The frame just before the section.
+    Newest,
+    /// A group of the recent window.
+    Recent,
+    /// A group chosen by the ranking.
+    Retrieved,
+}
+
+/// One place of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// What is packed there.
+    pub group: Group,
+    /// Tokens it takes.
+    pub tokens: usize,
+    /// Time index of the group's first frame; the section's first frame has 0.
+    pub position: i32,
+    /// How it came here.
+    pub kind: SlotKind,
+}
+
+/// What one section sees of its history. Absent history is absent here: fewer slots, no zeros.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PackPlan {
+    /// Recent slots from the newest back, then retrieved ones in rank order.
+    pub slots: Vec<Slot>,
+    /// Frames of the section, at positions 0, 1, ….
+    pub section_frames: usize,
+    /// Tokens of the section.
+    pub section_tokens: usize,
+}
+
+/// Which frames go where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Arrangement {
+    /// One k1 slot for the newest frame, the others for the best-ranked frames outside the time
+    /// tiers; coarser tiers are contiguous runs behind the newest.
+    #[default]
+    Default,
+    /// All tiers contiguous from the newest frame back, as released FramePack.
+    Recency,
+    /// The ranking's order in place of time, finest kernel first (FramePack §3.2, eq. 3-5).
+    Permutation,
+}
+
+/// What a plan depends on beside schedule, history and ranking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlanRules {
+    /// Which frames go where.
+    pub arrangement: Arrangement,
+    /// Ticks that k1 frames of one branch keep between them: half a second of play.
+    pub apart_ticks: u64,
+    /// Size of a latent frame.
+    pub grid: Grid,
+}
+
+/// The live branch's frames in order, the newest last.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryView<'a> {
+    frames: &'a [FrameStamp],
+}
+
+/// A schedule that cannot be played forward.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The section lacks the past-only form.
+    #[error("expected a forward schedule such as td_f16k4f4k2f5k1_g1 for live play, got {0}")]
+    NotForward(String),
+    /// Tail frames are packed, which live play does not do.
+    #[error("expected tail td for live play, got {tail} in {schedule}")]
+    Tail {
+        /// The tail asked for.
+        tail: Tail,
+        /// The schedule.
+        schedule: String,
+    },
+    /// A tier ends within a group.
+    #[error(
+        "expected a multiple of {kernel_frames} frames for live play, got {tier} in {schedule}"
+    )]
+    Ragged {
+        /// The tier's text.
+        tier: String,
+        /// Frames of one of its groups.
+        kernel_frames: usize,
+        /// The schedule.
+        schedule: String,
+    },
+}
+
+impl<'a> HistoryView<'a> {
+    /// Frames of the live branch in order, the newest last. Where the branch goes on from an older
+    /// one, that one's frames may come before; no group will span the two.
+    #[must_use]
+    pub fn new(frames: &'a [FrameStamp]) -> Self {
+        Self { frames }
+    }
+
+    /// The newest frame.
+    #[must_use]
+    pub fn newest(self) -> Option<FrameStamp> {
+        self.frames.last().copied()
+    }
+
+    /// The newest `count` frames, or all where there are fewer.
+    pub(super) fn window(self, count: usize) -> &'a [FrameStamp] {
+        &self.frames[self.frames.len().saturating_sub(count)..]
+    }
+
+    /// The `count` frames whose oldest lies `offset` frames before the section, if they are all
+    /// there and of one branch.
+    pub(super) fn run(self, offset: usize, count: usize) -> Option<&'a [FrameStamp]> {
+        let start = self.frames.len().checked_sub(offset)?;
+        let run = self.frames.get(start..start + count)?;
+        let branch = run.first()?.branch;
+        run.iter().all(|stamp| stamp.branch == branch).then_some(run)
+    }
+}
+
+impl Schedule {
+    /// Fills the schedule with frames; `ranked` is best first.
+    ///
+    /// Under [`Arrangement::Permutation`] the ranking should hold every frame that may be packed,
+    /// under [`Arrangement::Default`] frames of the recent window are passed over.
+    ///
+    /// # Errors
+    /// When the schedule is not one that plays forward with a bounded context: see
+    /// [`Schedule::forward_tiers`].
+    pub fn plan(
+        &self,
+        view: HistoryView<'_>,
+        ranked: &[FrameStamp],
+        rules: &PlanRules,
+    ) -> Result<PackPlan, PlanError> {
+        let filler = Filler::new(self.forward_tiers()?, view, ranked, rules);
+        let slots = match rules.arrangement {
+            Arrangement::Default => filler.fill_default(),
+            Arrangement::Recency => filler.fill_recency(),
+            Arrangement::Permutation => filler.fill_permutation(),
+        };
+        Ok(PackPlan {
+            slots,
+            section_frames: self.generate(),
+            section_tokens: self.section_tokens(rules.grid),
+        })
+    }
+
+    /// The tiers from the newest back, of a schedule that plays forward.
+    ///
+    /// # Errors
+    /// When the parts are not `td_…_g…`, the tail is packed, or a tier ends within a group.
+    pub fn forward_tiers(&self) -> Result<Vec<Tier>, PlanError> {
+        if self.order() != Order::Forward || self.foot.is_some() {
+            return Err(PlanError::NotForward(self.to_string()));
+        }
+        if self.tail() != Tail::Delete {
+            return Err(PlanError::Tail { tail: self.tail(), schedule: self.to_string() });
+        }
+        let mut tiers: Vec<Tier> = self.tiers().collect();
+        tiers.reverse();
+        let ragged = |tier: &&Tier| !usize::from(tier.frames).is_multiple_of(tier.kernel.frames());
+        if let Some(tier) = tiers.iter().find(ragged) {
+            return Err(PlanError::Ragged {
+                tier: tier.to_string(),
+                kernel_frames: tier.kernel.frames(),
+                schedule: self.to_string(),
+            });
+        }
+        Ok(tiers)
+    }
+}
+
+impl PackPlan {
+    /// Tokens of the history.
+    #[must_use]
+    pub fn history_tokens(&self) -> usize {
+        self.slots.iter().map(|slot| slot.tokens).sum()
+    }
+
+    /// The groups, in slot order.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.slots.iter().map(|slot| &slot.group)
+    }
+}

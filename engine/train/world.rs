@@ -1,0 +1,192 @@
+//! Training of the world model: flow matching with clean-latent prediction.
+
+use super::{Checkpoint, ClipSampler, LatentEpisode, Muon, MuonConfig, initial_weights};
+use crate::model::{ModelConfig, WorldModel};
+use crate::noise::Random;
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Settings of a training.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorldTraining {
+    /// Clips in a step; a clip is about eight section frames.
+    pub clips: usize,
+    /// Rate after warm-up.
+    pub rate: f64,
+    /// Steps over which the rate rises from zero.
+    pub warmup: u32,
+    /// Steps in all; over the last `cooldown` share of them the rate falls to zero.
+    pub steps: u32,
+    /// Share of the steps that the rate falls over.
+    pub cooldown: f64,
+    /// Decay of the moving average of the weights.
+    pub average: f32,
+    /// Of everything random.
+    pub seed: u64,
+}
+
+impl Default for WorldTraining {
+    fn default() -> Self {
+        Self {
+            clips: 4,
+            rate: 1.5e-3,
+            warmup: 200,
+            steps: 100_000,
+            cooldown: 0.2,
+            average: 0.9995,
+            seed: 0,
+        }
+    }
+}
+
+impl WorldTraining {
+    /// The rate of step `step`.
+    pub fn rate_at(&self, step: u32) -> f64 {
+        let steps = f64::from(self.steps.max(1));
+        let rise = (f64::from(step) + 1.0) / f64::from(self.warmup.max(1));
+        let fall = (steps - f64::from(step)) / (steps * self.cooldown).max(1.0);
+        self.rate * rise.min(fall).clamp(0.0, 1.0)
+    }
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug)]
+pub struct WorldStep {
+    /// Mean squared error of the velocity.
+    pub loss: f32,
+    /// Norm of the gradients before clipping.
+    pub gradient: f64,
+    /// Section frames trained on.
+    pub frames: usize,
+}
+
+/// A training under way.
+#[derive(Debug)]
+pub struct WorldTrainer {
+    training: WorldTraining,
+    model: WorldModel,
+    sampler: ClipSampler,
+    episodes: Vec<LatentEpisode>,
+    vars: BTreeMap<String, Var>,
+    average: BTreeMap<String, Vec<f32>>,
+    optimizer: Muon,
+    step: u32,
+    device: Device,
+}
+
+impl WorldTrainer {
+    /// Starts from `weights`, or from a seed where there are none.
+    pub fn new(
+        config: &ModelConfig,
+        training: WorldTraining,
+        episodes: Vec<LatentEpisode>,
+        weights: Option<BTreeMap<String, Tensor>>,
+        device: &Device,
+    ) -> Result<Self> {
+        let weights = match weights {
+            Some(weights) => weights,
+            None => initial_weights(config, training.seed, device)?,
+        };
+        let vars = weights
+            .into_iter()
+            .map(|(name, weight)| Ok((name, Var::from_tensor(&weight.to_device(device)?)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, device);
+        let model = WorldModel::new(config, &vb)?;
+        let average = vars
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), values(var)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            sampler: ClipSampler::new(config, &episodes)?,
+            optimizer: Muon::new(&vars, MuonConfig::default(), config.precision)?,
+            device: device.clone(),
+            step: 0,
+            training,
+            model,
+            episodes,
+            vars,
+            average,
+        })
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let missing = |name: &str| candle_core::Error::Msg(format!("checkpoint: no tensor {name}"));
+        for (name, var) in &self.vars {
+            var.set(checkpoint.weights.get(name).ok_or_else(|| missing(name))?)?;
+            let average = checkpoint.average.get(name).ok_or_else(|| missing(name))?;
+            self.average.insert(name.clone(), average.flatten_all()?.to_vec1()?);
+        }
+        self.step = checkpoint.step;
+        let step = i32::try_from(checkpoint.step).map_err(candle_core::Error::wrap)?;
+        self.optimizer.restore(&checkpoint.optimizer, step)
+    }
+
+    /// Everything needed to go on.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        Ok(Checkpoint {
+            weights: weights.collect(),
+            average: self.average()?,
+            optimizer: self.optimizer.state(),
+            step: self.step,
+        })
+    }
+
+    /// The moving average of the weights, on the CPU.
+    pub fn average(&self) -> Result<BTreeMap<String, Tensor>> {
+        let tensor = |(name, values): (&String, &Vec<f32>)| {
+            let shape = self.vars[name].shape().clone();
+            Ok((name.clone(), Tensor::from_slice(values, shape, &Device::Cpu)?))
+        };
+        self.average.iter().map(tensor).collect()
+    }
+
+    /// Steps made so far.
+    pub fn steps(&self) -> u32 {
+        self.step
+    }
+
+    /// Settings.
+    pub fn training(&self) -> &WorldTraining {
+        &self.training
+    }
+
+    /// One step. Its batch is a function of the seed and the step alone.
+    pub fn step(&mut self) -> Result<WorldStep> {
+        let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
+        let clips = self.training.clips;
+        let sample = self.sampler.sample(&self.episodes, clips, &mut random, &self.device)?;
+        let answer = self.model.estimate_batch(&sample.batch)?;
+        let error = (answer - &sample.clean)?.sqr()?;
+        let loss = error.mean_keepdim(1)?.mul(&sample.weight)?.mean_all()?;
+        let rate = self.training.rate_at(self.step);
+        let gradient = self.optimizer.step(&loss.backward()?, rate)?;
+        self.step += 1;
+        self.follow()?;
+        Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
+    }
+
+    /// Moves the average towards the weights; early on faster, so that it forgets the start.
+    fn follow(&mut self) -> Result<()> {
+        #[expect(clippy::cast_precision_loss, reason = "only the first steps matter")]
+        let step = self.step as f32;
+        let decay = self.training.average.min((1.0 + step) / (10.0 + step));
+        for (name, average) in &mut self.average {
+            let weights = values(&self.vars[name])?;
+            average.par_chunks_mut(1 << 14).zip(weights.par_chunks(1 << 14)).for_each(|(a, w)| {
+                a.iter_mut().zip(w).for_each(|(a, w)| *a += (1.0 - decay) * (w - *a));
+            });
+        }
+        Ok(())
+    }
+}
+
+fn values(var: &Var) -> Result<Vec<f32>> {
+    var.flatten_all()?.to_device(&Device::Cpu)?.to_vec1()
+}
