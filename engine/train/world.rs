@@ -164,7 +164,7 @@ impl WorldTrainer {
         let sample = self.sampler.sample(&self.episodes, clips, &mut random, &self.device)?;
         let answer = self.model.estimate_batch(&sample.batch)?;
         let error = (answer - &sample.clean)?.sqr()?;
-        let loss = error.mean_keepdim(1)?.mul(&sample.weight)?.mean_all()?;
+        let loss = (error.mean_keepdim(1)? * &sample.weight)?.mean_all()?;
         let rate = self.training.rate_at(self.step);
         let gradient = self.optimizer.step(&loss.backward()?, rate)?;
         self.step += 1;

@@ -1,0 +1,291 @@
+//! Clips of recorded play as training batches: groups encoded once, shared by a clip's sections.
+
+use super::LatentEpisode;
+use super::groups::{GroupTable, PlannedSection};
+use crate::model::{Batch, ModelConfig, StepSize, patchify};
+use crate::noise::Random;
+use crate::pack::{Arrangement, Grid, HistoryView, PackPlan, PlanRules, Schedule};
+use candle_core::{Device, Result, Tensor};
+use memory::{BranchId, FrameId, FrameStamp};
+use std::collections::BTreeMap;
+
+/// What training draws from: schedule, sections of a clip, odds. They sum to 1.
+const SCHEDULES: [(&str, usize, f32); 7] = [
+    ("td_f16k4f4k2f5k1_g1", 8, 0.66),
+    ("td_f16k4f2k2f2k1_g1", 8, 0.08),
+    ("td_f4k2f3k1_g1", 8, 0.06),
+    ("td_f16k4f4k2f5k1_g2", 4, 0.07),
+    ("td_f16k4f4k2f5k1_g4", 2, 0.07),
+    ("td_f16k4f2k2f1k1_g9", 1, 0.03),
+    ("td_f16k4f4k2f5k1_g9", 1, 0.03),
+];
+/// Retrieved frames are at least this old, so that they are no second recent window.
+const RETRIEVED_AGE: usize = 100;
+/// Frames a retrieved frame keeps from the others: half a second at 17.5 frames/s.
+const APART: usize = 9;
+/// Share of the clips whose finest slots are filled by the ranking.
+const RETRIEVAL_ODDS: f32 = 0.5;
+/// Largest noise on history, in standard deviations of a latent.
+const HISTORY_NOISE: f32 = 0.25;
+/// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
+pub(super) const LEVEL_MIN: f32 = 0.05;
+
+/// Draws batches from episodes.
+#[derive(Debug)]
+pub struct ClipSampler {
+    config: ModelConfig,
+    schedules: Vec<(Schedule, usize, f32)>,
+    /// Frames of all episodes up to and with each, short ones counted as none.
+    ends: Vec<usize>,
+}
+
+/// Consecutive sections of one episode, with its retrieved frames.
+#[derive(Debug)]
+pub(super) struct Clip<'a> {
+    pub(super) episode: &'a LatentEpisode,
+    first: usize,
+    /// Noise on each history frame, in standard deviations.
+    noise: f32,
+    retrieved: Vec<usize>,
+    /// History frames that are known: fewer at the start of a session.
+    known: usize,
+}
+
+/// A batch with what the network should answer.
+#[derive(Debug)]
+pub struct Sample {
+    /// Input of the network.
+    pub batch: Batch,
+    /// Clean token vectors: (S · g · L, C · 4).
+    pub clean: Tensor,
+    /// Weight of each row's squared error: (S · g · L, 1).
+    pub weight: Tensor,
+    /// Section frames in the batch.
+    pub frames: usize,
+}
+
+impl ClipSampler {
+    /// Draws from `episodes`; each [`Self::sample`] must be given the same.
+    ///
+    /// # Errors
+    /// No episode is long enough.
+    pub fn new(config: &ModelConfig, episodes: &[LatentEpisode]) -> Result<Self> {
+        let mut total = 0;
+        let ends: Vec<usize> = episodes
+            .iter()
+            .map(|episode| {
+                total += if episode.frames() > 64 { episode.frames() } else { 0 };
+                total
+            })
+            .collect();
+        if total == 0 {
+            candle_core::bail!("expected at least one episode of more than 64 frames");
+        }
+        let schedules = SCHEDULES.iter().map(|&(name, sections, odds)| {
+            (name.parse().expect("the names are tested"), sections, odds)
+        });
+        Ok(Self { config: config.clone(), schedules: schedules.collect(), ends })
+    }
+
+    /// A batch of `clips` clips.
+    pub fn sample(
+        &self,
+        episodes: &[LatentEpisode],
+        clips: usize,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Sample> {
+        let (schedule, sections) = self.draw_schedule(random);
+        let frames = schedule.generate();
+        let clips: Vec<_> =
+            (0..clips).map(|_| self.draw_clip(episodes, sections * frames, random)).collect();
+        let mut planned = Vec::new();
+        for (at, clip) in clips.iter().enumerate() {
+            for section in 0..sections {
+                let first = clip.first + section * frames;
+                let plan = self.plan(schedule, clip, first);
+                planned.push(PlannedSection { clip: at, first, plan });
+            }
+        }
+        self.assemble(&clips, &planned, frames, random, device)
+    }
+
+    fn draw_schedule(&self, random: &mut Random) -> (&Schedule, usize) {
+        let mut left = random.uniform();
+        let drawn = self.schedules.iter().find(|(_, _, odds)| {
+            left -= odds;
+            left < 0.0
+        });
+        let (schedule, sections, _) = drawn.unwrap_or(&self.schedules[0]);
+        (schedule, *sections)
+    }
+
+    fn draw_clip<'a>(
+        &self,
+        episodes: &'a [LatentEpisode],
+        frames: usize,
+        random: &mut Random,
+    ) -> Clip<'a> {
+        let total = self.ends[self.ends.len() - 1];
+        // Where no episode is long enough to retrieve from, the tries run out.
+        for tries in 0.. {
+            let retrieve = tries < 64 && random.chance(RETRIEVAL_ODDS);
+            let at = random.below(total);
+            let number = self.ends.partition_point(|&end| end <= at);
+            let before = number.checked_sub(1).map_or(0, |number| self.ends[number]);
+            let (episode, first) = (&episodes[number], at - before);
+            let oldest = if retrieve { RETRIEVED_AGE + 32 } else { 1 };
+            if first < oldest || first + frames > episode.frames() {
+                continue;
+            }
+            let wanted = match retrieve {
+                false => 0,
+                true if random.chance(0.8) => 4,
+                true => 1 + random.below(3),
+            };
+            return Clip {
+                episode,
+                first,
+                retrieved: self.hits(episode, first, wanted),
+                known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
+                noise: if random.chance(0.6) { HISTORY_NOISE * random.uniform() } else { 0.0 },
+            };
+        }
+        unreachable!("an episode of more than 64 frames holds a clip")
+    }
+
+    /// The frames most like the newest one (eq. 3 with X̂ the last frame), old and apart.
+    fn hits(&self, episode: &LatentEpisode, first: usize, wanted: usize) -> Vec<usize> {
+        if wanted == 0 {
+            return Vec::new();
+        }
+        let newest = self.unit(episode, first - 1);
+        // Every second frame: neighbours rank alike, and only one of them is taken.
+        let mut scored: Vec<(f32, usize)> = (0..first - RETRIEVED_AGE)
+            .step_by(2)
+            .map(|frame| {
+                let unit = self.unit(episode, frame);
+                (unit.iter().zip(&newest).map(|(a, b)| a * b).sum(), frame)
+            })
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut hits: Vec<usize> = Vec::new();
+        for (_, frame) in scored {
+            if hits.iter().all(|hit| hit.abs_diff(frame) >= APART) {
+                hits.push(frame);
+            }
+            if hits.len() == wanted {
+                break;
+            }
+        }
+        hits
+    }
+
+    /// A frame's latent with every position scaled to length 1: (C, P).
+    fn unit(&self, episode: &LatentEpisode, frame: usize) -> Vec<f32> {
+        let mut values: Vec<f32> = episode.latents(frame, 1).collect();
+        let positions = values.len() / self.config.channels;
+        let mut squares = vec![1e-6_f32; positions];
+        for channel in values.chunks(positions) {
+            squares.iter_mut().zip(channel).for_each(|(sum, x)| *sum += x * x);
+        }
+        for channel in values.chunks_mut(positions) {
+            channel.iter_mut().zip(&squares).for_each(|(x, square)| *x /= square.sqrt());
+        }
+        values
+    }
+
+    /// The plan of play itself: [`Schedule::plan`] over the clip's known frames.
+    fn plan(&self, schedule: &Schedule, clip: &Clip<'_>, first: usize) -> PackPlan {
+        let stamp = |frame: usize| FrameStamp {
+            frame: FrameId(u32::try_from(frame).expect("episodes are short")),
+            branch: BranchId(0),
+            tick: frame as u64,
+        };
+        let known = clip.known + (first - clip.first);
+        let view: Vec<_> = (first - known.min(64)..first).map(stamp).collect();
+        let ranked: Vec<_> = clip.retrieved.iter().copied().map(stamp).collect();
+        let size = |cells: usize| u16::try_from(cells).expect("latents are small");
+        let rules = PlanRules {
+            arrangement: Arrangement::Default,
+            apart_ticks: APART as u64,
+            grid: Grid { height: size(self.config.height), width: size(self.config.width) },
+        };
+        schedule.plan(HistoryView::new(&view), &ranked, &rules).expect("the names are tested")
+    }
+
+    fn assemble(
+        &self,
+        clips: &[Clip<'_>],
+        planned: &[PlannedSection],
+        frames: usize,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Sample> {
+        let table = GroupTable::new(&self.config, planned);
+        let mut history = NoisyHistory { clips, frames: BTreeMap::new() };
+        let groups = table.tokens(&self.config, &mut history, random, device)?;
+        let count = planned.len();
+        let (mut clean, mut actions) = (Vec::new(), Vec::new());
+        for section in planned {
+            let episode = clips[section.clip].episode;
+            clean.extend(episode.latents(section.first, frames));
+            for frame in section.first..section.first + frames {
+                actions.extend(episode.last_actions(frame));
+            }
+        }
+        let levels: Vec<f32> = (0..count).map(|_| draw_level(random)).collect();
+        let mut noisy = clean.clone();
+        for (values, level) in noisy.chunks_mut(clean.len() / count).zip(&levels) {
+            values.iter_mut().for_each(|x| *x = (1.0 - level) * *x + level * random.normal());
+        }
+        let (rows, config) = (frames * self.config.frame_tokens(), &self.config);
+        let shape = (count, frames, config.channels, config.height, config.width);
+        let clean = Tensor::from_vec(clean, shape, device)?.flatten(0, 1)?.unsqueeze(1)?;
+        let weight = levels
+            .iter()
+            .flat_map(|level| std::iter::repeat_n(level.max(LEVEL_MIN).powi(-2), rows))
+            .collect();
+        Ok(Sample {
+            batch: Batch {
+                groups,
+                sections: Tensor::from_vec(noisy, shape, device)?,
+                steps: vec![StepSize::Flow; count],
+                levels,
+                actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), device)?,
+                routes: table.routes(config, planned, frames),
+            },
+            clean: patchify(&clean, 1)?,
+            weight: Tensor::from_vec(weight, (count * rows, 1), device)?,
+            frames: count * frames,
+        })
+    }
+}
+
+/// A noise level: mostly logit-normal around 0.6, now and then one that play starts a step at.
+fn draw_level(random: &mut Random) -> f32 {
+    if random.chance(0.15) {
+        [0.25, 0.5, 0.75, 1.0][random.below(4)]
+    } else {
+        1.0 / (1.0 + (-(random.normal() + 0.4)).exp())
+    }
+}
+
+/// History frames with their noise: a frame has the same in every group that holds it.
+pub(super) struct NoisyHistory<'a> {
+    pub(super) clips: &'a [Clip<'a>],
+    frames: BTreeMap<(usize, usize), Vec<f32>>,
+}
+
+impl NoisyHistory<'_> {
+    pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
+        let Clip { episode, noise, .. } = &self.clips[clip];
+        self.frames.entry((clip, frame)).or_insert_with(|| {
+            let latent = episode.latents(frame, 1);
+            if *noise == 0.0 {
+                return latent.collect();
+            }
+            latent.map(|x| x + noise * random.normal()).collect()
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The distinct groups of a batch, and who attends to whom.
+
+use super::clip::NoisyHistory;
+use crate::model::{GroupTokens, ModelConfig, group_phases, section_phases};
+use crate::noise::Random;
+use crate::ops::{Phases, Route};
+use crate::pack::PackPlan;
+use candle_core::{Device, Result, Tensor};
+use memory::FrameId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One section of a clip, planned.
+#[derive(Debug)]
+pub(super) struct PlannedSection {
+    /// Which clip of the batch.
+    pub(super) clip: usize,
+    /// First frame of the section in its episode.
+    pub(super) first: usize,
+    pub(super) plan: PackPlan,
+}
+
+/// The groups of a batch: by kernel, numbered in order of first use.
+pub(super) struct GroupTable {
+    /// Kernel to (clip, first frame) to number.
+    numbers: BTreeMap<usize, BTreeMap<(usize, usize), u32>>,
+    /// First row of each kernel's groups.
+    base: BTreeMap<usize, u32>,
+    /// First row of the sections.
+    section_base: u32,
+}
+
+/// Sections in a row whose plans have the same kernels at the same positions.
+#[derive(Default)]
+struct Run {
+    slots: Vec<(usize, i32)>,
+    queries: Vec<u32>,
+    keys: Vec<u32>,
+}
+
+impl GroupTable {
+    pub(super) fn new(config: &ModelConfig, planned: &[PlannedSection]) -> Self {
+        let mut numbers: BTreeMap<usize, BTreeMap<_, _>> = BTreeMap::new();
+        for section in planned {
+            for group in section.plan.groups() {
+                let of_kernel = numbers.entry(group.kernel.frames()).or_default();
+                let next = narrow(of_kernel.len());
+                of_kernel.entry((section.clip, first_frame(&group.frames))).or_insert(next);
+            }
+        }
+        let mut row = 0;
+        let mut base = BTreeMap::new();
+        for (&kernel, groups) in &numbers {
+            base.insert(kernel, row);
+            row += narrow(groups.len() * config.group_tokens(kernel));
+        }
+        Self { numbers, base, section_base: row }
+    }
+
+    /// The groups' latents and actions.
+    pub(super) fn tokens(
+        &self,
+        config: &ModelConfig,
+        history: &mut NoisyHistory<'_>,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Vec<GroupTokens>> {
+        let mut all = Vec::new();
+        for (&kernel, groups) in &self.numbers {
+            let mut order: Vec<_> = groups.iter().collect();
+            order.sort_by_key(|(_, number)| **number);
+            let (mut latents, mut actions) = (Vec::new(), Vec::new());
+            for (&(clip, first), _) in order {
+                for frame in first..first + kernel {
+                    latents.extend_from_slice(history.frame(clip, frame, random));
+                }
+                actions.extend(history.clips[clip].episode.mean_action(first, kernel));
+            }
+            let shape = (groups.len(), kernel, config.channels, config.height, config.width);
+            all.push(GroupTokens {
+                kernel,
+                latents: Tensor::from_vec(latents, shape, device)?,
+                actions: Tensor::from_vec(actions, (groups.len(), config.action), device)?,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Every group attends to itself; every section to the groups of its plan and to itself.
+    pub(super) fn routes(
+        &self,
+        config: &ModelConfig,
+        planned: &[PlannedSection],
+        frames: usize,
+    ) -> Arc<[Route]> {
+        let of_groups = self.numbers.iter().map(|(&kernel, groups)| {
+            let first = self.base[&kernel];
+            let count = narrow(groups.len() * config.group_tokens(kernel));
+            let rows: Arc<[u32]> = (first..first + count).collect();
+            let phases = Arc::new(group_phases(config, kernel, 0));
+            Route {
+                queries: Arc::clone(&rows),
+                keys: rows,
+                query_phases: Arc::clone(&phases),
+                key_phases: phases,
+            }
+        });
+        let section = Arc::new(section_phases(config, frames));
+        let of_sections = self.section_runs(config, planned, frames).into_iter().map(|run| {
+            let placed = run.slots.iter().map(|&(kernel, at)| group_phases(config, kernel, at));
+            let placed: Vec<_> = placed.collect();
+            let parts = placed.iter().chain([section.as_ref()]);
+            Route {
+                queries: run.queries.into(),
+                keys: run.keys.into(),
+                query_phases: Arc::clone(&section),
+                key_phases: Arc::new(Phases::concatenated(section.half, parts)),
+            }
+        });
+        of_groups.chain(of_sections).collect()
+    }
+
+    fn section_runs(
+        &self,
+        config: &ModelConfig,
+        planned: &[PlannedSection],
+        frames: usize,
+    ) -> Vec<Run> {
+        let own = narrow(frames * config.frame_tokens());
+        let mut runs: Vec<Run> = Vec::new();
+        for (number, section) in (0_u32..).zip(planned) {
+            let slots = section.plan.slots.iter();
+            let slots: Vec<_> =
+                slots.map(|slot| (slot.group.kernel.frames(), slot.position)).collect();
+            if runs.last().is_none_or(|run| run.slots != slots) {
+                runs.push(Run { slots, ..Run::default() });
+            }
+            let run = runs.last_mut().expect("one was pushed");
+            for group in section.plan.groups() {
+                let kernel = group.kernel.frames();
+                let number = self.numbers[&kernel][&(section.clip, first_frame(&group.frames))];
+                let tokens = narrow(config.group_tokens(kernel));
+                let first = self.base[&kernel] + number * tokens;
+                run.keys.extend(first..first + tokens);
+            }
+            let first = self.section_base + number * own;
+            run.queries.extend(first..first + own);
+            run.keys.extend(first..first + own);
+        }
+        runs
+    }
+}
+
+fn first_frame(frames: &[FrameId]) -> usize {
+    frames[0].0 as usize
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).expect("a batch has far fewer than 2^32 rows")
+}
