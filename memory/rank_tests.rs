@@ -72,8 +72,8 @@ fn scores_are_those_of_the_equations() {
         let seconds = f64::from(20 - frame) / 10.0;
         let time = if frame % 2 == 0 { 0.3 * (-seconds * seconds).exp() } else { 0.0 };
         let expected = score(&latents[usize::try_from(frame).unwrap()], &sections, time);
-        // Features are kept in steps of 3e-5, which random signs average over 90 values.
-        assert!((f64::from(hit.score) - expected).abs() < 5e-5, "{hit:?}, expected {expected}");
+        // Values in 127 steps are off by 0.0023 each, their mean over 30 positions by 4e-4.
+        assert!((f64::from(hit.score) - expected).abs() < 2e-3, "{hit:?}, expected {expected}");
     }
 }
 

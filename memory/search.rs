@@ -23,9 +23,7 @@ pub(crate) struct Search<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Known {
     /// Bounded by the coarse projection.
-    Coarse,
-    /// Bounded by the middle projection.
-    Middle,
+    Bounded,
     /// Exactly.
     Exact,
 }
@@ -65,7 +63,7 @@ impl<'a> Search<'a> {
             }
             match candidate.known {
                 Known::Exact => hits.push(Hit { stamp, score: candidate.score }),
-                Known::Coarse | Known::Middle => candidates.push(self.closer(candidate)),
+                Known::Bounded => candidates.push(self.exact(candidate)),
             }
         }
         hits
@@ -78,7 +76,7 @@ impl<'a> Search<'a> {
         let candidate = |(place, record): (usize, &Record)| {
             let frame = record.stamp.frame;
             let (score, known) = match self.ranking {
-                Ranking::Similarity { .. } => (self.coarse_bound(place, record), Known::Coarse),
+                Ranking::Similarity { .. } => (self.coarse_bound(place, record), Known::Bounded),
                 Ranking::Pooled { .. } => (self.pooled_cosine(place), Known::Exact),
                 Ranking::Random { seed } => (chance(seed, self.query.tick, frame), Known::Exact),
                 Ranking::Recency | Ranking::Pose(_) => (-((latest - frame.0) as f32), Known::Exact),
@@ -88,30 +86,22 @@ impl<'a> Search<'a> {
         records.iter().enumerate().map(candidate).collect::<Vec<_>>().into()
     }
 
-    /// A candidate whose score is known one step better.
-    fn closer(&self, candidate: Candidate) -> Candidate {
+    /// A bounded candidate with its score.
+    fn exact(&self, candidate: Candidate) -> Candidate {
         let record = &self.warm.records()[candidate.place];
-        let (cosine, known) = match candidate.known {
-            Known::Coarse => {
-                let bound = record.feature.middle.bound(&self.query.estimate.middle);
-                (bound + self.slack, Known::Middle)
-            }
-            Known::Middle | Known::Exact => {
-                (record.feature.cosine(self.query.estimate), Known::Exact)
-            }
-        };
-        Candidate { score: cosine + self.time(record), known, ..candidate }
+        let score = record.feature.cosine(self.query.estimate) + self.time(record);
+        Candidate { score, known: Known::Exact, ..candidate }
     }
 
     fn coarse_bound(&self, place: usize, record: &Record) -> f32 {
         let estimate = &self.query.estimate.coarse;
-        let low = dot(self.warm.coarse_row(place), &estimate.values, |value| value);
+        let low = dot(self.warm.coarse_row(place), &estimate.values);
         low + record.feature.coarse_rest * estimate.rest + self.slack
     }
 
     fn pooled_cosine(&self, place: usize) -> f32 {
         let (row, estimate) = (self.warm.coarse_row(place), &self.query.estimate.coarse.values);
-        let cosine = dot(row, estimate, |value| value) / (length(row) * length(estimate));
+        let cosine = dot(row, estimate) / (length(row) * length(estimate));
         // A look without any direction is like nothing.
         if cosine.is_finite() { cosine } else { 0.0 }
     }
@@ -195,5 +185,5 @@ fn chance(seed: u64, tick: u64, frame: FrameId) -> f32 {
 }
 
 fn length(values: &[f32]) -> f32 {
-    dot(values, values, |value| value).sqrt()
+    dot(values, values).sqrt()
 }

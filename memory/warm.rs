@@ -63,7 +63,7 @@ impl Warm {
             return Err(Error::OtherShape { expected: self.shape, got: record.feature.shape() });
         }
         let frame = record.stamp.frame;
-        let coarse = record.feature.project(COARSE).values;
+        let coarse = record.feature.coarse().values;
         let known = self.places.get(&frame).copied();
         let full = self.records.len() == self.capacity;
         let place = known

@@ -61,11 +61,17 @@ fn session(frames: u32, fields: [f32; 3]) -> Warm {
 
 fn retrieve(criterion: &mut Criterion) {
     let exclude: Vec<FrameId> = (9979..10_000).map(FrameId).collect();
-    // Shares of energy by scale: as of pictures; and without structure, where no bound helps.
-    for (name, fields) in [("smooth", [1.0, 0.5, 0.25]), ("noise", [0.0, 0.0, 1.0])] {
+    // Weights of the scales and the view looked for: one seen before; one never seen, where bounds
+    // part frames less well; one never seen and without structure, where they cannot.
+    let cases = [
+        ("seen", [1.0, 0.5, 0.25], 33),
+        ("unseen", [1.0, 0.5, 0.25], 500),
+        ("noise", [0.0, 0.0, 1.0], 500),
+    ];
+    for (name, fields, view) in cases {
         for frames in [100, 10_000] {
             let warm = session(frames, fields);
-            let latent = latent(33, 77, fields);
+            let latent = latent(view, 77, fields);
             let estimate = Estimate::new(SHAPE, &[&latent]).expect("the latent is sound");
             let query = Query {
                 estimate: &estimate,
