@@ -7,9 +7,8 @@
 //! Features are kept in 8 bits a value. That moves a mean of P cosines by about `0.0023/√P`, nothing
 //! to a ranking, and makes the product integer: exact, and the same on every machine.
 //!
-//! Beside it goes an orthonormal projection, onto averages over 4×4 blocks of positions, and the
-//! length of what that leaves out. By Cauchy-Schwarz the full dot product is at most that of the
-//! projections plus the product of the remainders.
+//! Beside it goes a [`Sketch`]: an orthonormal projection, onto averages over 2×2 blocks of
+//! positions, by which a score is bounded at a quarter of the work.
 
 use crate::error::Error;
 
@@ -25,7 +24,7 @@ pub struct FeatureShape {
 }
 
 impl FeatureShape {
-    /// Most values of a feature: a thousand times that of a game-sized latent's row.
+    /// Most values of a feature: a thousand times those of a 128×96 world.
     pub const VALUES_MAX: usize = 1 << 22;
 
     /// `P`, the number of positions.
@@ -40,9 +39,9 @@ impl FeatureShape {
         self.positions() * self.channels
     }
 
-    /// Values left when blocks of `side` × `side` positions are averaged.
-    pub(crate) fn pooled(self, side: usize) -> usize {
-        self.rows.div_ceil(side) * self.columns.div_ceil(side) * self.channels
+    /// Values of a sketch.
+    pub(crate) fn sketch(self) -> usize {
+        self.rows.div_ceil(BLOCK) * self.columns.div_ceil(BLOCK) * self.channels
     }
 
     /// Checks that the size is neither empty nor absurd.
@@ -59,8 +58,8 @@ impl FeatureShape {
     }
 }
 
-/// Side of the blocks of the coarse projection.
-pub(crate) const COARSE: usize = 4;
+/// Side of the blocks that a sketch averages.
+const BLOCK: usize = 2;
 
 /// Steps of a stored value, which lies in -1..=1.
 const FEATURE_STEPS: f32 = 127.0;
@@ -69,11 +68,23 @@ const ESTIMATE_STEPS: f32 = 1016.0;
 /// Values whose products are summed in 32 bits: 4096 · 127 · 1016 is a quarter of what they hold.
 const CHUNK: usize = 4096;
 
-/// A projection of a feature and the length of what it leaves out.
+/// A projection in steps, and what it takes to bound a dot product by it.
+///
+/// Let F = F̃ + e + r: the stored projection, its rounding error, and what the projection leaves
+/// out; X likewise. The remainders are orthogonal to the projections, so by Cauchy-Schwarz
+/// `F·X ≤ F̃·X̃ + |F̃||e_X| + |e_F|(|X̃| + |e_X|) + |r_F||r_X|`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Projection {
-    pub(crate) values: Box<[f32]>,
-    pub(crate) rest: f32,
+pub(crate) struct Sketch<T> {
+    /// F̃ in steps; in [`Warm`](crate::Warm) they lie beside those of all other frames instead.
+    pub(crate) steps: Box<[T]>,
+    /// Size of a step.
+    scale: f32,
+    /// |F̃|.
+    pub(crate) length: f32,
+    /// |e|.
+    error: f32,
+    /// |r|.
+    rest: f32,
 }
 
 /// The look of one remembered frame.
@@ -82,9 +93,6 @@ pub struct Feature {
     shape: FeatureShape,
     /// Unit vectors by position, in steps.
     steps: Box<[i8]>,
-    /// Length of what the coarse projection leaves out; the projection lies in [`Warm`](crate::Warm),
-    /// beside those of all other frames.
-    pub(crate) coarse_rest: f32,
 }
 
 /// The estimated look of the next section, X̂: the mean over its frames.
@@ -93,27 +101,25 @@ pub struct Estimate {
     shape: FeatureShape,
     /// Means over the frames of unit vectors by position, in steps.
     steps: Box<[i16]>,
-    pub(crate) coarse: Projection,
+    pub(crate) sketch: Sketch<i16>,
 }
 
 impl Feature {
     /// The look of a frame from its mean-centred, normalised latent. `latent`: (P, C).
     ///
     /// # Errors
-    /// When the latent has another size or a value is not finite.
+    /// When the shape is unsound, the latent has another size or a value is not finite.
     pub fn new(shape: FeatureShape, latent: &[f32]) -> Result<Self, Error> {
         let to_step = |value: f32| to_steps(value, FEATURE_STEPS).try_into().unwrap_or_default();
-        let steps = unit_positions(shape, latent)?.into_iter().map(to_step).collect();
-        let mut feature = Self { shape, steps, coarse_rest: 0.0 };
-        feature.coarse_rest = feature.coarse().rest;
-        Ok(feature)
+        let steps: Box<[i8]> = unit_positions(shape, latent)?.into_iter().map(to_step).collect();
+        Ok(Self { shape, steps })
     }
 
-    /// The coarse projection, of the stored steps so that its bound holds for them.
-    pub(crate) fn coarse(&self) -> Projection {
+    /// Its sketch; of the stored steps, so that the bound holds for them.
+    pub(crate) fn sketch(&self) -> Sketch<i8> {
         let scale = 1.0 / (FEATURE_STEPS * root(self.shape.positions()));
         let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step) * scale).collect();
-        Projection::new(self.shape, &values, COARSE)
+        Sketch::new(self.shape, &values, FEATURE_STEPS)
     }
 
     /// Size of the latent it was made of.
@@ -125,11 +131,7 @@ impl Feature {
     /// Mean over positions (and the estimate's frames) of the cosine, in -1..=1 (eq. 3).
     #[must_use]
     pub fn cosine(&self, estimate: &Estimate) -> f32 {
-        let mut sum = 0_i64;
-        for (a, b) in self.steps.chunks(CHUNK).zip(estimate.steps.chunks(CHUNK)) {
-            let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
-            sum += i64::from(products.sum::<i32>());
-        }
+        let sum = products(&self.steps, &estimate.steps);
         sum as f32 / (FEATURE_STEPS * ESTIMATE_STEPS * count(self.shape.positions()))
     }
 }
@@ -138,8 +140,10 @@ impl Estimate {
     /// The look of a section from its frames' mean-centred, normalised latents, each (P, C).
     ///
     /// # Errors
-    /// When there is no frame, a latent has another size or a value is not finite.
+    /// When the shape is unsound, there is no frame, a latent has another size or a value is not
+    /// finite.
     pub fn new(shape: FeatureShape, latents: &[&[f32]]) -> Result<Self, Error> {
+        shape.validate()?;
         if latents.is_empty() {
             return Err(Error::NoEstimate);
         }
@@ -153,7 +157,8 @@ impl Estimate {
             means.into_iter().map(|value| to_steps(value, ESTIMATE_STEPS)).collect();
         let scale = 1.0 / (ESTIMATE_STEPS * root(shape.positions()));
         let values: Vec<f32> = steps.iter().map(|step| f32::from(*step) * scale).collect();
-        Ok(Self { shape, steps, coarse: Projection::new(shape, &values, COARSE) })
+        let sketch = Sketch::new(shape, &values, ESTIMATE_STEPS);
+        Ok(Self { shape, steps, sketch })
     }
 
     /// Size of the latents it was made of.
@@ -163,46 +168,71 @@ impl Estimate {
     }
 }
 
-impl Projection {
-    /// Projects `values` (P, C) onto averages over blocks of `side` × `side` positions, smaller at
-    /// the far edges. A block of n positions has the basis vector with `1/√n` at each.
-    fn new(shape: FeatureShape, values: &[f32], side: usize) -> Self {
-        let columns = shape.columns.div_ceil(side);
-        let mut pooled = vec![0.0_f32; shape.pooled(side)];
+impl<T: Copy + Default + TryFrom<i16> + Into<f32>> Sketch<T> {
+    /// Projects `values` (P, C) onto averages over blocks of positions, smaller at the far edges: a
+    /// block of n positions has the basis vector with `1/√n` at each. Rounds to `steps` steps.
+    fn new(shape: FeatureShape, values: &[f32], steps: f32) -> Self {
+        let columns = shape.columns.div_ceil(BLOCK);
+        let mut averages = vec![0.0_f32; shape.sketch()];
         let place = |position: usize| {
             let (row, column) = (position / shape.columns, position % shape.columns);
-            let cells = side.min(shape.rows - row / side * side)
-                * side.min(shape.columns - column / side * side);
-            ((row / side * columns + column / side) * shape.channels, 1.0 / root(cells))
+            let cells = BLOCK.min(shape.rows - row / BLOCK * BLOCK)
+                * BLOCK.min(shape.columns - column / BLOCK * BLOCK);
+            ((row / BLOCK * columns + column / BLOCK) * shape.channels, 1.0 / root(cells))
         };
         for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
             let (start, scale) = place(position);
-            for (sum, value) in pooled[start..].iter_mut().zip(cell) {
+            for (sum, value) in averages[start..].iter_mut().zip(cell) {
                 *sum += value * scale;
             }
         }
         let mut rest = 0.0;
         for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
             let (start, scale) = place(position);
-            for (average, value) in pooled[start..].iter().zip(cell) {
+            for (average, value) in averages[start..].iter().zip(cell) {
                 rest += (value - average * scale).powi(2);
             }
         }
-        Self { values: pooled.into(), rest: rest.sqrt() }
+        Self::rounded(&averages, steps, rest.sqrt())
+    }
+
+    fn rounded(averages: &[f32], steps: f32, rest: f32) -> Self {
+        let largest = averages.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let scale = if largest > 0.0 { largest / steps } else { 1.0 };
+        let (mut length, mut error) = (0.0, 0.0);
+        let round = |value: &f32| {
+            let step = T::try_from(to_steps(value / largest.max(f32::MIN_POSITIVE), steps));
+            let step = step.unwrap_or_default();
+            let stored: f32 = step.into() * scale;
+            length += stored * stored;
+            error += (value - stored).powi(2);
+            step
+        };
+        let steps = averages.iter().map(round).collect();
+        Self { steps, scale, length: length.sqrt(), error: error.sqrt(), rest }
     }
 }
 
-/// Dot product, as sixteen sums side by side in an order that does not depend on the machine.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 16];
-    let (a_lanes, b_lanes) = (a.chunks_exact(16), b.chunks_exact(16));
-    let tail: f32 = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_lanes.zip(b_lanes) {
-        for lane in 0..16 {
-            sums[lane] += a[lane] * b[lane];
-        }
+impl Sketch<i8> {
+    /// Dot product of the stored projections; `steps` are this one's.
+    pub(crate) fn dot(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
+        products(steps, &other.steps) as f32 * (self.scale * other.scale)
     }
-    sums.iter().sum::<f32>() + tail
+
+    /// Most that the full dot product can be; see [`slack`] for rounding.
+    pub(crate) fn bound(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
+        let rounding = self.length * other.error + self.error * (other.length + other.error);
+        self.dot(steps, other) + rounding + self.rest * other.rest
+    }
+}
+
+/// Sum of products, exact.
+fn products(a: &[i8], b: &[i16]) -> i64 {
+    let chunk = |(a, b): (&[i8], &[i16])| {
+        let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        i64::from(products.sum::<i32>())
+    };
+    a.chunks(CHUNK).zip(b.chunks(CHUNK)).map(chunk).sum()
 }
 
 /// Most by which rounding can leave a computed bound below the score: a sum of n products of vectors
@@ -211,7 +241,9 @@ pub(crate) fn slack(shape: FeatureShape) -> f32 {
     2.0 * count(shape.values()) * f32::EPSILON
 }
 
+/// The latent with every position's vector at length 1.
 fn unit_positions(shape: FeatureShape, latent: &[f32]) -> Result<Vec<f32>, Error> {
+    shape.validate()?;
     if latent.len() != shape.values() {
         return Err(Error::LatentSize { shape, expected: shape.values(), got: latent.len() });
     }

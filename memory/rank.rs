@@ -20,7 +20,7 @@ pub enum Ranking {
         /// `λ_time`, the weight of nearness in time.
         time_weight: f32,
     },
-    /// One cosine over averages of 4×4 blocks of positions, and nearness in time.
+    /// One cosine over averages over 2×2 blocks of positions, and nearness in time.
     Pooled {
         /// `λ_time`, the weight of nearness in time.
         time_weight: f32,

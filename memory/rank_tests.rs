@@ -134,7 +134,7 @@ proptest! {
 #[test]
 fn pooled_looks_at_block_averages_alone() {
     let even = vec![1.0; SHAPE.values()];
-    // The same averages over 4×4 blocks, the positions within turned about them.
+    // Nearly the same averages over 2×2 blocks, the positions within turned about them.
     let mut turned = even.clone();
     for (position, cell) in turned.chunks_exact_mut(3).enumerate() {
         let sign = if (position / 5 + position % 5) % 2 == 0 { 1.0 } else { -1.0 };
@@ -205,12 +205,16 @@ fn warm_memory_lets_the_least_used_go() {
         assert_eq!(warm.insert(record(&looks, frame, 1, 0)).unwrap(), None);
     }
     warm.get(FrameId(0));
-    let gone = warm.insert(record(&looks, 3, 1, 0)).unwrap().map(|record| record.stamp.frame);
-    assert_eq!(gone, Some(FrameId(1)));
+    let gone = warm.insert(record(&looks, 3, 1, 0)).unwrap().expect("one has to go");
+    assert_eq!(gone.stamp.frame, FrameId(1));
+    // What was let go can come back, and the next in age goes for it.
+    let next = warm.insert(gone).unwrap().map(|record| record.stamp.frame);
+    assert_eq!(next, Some(FrameId(2)));
+    assert_eq!(warm.insert(record(&looks, 2, 1, 0)).unwrap().map(|r| r.stamp.frame.0), Some(0));
     let replaced = warm.insert(record(&looks, 2, 1, 8)).unwrap().map(|record| record.stamp.frame);
     assert_eq!((replaced, warm.len()), (Some(FrameId(2)), 3));
     assert_eq!(warm.peek(FrameId(2)).map(|record| record.stamp.tick), Some(8));
-    assert_eq!((warm.peek(FrameId(1)), warm.capacity()), (None, 3));
+    assert_eq!((warm.peek(FrameId(0)), warm.capacity()), (None, 3));
 }
 
 #[test]
@@ -222,6 +226,9 @@ fn what_cannot_be_ranked_is_refused() {
     assert_eq!(Estimate::new(SHAPE, &[]), Err(Error::NoEstimate));
     let absurd = FeatureShape { rows: usize::MAX, columns: 2, channels: 2 };
     assert!(matches!(Warm::new(absurd, 1), Err(Error::Shape { .. })));
+    assert!(matches!(Estimate::new(absurd, &[&[1.0]]), Err(Error::Shape { .. })));
+    let empty = FeatureShape { channels: 0, ..SHAPE };
+    assert!(matches!(Feature::new(empty, &[]), Err(Error::Shape { .. })));
     let other = FeatureShape { channels: 2, ..SHAPE };
     let estimate = Estimate::new(other, &[&vec![1.0; other.values()]]).unwrap();
     let warm = Warm::new(SHAPE, 1).unwrap();

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::feature::{count, dot, slack};
+use crate::feature::{count, slack};
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::{Cover, FieldOfView, POINTS, Pose};
 use crate::rank::{Hit, Query, Ranking, Selection};
@@ -22,7 +22,7 @@ pub(crate) struct Search<'a> {
 /// How closely a candidate's score is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Known {
-    /// Bounded by the coarse projection.
+    /// Bounded by the sketch.
     Bounded,
     /// Exactly.
     Exact,
@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
         let candidate = |(place, record): (usize, &Record)| {
             let frame = record.stamp.frame;
             let (score, known) = match self.ranking {
-                Ranking::Similarity { .. } => (self.coarse_bound(place, record), Known::Bounded),
+                Ranking::Similarity { .. } => (self.bound(place), Known::Bounded),
                 Ranking::Pooled { .. } => (self.pooled_cosine(place), Known::Exact),
                 Ranking::Random { seed } => (chance(seed, self.query.tick, frame), Known::Exact),
                 Ranking::Recency | Ranking::Pose(_) => (-((latest - frame.0) as f32), Known::Exact),
@@ -93,15 +93,14 @@ impl<'a> Search<'a> {
         Candidate { score, known: Known::Exact, ..candidate }
     }
 
-    fn coarse_bound(&self, place: usize, record: &Record) -> f32 {
-        let estimate = &self.query.estimate.coarse;
-        let low = dot(self.warm.coarse_row(place), &estimate.values);
-        low + record.feature.coarse_rest * estimate.rest + self.slack
+    fn bound(&self, place: usize) -> f32 {
+        let (sketch, steps) = self.warm.sketch(place);
+        sketch.bound(steps, &self.query.estimate.sketch) + self.slack
     }
 
     fn pooled_cosine(&self, place: usize) -> f32 {
-        let (row, estimate) = (self.warm.coarse_row(place), &self.query.estimate.coarse.values);
-        let cosine = dot(row, estimate) / (length(row) * length(estimate));
+        let ((sketch, steps), estimate) = (self.warm.sketch(place), &self.query.estimate.sketch);
+        let cosine = sketch.dot(steps, estimate) / (sketch.length * estimate.length);
         // A look without any direction is like nothing.
         if cosine.is_finite() { cosine } else { 0.0 }
     }
@@ -182,8 +181,4 @@ fn chance(seed: u64, tick: u64, frame: FrameId) -> f32 {
     let drawn = mix(mix(key).wrapping_add(u64::from(frame.0)));
     // 24 bits fill the precision of the float.
     (drawn >> 40) as f32 / (1_u32 << 24) as f32
-}
-
-fn length(values: &[f32]) -> f32 {
-    dot(values, values).sqrt()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::error::Error;
-use crate::feature::{COARSE, Feature, FeatureShape};
+use crate::feature::{Feature, FeatureShape, Sketch};
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::Pose;
 
@@ -30,8 +30,10 @@ pub struct Warm {
     /// Place of each frame in `records`, by age.
     places: LruCache<FrameId, usize>,
     records: Vec<Record>,
-    /// Coarse projections side by side, a row for each record: what every search reads through.
-    coarse: Vec<f32>,
+    /// Sketch of each record, without its steps.
+    sketches: Vec<Sketch<i8>>,
+    /// Steps of the sketches side by side: what every search reads through.
+    steps: Vec<i8>,
 }
 
 impl Warm {
@@ -49,7 +51,8 @@ impl Warm {
             capacity: capacity.max(1),
             places: LruCache::unbounded(),
             records: Vec::new(),
-            coarse: Vec::new(),
+            sketches: Vec::new(),
+            steps: Vec::new(),
         })
     }
 
@@ -63,19 +66,22 @@ impl Warm {
             return Err(Error::OtherShape { expected: self.shape, got: record.feature.shape() });
         }
         let frame = record.stamp.frame;
-        let coarse = record.feature.coarse().values;
+        let mut sketch = record.feature.sketch();
+        let steps = std::mem::take(&mut sketch.steps);
         let known = self.places.get(&frame).copied();
         let full = self.records.len() == self.capacity;
         let place = known
             .or_else(|| if full { self.places.pop_lru().map(|(_, place)| place) } else { None });
         let Some(place) = place else {
             self.places.put(frame, self.records.len());
-            self.coarse.extend_from_slice(&coarse);
+            self.steps.extend_from_slice(&steps);
+            self.sketches.push(sketch);
             self.records.push(record);
             return Ok(None);
         };
         self.places.put(frame, place);
-        self.coarse_row_mut(place).copy_from_slice(&coarse);
+        self.steps_mut(place).copy_from_slice(&steps);
+        self.sketches[place] = sketch;
         Ok(Some(std::mem::replace(&mut self.records[place], record)))
     }
 
@@ -125,14 +131,14 @@ impl Warm {
         &self.records
     }
 
-    /// Coarse projection of the record at `place`.
-    pub(crate) fn coarse_row(&self, place: usize) -> &[f32] {
-        let width = self.shape.pooled(COARSE);
-        &self.coarse[place * width..(place + 1) * width]
+    /// Sketch of the record at `place`, and its steps.
+    pub(crate) fn sketch(&self, place: usize) -> (&Sketch<i8>, &[i8]) {
+        let width = self.shape.sketch();
+        (&self.sketches[place], &self.steps[place * width..(place + 1) * width])
     }
 
-    fn coarse_row_mut(&mut self, place: usize) -> &mut [f32] {
-        let width = self.shape.pooled(COARSE);
-        &mut self.coarse[place * width..(place + 1) * width]
+    fn steps_mut(&mut self, place: usize) -> &mut [i8] {
+        let width = self.shape.sketch();
+        &mut self.steps[place * width..(place + 1) * width]
     }
 }
