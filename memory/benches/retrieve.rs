@@ -1,0 +1,100 @@
+//! How long a ranking takes at the size of a long session.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use memory::{
+    BranchId, Estimate, Feature, FeatureShape, FrameId, FrameStamp, Query, Ranking, Record,
+    Selection, Warm,
+};
+
+/// Latents of a 128×96 world: 3072 values.
+const SHAPE: FeatureShape = FeatureShape { rows: 12, columns: 16, channels: 16 };
+
+/// Numbers in -1..1 from a seed.
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    }
+}
+
+/// A latent that is the sum of fields constant over 4×4 and 2×2 blocks and at single positions.
+/// `view` draws the fields, `seed` a fifth of the finest.
+fn latent(view: u64, seed: u64, fields: [f32; 3]) -> Vec<f32> {
+    let mut own = noise(seed + 1_000_000);
+    let mut values = vec![0.0; SHAPE.values()];
+    for ((side, weight), field) in [4, 2, 1].into_iter().zip(fields).zip(0_u64..) {
+        let mut draw = noise(view * 3 + field);
+        let columns = SHAPE.columns / side;
+        let drawn: Vec<f32> = (0..SHAPE.values()).map(|_| draw()).collect();
+        for (position, cell) in values.chunks_exact_mut(SHAPE.channels).enumerate() {
+            let (row, column) = (position / SHAPE.columns, position % SHAPE.columns);
+            let block = (row / side * columns + column / side) * SHAPE.channels;
+            for (value, field) in cell.iter_mut().zip(&drawn[block..]) {
+                *value += weight * field;
+            }
+        }
+    }
+    for value in &mut values {
+        *value += 0.2 * own();
+    }
+    values
+}
+
+/// A session that comes by each of its views again and again, staying for a second or so.
+fn session(frames: u32, fields: [f32; 3]) -> Warm {
+    let mut warm = Warm::new(SHAPE, Warm::CAPACITY_DEFAULT).expect("the shape is sound");
+    for frame in 0..frames {
+        let view = u64::from(frame / 20 * 7 % 97);
+        let feature = Feature::new(SHAPE, &latent(view, u64::from(frame), fields));
+        let feature = feature.expect("the latent is sound");
+        let stamp =
+            FrameStamp { frame: FrameId(frame), branch: BranchId(1), tick: u64::from(frame) };
+        let record = Record { stamp, latent: Vec::new().into(), feature, pose: None };
+        warm.insert(record).expect("the shapes agree");
+    }
+    warm
+}
+
+fn retrieve(criterion: &mut Criterion) {
+    let exclude: Vec<FrameId> = (9979..10_000).map(FrameId).collect();
+    // Weights of the scales and the view looked for: one seen before; one never seen, where bounds
+    // part frames less well; one never seen and without structure, where they cannot.
+    let cases = [
+        ("seen", [1.0, 0.5, 0.25], 33),
+        ("unseen", [1.0, 0.5, 0.25], 500),
+        ("noise", [0.0, 0.0, 1.0], 500),
+    ];
+    for (name, fields, view) in cases {
+        for frames in [100, 10_000] {
+            let warm = session(frames, fields);
+            let latent = latent(view, 77, fields);
+            let estimate = Estimate::new(SHAPE, &[&latent]).expect("the latent is sound");
+            let query = Query {
+                estimate: &estimate,
+                branch: BranchId(1),
+                tick: u64::from(frames),
+                ticks_per_second: 17.5,
+                pose: None,
+            };
+            let selection = Selection { count: 4, apart_ticks: 9, exclude: &exclude };
+            let ranking = Ranking::Similarity { time_weight: 0.2 };
+            criterion.bench_function(&format!("similarity_{name}_{frames}"), |bencher| {
+                bencher.iter(|| warm.rank(black_box(&query), ranking, &selection));
+            });
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(300))
+        .measurement_time(std::time::Duration::from_secs(2));
+    targets = retrieve
+}
+criterion_main!(benches);

@@ -1,0 +1,280 @@
+//! What a frame looks like, in a form that ranks quickly.
+//!
+//! A latent has `P` positions of `C` channels. Each position's vector is scaled to length 1 and the
+//! whole to `1/√P`, so that the dot product of two features is the mean over positions of the
+//! cosine (FramePack eq. 3 sums; the mean makes the weight of time the same at every size).
+//!
+//! Features are kept in 8 bits a value. That moves a mean of P cosines by about `0.0023/√P`, nothing
+//! to a ranking, and makes the product integer: exact, and the same on every machine.
+//!
+//! Beside it goes a [`Sketch`]: an orthonormal projection, onto averages over 2×2 blocks of
+//! positions, by which a score is bounded at a quarter of the work.
+
+use crate::error::Error;
+
+/// Size of the latents that features are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeatureShape {
+    /// Rows of positions.
+    pub rows: usize,
+    /// Columns of positions.
+    pub columns: usize,
+    /// Values at each position.
+    pub channels: usize,
+}
+
+impl FeatureShape {
+    /// Most values of a feature: a thousand times those of a 128×96 world.
+    pub const VALUES_MAX: usize = 1 << 22;
+
+    /// `P`, the number of positions.
+    #[must_use]
+    pub fn positions(self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Values of a feature, `P · C`.
+    #[must_use]
+    pub fn values(self) -> usize {
+        self.positions() * self.channels
+    }
+
+    /// Values of a sketch.
+    pub(crate) fn sketch(self) -> usize {
+        self.rows.div_ceil(BLOCK) * self.columns.div_ceil(BLOCK) * self.channels
+    }
+
+    /// Checks that the size is neither empty nor absurd.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] otherwise.
+    pub fn validate(self) -> Result<(), Error> {
+        let values = self
+            .rows
+            .checked_mul(self.columns)
+            .and_then(|positions| positions.checked_mul(self.channels))
+            .filter(|values| (1..=Self::VALUES_MAX).contains(values));
+        values.map(|_| ()).ok_or(Error::Shape { shape: self })
+    }
+}
+
+/// Side of the blocks that a sketch averages.
+const BLOCK: usize = 2;
+
+/// Steps of a stored value, which lies in -1..=1.
+const FEATURE_STEPS: f32 = 127.0;
+/// Steps of an estimate's value: eight times finer, there being but one.
+const ESTIMATE_STEPS: f32 = 1016.0;
+/// Values whose products are summed in 32 bits: 4096 · 127 · 1016 is a quarter of what they hold.
+const CHUNK: usize = 4096;
+
+/// A projection in steps, and what it takes to bound a dot product by it.
+///
+/// Let F = F̃ + e + r: the stored projection, its rounding error, and what the projection leaves
+/// out; X likewise. The remainders are orthogonal to the projections, so by Cauchy-Schwarz
+/// `F·X ≤ F̃·X̃ + |F̃||e_X| + |e_F|(|X̃| + |e_X|) + |r_F||r_X|`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sketch<T> {
+    /// F̃ in steps; in [`Warm`](crate::Warm) they lie beside those of all other frames instead.
+    pub(crate) steps: Box<[T]>,
+    /// Size of a step.
+    scale: f32,
+    /// |F̃|.
+    pub(crate) length: f32,
+    /// |e|.
+    error: f32,
+    /// |r|.
+    rest: f32,
+}
+
+/// The look of one remembered frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    shape: FeatureShape,
+    /// Unit vectors by position, in steps.
+    steps: Box<[i8]>,
+}
+
+/// The estimated look of the next section, X̂: the mean over its frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    shape: FeatureShape,
+    /// Means over the frames of unit vectors by position, in steps.
+    steps: Box<[i16]>,
+    pub(crate) sketch: Sketch<i16>,
+}
+
+impl Feature {
+    /// The look of a frame from its mean-centred, normalised latent. `latent`: (P, C).
+    ///
+    /// # Errors
+    /// When the shape is unsound, the latent has another size or a value is not finite.
+    pub fn new(shape: FeatureShape, latent: &[f32]) -> Result<Self, Error> {
+        let to_step = |value: f32| to_steps(value, FEATURE_STEPS).try_into().unwrap_or_default();
+        let steps: Box<[i8]> = unit_positions(shape, latent)?.into_iter().map(to_step).collect();
+        Ok(Self { shape, steps })
+    }
+
+    /// Its sketch; of the stored steps, so that the bound holds for them.
+    pub(crate) fn sketch(&self) -> Sketch<i8> {
+        let scale = 1.0 / (FEATURE_STEPS * root(self.shape.positions()));
+        let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step) * scale).collect();
+        Sketch::new(self.shape, &values, FEATURE_STEPS)
+    }
+
+    /// Size of the latent it was made of.
+    #[must_use]
+    pub fn shape(&self) -> FeatureShape {
+        self.shape
+    }
+
+    /// Mean over positions (and the estimate's frames) of the cosine, in -1..=1 (eq. 3).
+    #[must_use]
+    pub fn cosine(&self, estimate: &Estimate) -> f32 {
+        let sum = products(&self.steps, &estimate.steps);
+        sum as f32 / (FEATURE_STEPS * ESTIMATE_STEPS * count(self.shape.positions()))
+    }
+}
+
+impl Estimate {
+    /// The look of a section from its frames' mean-centred, normalised latents, each (P, C).
+    ///
+    /// # Errors
+    /// When the shape is unsound, there is no frame, a latent has another size or a value is not
+    /// finite.
+    pub fn new(shape: FeatureShape, latents: &[&[f32]]) -> Result<Self, Error> {
+        shape.validate()?;
+        if latents.is_empty() {
+            return Err(Error::NoEstimate);
+        }
+        let mut means = vec![0.0_f32; shape.values()];
+        for latent in latents {
+            for (mean, value) in means.iter_mut().zip(unit_positions(shape, latent)?) {
+                *mean += value / count(latents.len());
+            }
+        }
+        let steps: Box<[i16]> =
+            means.into_iter().map(|value| to_steps(value, ESTIMATE_STEPS)).collect();
+        let scale = 1.0 / (ESTIMATE_STEPS * root(shape.positions()));
+        let values: Vec<f32> = steps.iter().map(|step| f32::from(*step) * scale).collect();
+        let sketch = Sketch::new(shape, &values, ESTIMATE_STEPS);
+        Ok(Self { shape, steps, sketch })
+    }
+
+    /// Size of the latents it was made of.
+    #[must_use]
+    pub fn shape(&self) -> FeatureShape {
+        self.shape
+    }
+}
+
+impl<T: Copy + Default + TryFrom<i16> + Into<f32>> Sketch<T> {
+    /// Projects `values` (P, C) onto averages over blocks of positions, smaller at the far edges: a
+    /// block of n positions has the basis vector with `1/√n` at each. Rounds to `steps` steps.
+    fn new(shape: FeatureShape, values: &[f32], steps: f32) -> Self {
+        let columns = shape.columns.div_ceil(BLOCK);
+        let mut averages = vec![0.0_f32; shape.sketch()];
+        let place = |position: usize| {
+            let (row, column) = (position / shape.columns, position % shape.columns);
+            let cells = BLOCK.min(shape.rows - row / BLOCK * BLOCK)
+                * BLOCK.min(shape.columns - column / BLOCK * BLOCK);
+            ((row / BLOCK * columns + column / BLOCK) * shape.channels, 1.0 / root(cells))
+        };
+        for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
+            let (start, scale) = place(position);
+            for (sum, value) in averages[start..].iter_mut().zip(cell) {
+                *sum += value * scale;
+            }
+        }
+        let mut rest = 0.0;
+        for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
+            let (start, scale) = place(position);
+            for (average, value) in averages[start..].iter().zip(cell) {
+                rest += (value - average * scale).powi(2);
+            }
+        }
+        Self::rounded(&averages, steps, rest.sqrt())
+    }
+
+    fn rounded(averages: &[f32], steps: f32, rest: f32) -> Self {
+        let largest = averages.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let scale = if largest > 0.0 { largest / steps } else { 1.0 };
+        let (mut length, mut error) = (0.0, 0.0);
+        let round = |value: &f32| {
+            let step = T::try_from(to_steps(value / largest.max(f32::MIN_POSITIVE), steps));
+            let step = step.unwrap_or_default();
+            let stored: f32 = step.into() * scale;
+            length += stored * stored;
+            error += (value - stored).powi(2);
+            step
+        };
+        let steps = averages.iter().map(round).collect();
+        Self { steps, scale, length: length.sqrt(), error: error.sqrt(), rest }
+    }
+}
+
+impl Sketch<i8> {
+    /// Dot product of the stored projections; `steps` are this one's.
+    pub(crate) fn dot(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
+        products(steps, &other.steps) as f32 * (self.scale * other.scale)
+    }
+
+    /// Most that the full dot product can be; see [`slack`] for rounding.
+    pub(crate) fn bound(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
+        let rounding = self.length * other.error + self.error * (other.length + other.error);
+        self.dot(steps, other) + rounding + self.rest * other.rest
+    }
+}
+
+/// Sum of products, exact.
+fn products(a: &[i8], b: &[i16]) -> i64 {
+    let chunk = |(a, b): (&[i8], &[i16])| {
+        let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        i64::from(products.sum::<i32>())
+    };
+    a.chunks(CHUNK).zip(b.chunks(CHUNK)).map(chunk).sum()
+}
+
+/// Most by which rounding can leave a computed bound below the score: a sum of n products of vectors
+/// of about length 1 is off by at most n/2 units in the last place, and four such sums go into it.
+pub(crate) fn slack(shape: FeatureShape) -> f32 {
+    2.0 * count(shape.values()) * f32::EPSILON
+}
+
+/// The latent with every position's vector at length 1.
+fn unit_positions(shape: FeatureShape, latent: &[f32]) -> Result<Vec<f32>, Error> {
+    shape.validate()?;
+    if latent.len() != shape.values() {
+        return Err(Error::LatentSize { shape, expected: shape.values(), got: latent.len() });
+    }
+    let mut units = Vec::with_capacity(latent.len());
+    for cell in latent.chunks_exact(shape.channels) {
+        let length = cell.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        if !length.is_finite() {
+            return Err(Error::NotFinite);
+        }
+        // A position without a direction is like nothing: cosine 0.
+        let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+        units.extend(cell.iter().map(|value| narrow(f64::from(*value) * scale)));
+    }
+    Ok(units)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a component of a unit vector, within -1..=1")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most 1016 by the clamp")]
+fn to_steps(value: f32, steps: f32) -> i16 {
+    (value.clamp(-1.0, 1.0) * steps).round() as i16
+}
+
+/// A count as a float; shapes are checked to be far below 2^24.
+pub(crate) fn count(count: usize) -> f32 {
+    u32::try_from(count).map_or(f32::MAX, |count| count as f32)
+}
+
+fn root(cells: usize) -> f32 {
+    count(cells).sqrt()
+}

@@ -1,0 +1,219 @@
+//! The history of a world: the live branch in order, and everything remembered.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::feature::{Feature, FeatureShape};
+use crate::frame::{BranchId, FrameId, FrameStamp};
+use crate::pose::Pose;
+use crate::warm::{Record, Warm};
+
+/// What there is to remember of a new frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// Its latent in 16-bit floats, by their bits.
+    pub latent: Arc<[u16]>,
+    /// What it looks like.
+    pub feature: Feature,
+    /// Where it was seen from, where that is known.
+    pub pose: Option<Pose>,
+}
+
+/// The live branch's recent frames, and warm memory. Nothing grows with the session.
+#[derive(Debug)]
+pub struct History {
+    warm: Warm,
+    /// Frames leading up to now, the newest last; at most twice the window.
+    live: Vec<FrameStamp>,
+    window: usize,
+    branch: BranchId,
+    next_frame: u32,
+    next_branch: u32,
+}
+
+impl History {
+    /// An empty history in its first branch. `window`: frames kept in order and never let go,
+    /// at least those that the schedule packs as recent; `capacity`: frames remembered.
+    ///
+    /// # Errors
+    /// When the shape is empty or too large, or the capacity does not exceed the window.
+    pub fn new(shape: FeatureShape, capacity: usize, window: usize) -> Result<Self, Error> {
+        if capacity <= window {
+            return Err(Error::Capacity { window, capacity });
+        }
+        let warm = Warm::new(shape, capacity)?;
+        let branch = BranchId(0);
+        Ok(Self { warm, live: Vec::new(), window, branch, next_frame: 0, next_branch: 1 })
+    }
+
+    /// Remembers the frame made at `tick` as the newest of the live branch.
+    ///
+    /// # Errors
+    /// When the feature has another shape, or no name is left.
+    pub fn remember(&mut self, tick: u64, look: Look) -> Result<FrameStamp, Error> {
+        let next_frame = self.next_frame.checked_add(1).ok_or(Error::NamesUsedUp)?;
+        let stamp = FrameStamp { frame: FrameId(self.next_frame), branch: self.branch, tick };
+        // The window is in use whatever else was retrieved since.
+        for recent in recent(&self.live, self.window) {
+            self.warm.touch(recent.frame);
+        }
+        let Look { latent, feature, pose } = look;
+        self.warm.insert(Record { stamp, latent, feature, pose })?;
+        self.next_frame = next_frame;
+        if self.live.len() == 2 * self.window {
+            self.live.drain(..self.window);
+        }
+        self.live.push(stamp);
+        Ok(stamp)
+    }
+
+    /// Takes up a frame of an earlier session; new frames and branches are named after it.
+    ///
+    /// # Errors
+    /// When the feature has another shape, or no name is left.
+    pub fn restore(&mut self, record: Record) -> Result<(), Error> {
+        let stamp = record.stamp;
+        let next_frame = stamp.frame.0.checked_add(1).ok_or(Error::NamesUsedUp)?;
+        let next_branch = stamp.branch.0.checked_add(1).ok_or(Error::NamesUsedUp)?;
+        self.warm.insert(record)?;
+        self.next_frame = self.next_frame.max(next_frame);
+        if self.next_branch < next_branch {
+            self.next_branch = next_branch;
+        }
+        Ok(())
+    }
+
+    /// Begins a session: a new branch without any recent frame.
+    ///
+    /// # Errors
+    /// When no name is left.
+    pub fn begin(&mut self) -> Result<BranchId, Error> {
+        let next_branch = self.next_branch.checked_add(1).ok_or(Error::NamesUsedUp)?;
+        self.branch = BranchId(self.next_branch);
+        self.next_branch = next_branch;
+        self.live.clear();
+        Ok(self.branch)
+    }
+
+    /// Begins a branch that goes on from a recent frame; what came after it is no longer recent,
+    /// though remembered. `None`: the frame is not recent.
+    ///
+    /// # Errors
+    /// When no name is left.
+    pub fn branch_from(&mut self, frame: FrameId) -> Result<Option<BranchId>, Error> {
+        let Some(at) = self.live.iter().position(|stamp| stamp.frame == frame) else {
+            return Ok(None);
+        };
+        let live = self.live[..=at].to_vec();
+        let branch = self.begin()?;
+        self.live = live;
+        Ok(Some(branch))
+    }
+
+    /// Recent frames in order, the newest last; at least the window where there are as many.
+    #[must_use]
+    pub fn live(&self) -> &[FrameStamp] {
+        recent(&self.live, self.window)
+    }
+
+    /// The branch that new frames belong to.
+    #[must_use]
+    pub fn branch(&self) -> BranchId {
+        self.branch
+    }
+
+    /// All that is remembered.
+    #[must_use]
+    pub fn warm(&self) -> &Warm {
+        &self.warm
+    }
+
+    /// All that is remembered, to mark what is used.
+    pub fn warm_mut(&mut self) -> &mut Warm {
+        &mut self.warm
+    }
+}
+
+fn recent(live: &[FrameStamp], window: usize) -> &[FrameStamp] {
+    &live[live.len().saturating_sub(window)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: FeatureShape = FeatureShape { rows: 2, columns: 2, channels: 1 };
+
+    fn look(value: u16) -> Look {
+        let feature = Feature::new(SHAPE, &[f32::from(value); 4]).unwrap();
+        Look { latent: vec![value; 4].into(), feature, pose: None }
+    }
+
+    fn play(history: &mut History, ticks: std::ops::Range<u64>) -> Vec<FrameStamp> {
+        ticks.map(|tick| history.remember(tick, look(7)).unwrap()).collect()
+    }
+
+    fn ids(stamps: &[FrameStamp]) -> Vec<u32> {
+        stamps.iter().map(|stamp| stamp.frame.0).collect()
+    }
+
+    #[test]
+    fn the_window_is_bounded_and_in_order() {
+        let mut history = History::new(SHAPE, 100, 4).unwrap();
+        for tick in 0..50 {
+            play(&mut history, tick..tick + 1);
+            let newest = u32::try_from(tick).unwrap();
+            let expected: Vec<u32> = (newest.saturating_sub(3)..=newest).collect();
+            assert_eq!(ids(history.live()), expected);
+            assert!(history.live.len() <= 8);
+        }
+    }
+
+    #[test]
+    fn recent_frames_are_never_let_go() {
+        let mut history = History::new(SHAPE, 6, 4).unwrap();
+        for tick in 0..40 {
+            play(&mut history, tick..tick + 1);
+            // Retrieval keeps the oldest frames in use.
+            let old: Vec<_> = history.warm().records().iter().map(|r| r.stamp.frame).collect();
+            let oldest = old.iter().min().copied().unwrap();
+            history.warm_mut().touch(oldest);
+            for stamp in history.live() {
+                assert!(history.warm().peek(stamp.frame).is_some(), "{stamp:?} is gone");
+            }
+            assert!(history.warm().len() <= 6);
+        }
+        assert!(history.warm().peek(FrameId(0)).is_some(), "the one in use stays");
+    }
+
+    #[test]
+    fn a_branch_goes_on_from_a_recent_frame() {
+        let mut history = History::new(SHAPE, 100, 8).unwrap();
+        let first = play(&mut history, 0..6);
+        assert_eq!(history.branch_from(FrameId(77)).unwrap(), None);
+        let branch = history.branch_from(first[3].frame).unwrap().unwrap();
+        assert_ne!(branch, first[3].branch);
+        let second = play(&mut history, 4..6);
+        assert_eq!(ids(history.live()), [0, 1, 2, 3, 6, 7]);
+        assert_eq!(second[0].branch, branch);
+        assert!(history.warm().peek(first[5].frame).is_some());
+    }
+
+    #[test]
+    fn restored_frames_keep_their_names() {
+        let mut history = History::new(SHAPE, 100, 8).unwrap();
+        let Look { latent, feature, pose } = look(3);
+        let stamp = FrameStamp { frame: FrameId(40), branch: BranchId(9), tick: 5 };
+        history.restore(Record { stamp, latent, feature, pose }).unwrap();
+        assert_eq!(history.begin().unwrap(), BranchId(10));
+        assert_eq!(play(&mut history, 0..1)[0].frame, FrameId(41));
+        assert_eq!(ids(history.live()), [41]);
+        assert_eq!(history.warm().peek(FrameId(40)).map(|r| r.latent[0]), Some(3));
+    }
+
+    #[test]
+    fn a_memory_smaller_than_the_window_is_refused() {
+        let error = History::new(SHAPE, 4, 4).expect_err("too small");
+        assert_eq!(error, Error::Capacity { window: 4, capacity: 4 });
+    }
+}
