@@ -1,1 +1,15 @@
-//! Skeleton.
+//! Where actions and frames come from: devices, scripts, recorded play and a maze simulator.
+//!
+//! One convention holds everywhere: `actions[t]` is what was applied between frame `t - 1` and
+//! frame `t`, so that `actions[0]` is neutral; readers of other layouts convert to it. The crate
+//! knows no tensor, window or clock.
+
+mod action;
+mod episode;
+mod frame;
+mod pose;
+
+pub use action::{Action, ActionLayout, Buttons};
+pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
+pub use frame::Frame;
+pub use pose::Pose;

@@ -1,1 +1,1 @@
-//! Skeleton.
+//! The part of libudev that gilrs calls.
