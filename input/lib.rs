@@ -11,5 +11,7 @@ mod pose;
 
 pub use action::{Action, ActionLayout, Buttons};
 pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
+pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use episode::{VideoReader, VideoWriter};
 pub use frame::Frame;
 pub use pose::Pose;

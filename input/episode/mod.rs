@@ -5,6 +5,8 @@ mod npy;
 mod npz;
 mod npz_layout;
 mod npz_write;
+mod session;
+mod video;
 
 #[cfg(test)]
 mod npz_tests;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::EpisodeError;
 pub use self::npz_write::write_npz;
+pub use self::session::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use self::video::{VideoReader, VideoWriter};
 use crate::{Action, ActionLayout, Frame, Pose};
 
 /// Largest width and height of a picture, in pixels.
@@ -53,13 +57,20 @@ impl Episode {
     /// # Errors
     /// When it is neither, cannot be read, is damaged or larger than the limits of this crate.
     pub fn open(path: &Path) -> Result<Self, EpisodeError> {
+        if path.is_dir() {
+            return SessionReader::open(path)?.into_episode();
+        }
         let mut magic = [0; 2];
         let mut file = fs::File::open(path).map_err(|e| EpisodeError::io("open", path, e))?;
         file.read_exact(&mut magic).map_err(|e| EpisodeError::io("read", path, e))?;
         if magic == *b"PK" {
             return npz::read(path);
         }
-        Err(EpisodeError::invalid("an .npz clip", "another kind of file", path.display()))
+        Err(EpisodeError::invalid(
+            "an .npz clip or the folder of a session",
+            "another kind of file",
+            path.display(),
+        ))
     }
 
     /// The episode itself when its parts fit together: at least one frame, equal lengths, sizes
@@ -150,6 +161,10 @@ fn collect(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) -> Result<(), Episo
     if depth > MAX_DEPTH {
         let expected = format!("at most {MAX_DEPTH} folders inside each other");
         return Err(EpisodeError::invalid(&expected, "more", dir.display()));
+    }
+    if dir.join(session::HEADER_FILE).is_file() {
+        found.push(dir.to_owned());
+        return Ok(());
     }
     for entry in fs::read_dir(dir).map_err(|e| EpisodeError::io("list", dir, e))? {
         let path = entry.map_err(|e| EpisodeError::io("list", dir, e))?.path();
