@@ -7,11 +7,14 @@
 mod action;
 mod episode;
 mod frame;
+mod maze;
 mod pose;
+mod random;
 
 pub use action::{Action, ActionLayout, Buttons};
 pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
 pub use episode::{VideoReader, VideoWriter};
 pub use frame::Frame;
+pub use maze::{Maze, MazeConfig, MazePlayer, Policy, simulate};
 pub use pose::Pose;
