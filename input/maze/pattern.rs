@@ -40,68 +40,87 @@ impl Pattern {
 
     /// How much of the second colour lies at a place (0 to 1), and how bright it is there.
     pub(super) fn at(self, u: f32, v: f32, seed: u64) -> (f32, f32) {
-        let grain = 0.92 + 0.16 * noise(u, v, 16, seed);
-        match self {
+        let (mix, brightness) = match self {
             Self::Bricks => masonry(u, v, (4, 2), 0.06, seed),
             Self::Blocks => masonry(u, v, (2, 1), 0.035, seed),
-            Self::Planks => {
-                let (plank, across) = cell(u, 4);
-                let wood = noise(u * 2.0 + plank * 0.37, v * 0.5, 16, seed ^ 5);
-                (seam(across, 0.06), (0.8 + 0.25 * hash(plank, 3.0, seed)) * (0.88 + 0.24 * wood))
-            }
-            Self::Tiles => {
-                let ((x, across), (y, down)) = (cell(u, 4), cell(v, 4));
-                let checker = (x + y).rem_euclid(2.0);
-                let grout = seam(across, 0.05).max(seam(down, 0.05));
-                (checker * 0.85, grain * (1.0 - 0.45 * grout))
-            }
-            Self::Stripes => {
-                let (stripe, across) = cell(u, 4);
-                (stripe.rem_euclid(2.0), grain * (1.0 - 0.25 * seam(across, 0.05)))
-            }
-            Self::Diamonds => {
-                let (a, b) = (cell(u + v, 3), cell(u - v, 3));
-                let line = seam(a.1, 0.07).max(seam(b.1, 0.07));
-                ((a.0 + b.0).rem_euclid(2.0) * 0.5 + line * 0.5, grain)
-            }
-            Self::Plaster => (0.5 * noise(u, v, 4, seed), 0.9 + 0.2 * noise(u, v, 8, seed ^ 9)),
-            Self::Plates => {
-                let ((_, across), (_, down)) = (cell(u, 2), cell(v, 2));
-                let rivet = (across - 0.5).abs().min(0.36) - 0.36;
-                let other = (down - 0.5).abs().min(0.36) - 0.36;
-                let corner = 1.0
-                    - smooth(
-                        0.05,
-                        0.08,
-                        (across.min(1.0 - across) - 0.14)
-                            .abs()
-                            .max((down.min(1.0 - down) - 0.14).abs()),
-                    );
-                let bevel = 1.0 + 0.35 * (rivet + other);
-                (corner, grain * bevel * (1.0 - 0.5 * seam(across, 0.04).max(seam(down, 0.04))))
-            }
-            Self::Panels => {
-                let (_, across) = cell(u, 2);
-                let rail = seam(v, 0.05).max(1.0 - smooth(0.02, 0.035, (v - 0.62).abs()));
-                let lower = if v > 0.62 { 1.0 } else { 0.0 };
-                let frame = lower * (1.0 - smooth(0.06, 0.09, across.min(1.0 - across)));
-                (lower, grain * (1.0 - 0.35 * rail.max(frame)))
-            }
-            Self::Waves => {
-                let (row, down) = cell(v, 4);
-                let (_, across) = cell(u + 0.25 * row.rem_euclid(2.0), 2);
-                let height = 1.0 - 4.0 * (across - 0.5) * (across - 0.5);
-                (smooth(-0.08, 0.08, down - 0.25 - 0.5 * height), grain)
-            }
-            Self::Cobbles => {
-                let (row, down) = cell(v, 5);
-                let (stone, across) = cell(u + 0.1 * row.rem_euclid(2.0), 5);
-                let far = (across - 0.5).powi(2) + (down - 0.5).powi(2);
-                let tone = hash(stone.rem_euclid(5.0), row.rem_euclid(5.0), seed);
-                (smooth(0.17, 0.26, far), grain * (0.8 + 0.3 * tone - 0.5 * far))
-            }
-        }
+            Self::Planks => planks(u, v, seed),
+            Self::Tiles => tiles(u, v),
+            Self::Stripes => stripes(u),
+            Self::Diamonds => diamonds(u, v),
+            Self::Plaster => (0.5 * noise(u, v, 4, seed), 1.0),
+            Self::Plates => plates(u, v),
+            Self::Panels => panels(u, v),
+            Self::Waves => waves(u, v),
+            Self::Cobbles => cobbles(u, v, seed),
+        };
+        // No surface is perfectly even; without grain, a wall close by would show no motion.
+        (mix, brightness * (0.92 + 0.16 * noise(u, v, 16, seed)))
     }
+}
+
+/// Boards from floor to ceiling, each of its own tone.
+fn planks(u: f32, v: f32, seed: u64) -> (f32, f32) {
+    let (plank, across) = cell(u, 4);
+    let wood = noise(u * 4.0 + plank * 0.375, v, 4, seed ^ 5);
+    let tone = 0.8 + 0.25 * hash(plank.rem_euclid(4.0), 3.0, seed);
+    (seam(across, 0.06), tone * (0.88 + 0.24 * wood))
+}
+
+/// A checkerboard with dark grout.
+fn tiles(u: f32, v: f32) -> (f32, f32) {
+    let ((x, across), (y, down)) = (cell(u, 4), cell(v, 4));
+    let grout = seam(across, 0.05).max(seam(down, 0.05));
+    ((x + y).rem_euclid(2.0) * 0.85, 1.0 - 0.45 * grout)
+}
+
+/// Upright stripes.
+fn stripes(u: f32) -> (f32, f32) {
+    let (stripe, across) = cell(u, 4);
+    (stripe.rem_euclid(2.0), 1.0 - 0.25 * seam(across, 0.05))
+}
+
+/// A checkerboard standing on its corner, with light lines.
+fn diamonds(u: f32, v: f32) -> (f32, f32) {
+    let ((a, across_a), (b, across_b)) = (cell(u + v, 3), cell(u - v, 3));
+    let line = seam(across_a, 0.07).max(seam(across_b, 0.07));
+    ((a + b).rem_euclid(2.0) * 0.5 + line * 0.5, 1.0)
+}
+
+/// Four metal plates with a rivet in each corner.
+fn plates(u: f32, v: f32) -> (f32, f32) {
+    let ((_, across), (_, down)) = (cell(u, 2), cell(v, 2));
+    let (a, b) = (across.min(1.0 - across), down.min(1.0 - down));
+    let rivet = 1.0 - smooth(0.05, 0.08, (a - 0.14).abs().max((b - 0.14).abs()));
+    let bevel = 1.0 - 0.35 * ((0.14 - a).max(0.0) + (0.14 - b).max(0.0));
+    let gap = seam(across, 0.04).max(seam(down, 0.04));
+    (rivet, bevel * (1.0 - 0.5 * gap))
+}
+
+/// A plain wall above, two framed panels below.
+fn panels(u: f32, v: f32) -> (f32, f32) {
+    let (_, across) = cell(u, 2);
+    let rail = seam(v, 0.05).max(1.0 - smooth(0.02, 0.035, (v - 0.62).abs()));
+    let lower = if v > 0.62 { 1.0 } else { 0.0 };
+    let frame = lower * (1.0 - smooth(0.06, 0.09, across.min(1.0 - across)));
+    (lower, 1.0 - 0.35 * rail.max(frame))
+}
+
+/// Rows of round scales.
+fn waves(u: f32, v: f32) -> (f32, f32) {
+    let (row, down) = cell(v, 4);
+    let (_, across) = cell(u + 0.25 * row.rem_euclid(2.0), 2);
+    let height = 1.0 - 4.0 * (across - 0.5) * (across - 0.5);
+    (smooth(-0.08, 0.08, down - 0.25 - 0.5 * height), 1.0)
+}
+
+/// Round stones in mortar.
+fn cobbles(u: f32, v: f32, seed: u64) -> (f32, f32) {
+    // Six rows, so that the shift of every other row repeats as well.
+    let (row, down) = cell(v, 6);
+    let (stone, across) = cell(u + 0.1 * row.rem_euclid(2.0), 5);
+    let far = (across - 0.5) * (across - 0.5) + (down - 0.5) * (down - 0.5);
+    let tone = hash(stone.rem_euclid(5.0), row.rem_euclid(6.0), seed);
+    (smooth(0.17, 0.26, far), 0.8 + 0.3 * tone - 0.5 * far)
 }
 
 /// A painted sign, by which a place is told from others.
@@ -168,7 +187,7 @@ fn masonry(u: f32, v: f32, (rows, columns): (u8, u8), mortar: f32, seed: u64) ->
     let tone = hash(row, column.rem_euclid(f32::from(columns)), seed);
     let aspect = f32::from(columns) / f32::from(rows);
     let joint = seam(down, mortar / aspect).max(seam(across, mortar));
-    (joint, (0.78 + 0.3 * tone) * (0.93 + 0.14 * noise(u, v, 16, seed)))
+    (joint, 0.78 + 0.3 * tone)
 }
 
 /// Number of the part that a place falls in when 0..1 is cut into `count`, and the place within it.
