@@ -14,7 +14,8 @@ use glam::Vec2;
 
 use super::Maze;
 use super::angle::direction;
-use super::texture::{Level, Packed, dim, lerp, mean};
+use super::style::FLOOR_BITS;
+use super::texture::{Level, Packed, dim, lerp, mean, smaller_levels, unpack};
 use crate::Pose;
 
 /// Half the width of the view at distance 1: 0.8 sees 77 degrees.
@@ -34,7 +35,7 @@ const SIDE_LIGHT: f32 = 0.8;
 const NEAREST: f32 = 0.05;
 
 /// What one ray met.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Hit<'a> {
     /// First row of the wall and the row after its last, in pixels with fractions.
     top: f32,
@@ -42,8 +43,12 @@ struct Hit<'a> {
     level: Level<'a>,
     /// Column of the texture, in 1/256 of its pixels.
     u: u32,
-    /// Rows of the texture per row of the screen, in 1/65536 of its pixels.
+    /// Row of the texture at the middle of the screen's row 0, and rows of it per row of the screen,
+    /// in 1/65536 of its pixels.
+    v_start: i64,
     v_step: i64,
+    /// Rows of the screen that the wall covers wholly.
+    covered: std::ops::Range<usize>,
     brightness: u32,
 }
 
@@ -81,8 +86,7 @@ impl Raycaster {
             self.draw_walls(x, &pair[0], &pair[1]);
         }
         for (pixel, bytes) in self.pixels.iter().zip(out.chunks_exact_mut(3)) {
-            let [_, r, g, b] = pixel.to_be_bytes();
-            bytes.copy_from_slice(&[r, g, b]);
+            bytes.copy_from_slice(&unpack(*pixel));
         }
     }
 
@@ -129,12 +133,17 @@ impl Raycaster {
         let middle = self.height as f32 / 2.0;
         let level = texture.level_for(1.0 / scale);
         let texels = (1_u32 << level.bits) as f32;
+        let (top, bottom) =
+            (middle - scale * (WALL_HEIGHT - EYE_HEIGHT), middle + scale * EYE_HEIGHT);
+        let v_step = texels * 65_536.0 / (scale * WALL_HEIGHT);
         Hit {
-            top: middle - scale * (WALL_HEIGHT - EYE_HEIGHT),
-            bottom: middle + scale * EYE_HEIGHT,
+            top,
+            bottom,
             level,
             u: (u * texels * 256.0) as u32,
-            v_step: (texels * 65_536.0 / (scale * WALL_HEIGHT)) as i64,
+            v_start: ((0.5 - top) * v_step) as i64,
+            v_step: v_step as i64,
+            covered: top.ceil() as usize..bottom as usize,
             brightness: brightness(depth, light),
         }
     }
@@ -168,6 +177,7 @@ impl Raycaster {
         let first = eye + (ahead - right) * depth + step * 0.5;
         // A pixel covers more in depth than across; the level lies between the two.
         let footprint = depth / self.focal * (depth / EYE_HEIGHT).max(1.0).sqrt();
+        let level = smaller_levels(FLOOR_BITS, footprint);
         let light = brightness(depth, 1.0);
         let mirrored = self.height - 1 - y;
         for (x, &begin) in begins.iter().enumerate() {
@@ -178,7 +188,7 @@ impl Raycaster {
             let room = maze.layout.room_at(place.x as usize, place.y as usize).unwrap_or(0);
             let style = &maze.styles[usize::from(room)];
             let sample = |texture: &super::Texture| {
-                let level = texture.level_for(footprint);
+                let level = texture.level(level);
                 let texels = (256_u32 << level.bits) as f32;
                 dim(level.sample((place.x * texels) as u32, (place.y * texels) as u32), light)
             };
@@ -203,17 +213,21 @@ impl Hit<'_> {
     /// The colour of row `y`, mixed with what lies behind where the wall covers only a part of it.
     #[inline]
     fn over(&self, y: usize, under: Packed) -> Packed {
-        let row = y as f32;
-        let covered = (row + 1.0).min(self.bottom) - row.max(self.top);
-        if covered <= 0.0 {
-            return under;
+        if self.covered.contains(&y) {
+            return self.colour(y);
         }
-        let v = ((row + 0.5 - self.top) * self.v_step as f32) as i64 >> 8;
-        let limit = (256_i64 << self.level.bits) - 129;
+        let row = y as f32;
+        let share = (row + 1.0).min(self.bottom) - row.max(self.top);
+        if share <= 0.0 { under } else { lerp(under, self.colour(y), (share * 256.0) as u32) }
+    }
+
+    #[inline]
+    fn colour(&self, y: usize) -> Packed {
+        let v = (self.v_start + y as i64 * self.v_step) >> 8;
         // The first and the last half pixel of a texture would mix with its other end.
+        let limit = (256_i64 << self.level.bits) - 129;
         let v = v.clamp(128.min(limit), limit.max(128));
-        let colour = dim(self.level.sample(self.u, v as u32), self.brightness);
-        if covered >= 1.0 { colour } else { lerp(under, colour, (covered * 256.0) as u32) }
+        dim(self.level.sample(self.u, v as u32), self.brightness)
     }
 }
 
@@ -259,6 +273,7 @@ mod tests {
         let maze = Maze::new(4, &MazeConfig::default());
         let mut hit = Raycaster::new(128, 96).hit(&maze.styles[0].wall, 2.0, 0.5, 1.0);
         (hit.top, hit.bottom, hit.brightness) = (10.5, 20.0, 0);
+        hit.covered = 11..20;
         let white = 0x00FF_FFFF;
         assert_eq!(hit.over(9, white), white);
         assert_eq!(hit.over(10, white), 0x007F_7F7F);

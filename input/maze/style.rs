@@ -8,7 +8,7 @@ use crate::random::Random;
 const WALL_BITS: u32 = 7;
 
 /// Side of floor and ceiling textures: 64 pixels, as nobody gets closer than half a cell.
-const FLOOR_BITS: u32 = 6;
+pub(super) const FLOOR_BITS: u32 = 6;
 
 /// Signs of one room.
 pub(super) const SIGNS: usize = 2;
@@ -68,17 +68,18 @@ fn draw_style(
         blend(rgb(a), rgb(b), mix).map(|channel| channel * brightness)
     };
     let sign_hue = hue + 0.5;
+    let wall = Texture::draw(WALL_BITS, |u, v| bytes(paint(pattern, (base, accent), u, v)));
     Style {
-        wall: Texture::draw(WALL_BITS, |u, v| bytes(paint(pattern, (base, accent), u, v))),
         signs: std::array::from_fn(|i| {
             let figure = rgb(Hsv(sign_hue + 0.27 * if i == 0 { 0.0 } else { 1.0 }, 0.85, 0.95));
             let board = rgb(if i == 0 { Hsv(0.12, 0.06, 0.97) } else { Hsv(hue, 0.3, 0.18) });
-            Texture::draw(WALL_BITS, |u, v| {
+            wall.painted(|u, v, under| {
                 let (on_board, on_figure) = signs[i].at(u, v);
-                let behind = blend(paint(pattern, (base, accent), u, v), board, on_board);
+                let behind = blend(under.map(|byte| f32::from(byte) / 255.0), board, on_board);
                 bytes(blend(behind, figure, on_figure))
             })
         }),
+        wall,
         floor: Texture::draw(FLOOR_BITS, |u, v| bytes(paint(floor, (ground, joint), u, v))),
         ceiling: Texture::draw(FLOOR_BITS, |u, v| {
             // Plain plaster with a dark beam along two edges, so that motion can be seen above.

@@ -11,6 +11,12 @@ pub(super) fn pack([r, g, b]: [u8; 3]) -> Packed {
     u32::from(r) << 16 | u32::from(g) << 8 | u32::from(b)
 }
 
+/// The three channels.
+pub(super) fn unpack(pixel: Packed) -> [u8; 3] {
+    let [_, r, g, b] = pixel.to_be_bytes();
+    [r, g, b]
+}
+
 /// `a` at `weight` 0, `b` at 256.
 #[inline]
 pub(super) fn lerp(a: Packed, b: Packed, weight: u32) -> Packed {
@@ -52,10 +58,18 @@ pub(super) struct Level<'a> {
 impl Texture {
     /// Draws a picture of `2^bits` pixels a side by asking `colour` at places in `0..1`.
     pub(super) fn draw(bits: u32, colour: impl Fn(f32, f32) -> [u8; 3]) -> Self {
-        let side = 1_u16 << bits;
-        let place = |i: u16| (f32::from(i) + 0.5) / f32::from(side);
-        let rows = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
-        let largest: Vec<Packed> = rows.map(|(x, y)| pack(colour(place(x), place(y)))).collect();
+        let largest = places(bits).map(|(u, v)| pack(colour(u, v))).collect();
+        Self::with_levels(bits, largest)
+    }
+
+    /// The same picture painted over: `colour` is asked with each place and what lies there.
+    pub(super) fn painted(&self, colour: impl Fn(f32, f32, [u8; 3]) -> [u8; 3]) -> Self {
+        let under = self.levels[0].iter().map(|&pixel| unpack(pixel));
+        let pixels = places(self.bits).zip(under).map(|((u, v), under)| colour(u, v, under));
+        Self::with_levels(self.bits, pixels.map(pack).collect())
+    }
+
+    fn with_levels(bits: u32, largest: Vec<Packed>) -> Self {
         let mut levels = vec![largest];
         for level in (0..bits).rev() {
             let halved = halve(&levels[levels.len() - 1], 1 << (level + 1));
@@ -68,16 +82,34 @@ impl Texture {
     /// one pixel of the screen covers.
     #[inline]
     pub(super) fn level_for(&self, footprint: f32) -> Level<'_> {
-        let side = 1_u32 << self.bits;
-        let mut texels = footprint * side as f32;
-        let mut level = 0;
-        // A little sharper than one to one: reading between pixels blurs by itself.
-        while texels > 1.3 && level < self.bits {
-            texels *= 0.5;
-            level += 1;
-        }
-        Level { bits: self.bits - level, pixels: &self.levels[level as usize] }
+        self.level(smaller_levels(self.bits, footprint))
     }
+
+    /// The picture halved `times` times, at most down to one pixel.
+    #[inline]
+    pub(super) fn level(&self, times: u32) -> Level<'_> {
+        let times = times.min(self.bits);
+        Level { bits: self.bits - times, pixels: &self.levels[times as usize] }
+    }
+}
+
+/// How often a picture of `2^bits` pixels a side is halved to fit `footprint`.
+pub(super) fn smaller_levels(bits: u32, footprint: f32) -> u32 {
+    let mut texels = footprint * (1_u32 << bits) as f32;
+    let mut times = 0;
+    // A little sharper than one to one: reading between pixels blurs by itself.
+    while texels > 1.3 && times < bits {
+        texels *= 0.5;
+        times += 1;
+    }
+    times
+}
+
+/// The middles of all pixels, row by row.
+fn places(bits: u32) -> impl Iterator<Item = (f32, f32)> {
+    let side = 1_u16 << bits;
+    let place = move |i: u16| (f32::from(i) + 0.5) / f32::from(side);
+    (0..side).flat_map(move |y| (0..side).map(move |x| (place(x), place(y))))
 }
 
 impl Level<'_> {
