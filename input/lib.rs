@@ -1,1 +1,32 @@
-//! Skeleton.
+//! Where actions and frames come from: devices, scripts, recorded play and a maze simulator.
+//!
+//! One convention holds everywhere: `actions[t]` is what was applied between frame `t - 1` and
+//! frame `t`, so that `actions[0]` is neutral; readers of other layouts convert to it. The crate
+//! knows no tensor, window or clock.
+
+mod action;
+mod controller;
+mod episode;
+mod frame;
+#[cfg(feature = "gamepad")]
+mod gamepad;
+mod keyboard;
+mod mapping;
+mod maze;
+mod pose;
+mod random;
+mod script;
+
+pub use action::{Action, ActionLayout, Buttons};
+pub use controller::{Controller, Merged, Notice};
+pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
+pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use episode::{VideoReader, VideoWriter};
+pub use frame::Frame;
+#[cfg(feature = "gamepad")]
+pub use gamepad::{GamepadError, Gamepads};
+pub use keyboard::Keyboard;
+pub use mapping::{Key, KeyBindings, PadBindings, PadState};
+pub use maze::{Maze, MazeConfig, MazePlayer, Policy, simulate};
+pub use pose::Pose;
+pub use script::{Script, ScriptError, Wander};

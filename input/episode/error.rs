@@ -1,0 +1,45 @@
+//! Why an episode could not be read or written.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An episode that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EpisodeError {
+    /// The file system said no.
+    #[error("cannot {doing} {path}: {source}", path = .path.display())]
+    Io {
+        /// What was tried, for instance "open".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The content is not what it should be.
+    #[error("expected {expected}, got {got}: {place}")]
+    Invalid {
+        /// What would have been accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+        /// The file, with array, line or byte offset where there is one.
+        place: String,
+    },
+}
+
+impl EpisodeError {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn invalid(expected: &str, got: impl Display, place: impl Display) -> Self {
+        Self::Invalid {
+            expected: expected.to_owned(),
+            got: got.to_string(),
+            place: place.to_string(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Recorded play in one form, whatever it was read from.
+
+mod error;
+mod npy;
+mod npz;
+mod npz_layout;
+mod npz_write;
+mod session;
+mod video;
+
+#[cfg(test)]
+mod npz_tests;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+pub use self::error::EpisodeError;
+pub use self::npz_write::write_npz;
+pub use self::session::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use self::video::{VideoReader, VideoWriter};
+use crate::{Action, ActionLayout, Frame, Pose};
+
+/// Largest width and height of a picture, in pixels.
+pub const MAX_SIDE: u32 = 4096;
+
+/// Most bytes the pictures of one episode may take; longer recordings are split into several.
+pub const MAX_EPISODE_BYTES: u64 = 1 << 30;
+
+/// Folders below the one searched; deeper ones are more likely a loop than a data set.
+const MAX_DEPTH: u32 = 32;
+
+/// Frames, the actions between them and, where the recording has them, poses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// Picture width in pixels.
+    pub width: u32,
+    /// Picture height in pixels.
+    pub height: u32,
+    /// All pictures, `(T, height, width, 3)` bytes of RGB.
+    pub video: Vec<u8>,
+    /// One per frame; `actions[t]` was applied between frame `t - 1` and frame `t`.
+    pub actions: Vec<Action>,
+    /// One per frame, where the recording has them.
+    pub poses: Option<Vec<Pose>>,
+    /// Frames per second of play.
+    pub fps: f32,
+    /// What the actions mean.
+    pub layout: ActionLayout,
+    /// Which game and recorder it comes from.
+    pub source: String,
+}
+
+impl Episode {
+    /// Reads the episode at `path`: an `.npz` clip or the folder of a session, told apart by content.
+    ///
+    /// # Errors
+    /// When it is neither, cannot be read, is damaged or larger than the limits of this crate.
+    pub fn open(path: &Path) -> Result<Self, EpisodeError> {
+        if path.is_dir() {
+            return SessionReader::open(path)?.into_episode();
+        }
+        let mut magic = [0; 2];
+        let mut file = fs::File::open(path).map_err(|e| EpisodeError::io("open", path, e))?;
+        file.read_exact(&mut magic).map_err(|e| EpisodeError::io("read", path, e))?;
+        if magic == *b"PK" {
+            return npz::read(path);
+        }
+        Err(EpisodeError::invalid(
+            "an .npz clip or the folder of a session",
+            "another kind of file",
+            path.display(),
+        ))
+    }
+
+    /// The episode itself when its parts fit together: at least one frame, equal lengths, sizes
+    /// within [`MAX_SIDE`] and [`MAX_EPISODE_BYTES`], axes in `-1..=1`, finite poses.
+    ///
+    /// # Errors
+    /// Names the first part that does not fit, and the episode's source.
+    pub fn checked(self) -> Result<Self, EpisodeError> {
+        let fault =
+            |expected: &str, got: String| Err(EpisodeError::invalid(expected, got, &self.source));
+        if !(1..=MAX_SIDE).contains(&self.width) || !(1..=MAX_SIDE).contains(&self.height) {
+            let got = format!("{}x{}", self.width, self.height);
+            return fault(&format!("pictures of 1 to {MAX_SIDE} pixels a side"), got);
+        }
+        let frames = self.actions.len();
+        let wanted = frames.checked_mul(self.frame_bytes());
+        if frames == 0 || wanted != Some(self.video.len()) {
+            let expected = format!("{frames} (at least one) frames, one per action");
+            return fault(&expected, format!("{} bytes of pictures", self.video.len()));
+        }
+        if self.video.len() as u64 > MAX_EPISODE_BYTES {
+            let got = format!("{} bytes", self.video.len());
+            return fault(&format!("at most {MAX_EPISODE_BYTES} bytes of pictures"), got);
+        }
+        if let Some(t) = self.actions.iter().position(|action| !action.is_valid()) {
+            return fault("axes in -1..=1", format!("{:?} at frame {t}", self.actions[t]));
+        }
+        if let Some(poses) = &self.poses
+            && (poses.len() != frames || !poses.iter().all(Pose::is_finite))
+        {
+            return fault("one finite pose per frame", format!("{} poses", poses.len()));
+        }
+        if !(self.fps > 0.0 && self.fps <= 1000.0) {
+            return fault("between 0 and 1000 frames per second", self.fps.to_string());
+        }
+        if self.layout.buttons.len() > ActionLayout::MAX_BUTTONS {
+            return fault("at most 32 buttons", self.layout.buttons.len().to_string());
+        }
+        Ok(self)
+    }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// Whether there is no frame; never so after [`Self::checked`].
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// Bytes of one picture.
+    pub fn frame_bytes(&self) -> usize {
+        Frame::byte_count(self.width, self.height)
+    }
+
+    /// The bytes of frame `t`, `(height, width, 3)`.
+    ///
+    /// # Panics
+    /// When `t` is not below [`Self::len`].
+    pub fn frame(&self, t: usize) -> &[u8] {
+        let bytes = self.frame_bytes();
+        &self.video[t * bytes..(t + 1) * bytes]
+    }
+
+    /// All pictures in order, `(height, width, 3)` bytes each.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        // A picture without pixels has no frames; chunks of 0 bytes would panic.
+        self.video.chunks_exact(self.frame_bytes().max(1))
+    }
+}
+
+/// Every episode at or below `dir`, sorted: `.npz` files and folders of sessions.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn episodes_in(dir: &Path) -> Result<Vec<PathBuf>, EpisodeError> {
+    if dir.is_file() {
+        return Ok(vec![dir.to_owned()]);
+    }
+    let mut found = Vec::new();
+    collect(dir, 0, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn collect(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) -> Result<(), EpisodeError> {
+    if depth > MAX_DEPTH {
+        let expected = format!("at most {MAX_DEPTH} folders inside each other");
+        return Err(EpisodeError::invalid(&expected, "more", dir.display()));
+    }
+    if dir.join(session::HEADER_FILE).is_file() {
+        found.push(dir.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(|e| EpisodeError::io("list", dir, e))? {
+        let path = entry.map_err(|e| EpisodeError::io("list", dir, e))?.path();
+        if path.is_dir() {
+            collect(&path, depth + 1, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "npz") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Three frames of 4×2 pixels, every part filled in.
+    pub(crate) fn sample() -> Episode {
+        let bytes = Frame::byte_count(4, 2);
+        let video = (0..3 * bytes).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        Episode {
+            width: 4,
+            height: 2,
+            video,
+            actions: vec![
+                Action::NEUTRAL,
+                Action::from_axes([0.5, 1.0, -0.25, 0.0]),
+                Action { buttons: crate::Buttons::NONE.with(0), ..Action::NEUTRAL },
+            ],
+            poses: Some(vec![Pose { x: 1.0, y: 2.0, yaw: 90.0 }; 3]),
+            fps: 17.5,
+            layout: ActionLayout {
+                turn_degrees: 15.0,
+                pitch_degrees: 0.0,
+                buttons: vec!["use".to_owned()],
+            },
+            source: "test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn frames_are_slices_of_the_block() {
+        let episode = sample().checked().unwrap();
+        assert_eq!(episode.len(), 3);
+        assert_eq!(episode.frames().len(), 3);
+        assert_eq!(episode.frame(1), &episode.video[24..48]);
+        assert!(episode.frames().eq((0..3).map(|t| episode.frame(t))));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_named() {
+        type Damage = fn(&mut Episode);
+        let cases: [(&str, Damage); 8] = [
+            ("pixels a side", |e| e.width = 0),
+            ("pixels a side", |e| e.height = 5000),
+            ("one per action", |e| e.video.truncate(70)),
+            ("at least one", |e| (e.actions, e.video) = (Vec::new(), Vec::new())),
+            ("axes in -1..=1", |e| e.actions[1].turn = f32::NAN),
+            ("one finite pose", |e| e.poses = Some(vec![Pose::default(); 2])),
+            ("frames per second", |e| e.fps = 0.0),
+            ("at most 32 buttons", |e| e.layout.buttons = vec![String::new(); 33]),
+        ];
+        for (wanted, damage) in cases {
+            let mut episode = sample();
+            damage(&mut episode);
+            let message = episode.checked().unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+            assert!(message.ends_with(": test"), "{message}");
+        }
+    }
+
+    #[test]
+    fn episodes_are_found_in_folders_below_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        for name in ["b/c/2.npz", "b/1.npz", "a.npz", "b/readme.txt"] {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        let found = episodes_in(dir.path()).unwrap();
+        let wanted = ["a.npz", "b/1.npz", "b/c/2.npz"].map(|name| dir.path().join(name));
+        assert_eq!(found, wanted);
+        assert!(episodes_in(&dir.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npz");
+        fs::write(&path, b"GIF89a").unwrap();
+        let message = Episode::open(&path).unwrap_err().to_string();
+        assert!(message.contains("an .npz clip") && message.contains("x.npz"), "{message}");
+    }
+}

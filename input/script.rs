@@ -1,0 +1,259 @@
+//! Actions without a player: written ones, and a walk that goes anywhere.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::random::Random;
+use crate::{Action, Buttons, Controller};
+
+/// Longest script accepted, in bytes and in ticks (an hour at 280 frames per second).
+const MAX_BYTES: u64 = 16 << 20;
+const MAX_TICKS: u64 = 1_000_000;
+
+/// A script that cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// The file cannot be read.
+    #[error("cannot read script {path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A line is not an action.
+    #[error("expected {expected}, got {got}: {place}, line {line}")]
+    Line {
+        /// What would have been accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+        /// The script's name.
+        place: String,
+        /// Line number, from 1.
+        line: usize,
+    },
+}
+
+/// Plays a fixed list of actions, then stays neutral.
+///
+/// As text it has one action per line, a JSON object with the axes and buttons that are not 0 and
+/// how long they last; empty lines and lines that begin with `#` are left out:
+///
+/// ```text
+/// # ahead, then around
+/// {"forward": 1, "ticks": 20}
+/// {"forward": 0.5, "turn": -0.5, "ticks": 10}
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Script {
+    actions: Vec<Action>,
+    at: usize,
+}
+
+/// One line of a script.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(default)]
+    turn: f32,
+    #[serde(default)]
+    forward: f32,
+    #[serde(default)]
+    strafe: f32,
+    #[serde(default)]
+    pitch: f32,
+    #[serde(default)]
+    buttons: u32,
+    #[serde(default = "one")]
+    ticks: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Script {
+    /// Plays these actions, one per tick.
+    pub fn from_actions(actions: Vec<Action>) -> Self {
+        Self { actions, at: 0 }
+    }
+
+    /// Reads a script; `place` names it in errors.
+    ///
+    /// # Errors
+    /// Names the first line that is not an action in the ranges of [`Action`], and scripts of more
+    /// than a million ticks.
+    pub fn parse(text: &str, place: &str) -> Result<Self, ScriptError> {
+        let mut actions: Vec<Action> = Vec::new();
+        for (index, text) in text.lines().enumerate() {
+            let text = text.trim();
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let fault = |expected: &str, got: String| ScriptError::Line {
+                expected: expected.to_owned(),
+                got,
+                place: place.to_owned(),
+                line: index + 1,
+            };
+            let line: Line = serde_json::from_str(text)
+                .map_err(|error| fault("an action in JSON", error.to_string()))?;
+            let Line { turn, forward, strafe, pitch, buttons, ticks } = line;
+            let action = Action { turn, forward, strafe, pitch, buttons: Buttons(buttons) };
+            if !action.is_valid() {
+                return Err(fault("axes in -1..=1", format!("{:?}", action.axes())));
+            }
+            if ticks > MAX_TICKS - actions.len() as u64 {
+                return Err(fault("at most a million ticks", "more".to_owned()));
+            }
+            actions.extend(std::iter::repeat_n(action, usize::try_from(ticks).unwrap_or(0)));
+        }
+        Ok(Self::from_actions(actions))
+    }
+
+    /// Reads a script file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`Self::parse`].
+    pub fn open(path: &Path) -> Result<Self, ScriptError> {
+        let place = path.display().to_string();
+        let io = |source| ScriptError::Io { path: place.clone(), source };
+        let mut text = String::new();
+        let file = File::open(path).map_err(io)?;
+        file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(io)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(io(std::io::Error::other("longer than 16 MiB")));
+        }
+        Self::parse(&text, &place)
+    }
+
+    /// All actions, played or not.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+}
+
+impl Controller for Script {
+    fn poll(&mut self) -> Action {
+        let action = self.actions.get(self.at).copied().unwrap_or(Action::NEUTRAL);
+        self.at = self.actions.len().min(self.at + 1);
+        action
+    }
+
+    fn is_finished(&self) -> bool {
+        self.at == self.actions.len()
+    }
+}
+
+/// Walks without seeing: stretches ahead, bends, looks around, some strafing, all without jerks.
+#[derive(Clone, Debug)]
+pub struct Wander {
+    random: Random,
+    /// What is approached: turn, forward, strafe.
+    aim: [f32; 3],
+    now: [f32; 3],
+    ticks_left: usize,
+}
+
+impl Wander {
+    /// The walk of this seed, the same on every machine.
+    pub fn new(seed: u64) -> Self {
+        let aim = [0.0, 1.0, 0.0];
+        Self { random: Random::new(seed, 21), aim, now: [0.0; 3], ticks_left: 12 }
+    }
+
+    fn change_aim(&mut self) {
+        let random = &mut self.random;
+        let side = random.pick(&[-1.0, 1.0]);
+        let (aim, ticks) = match random.below(10) {
+            // Straight on, a gentle bend, a turn while walking, a look around, a step aside.
+            0..=3 => ([0.0, random.between(0.7, 1.0), 0.0], 10 + random.below(25)),
+            4 | 5 => ([side * random.between(0.1, 0.3), 0.9, 0.0], 10 + random.below(20)),
+            6 | 7 => ([side * random.between(0.4, 0.8), 0.5, 0.0], 5 + random.below(10)),
+            8 => ([side * random.between(0.5, 1.0), 0.0, 0.0], 8 + random.below(16)),
+            _ => ([0.0, 0.4, side * random.between(0.4, 1.0)], 6 + random.below(10)),
+        };
+        (self.aim, self.ticks_left) = (aim, ticks);
+    }
+}
+
+impl Controller for Wander {
+    fn poll(&mut self) -> Action {
+        if self.ticks_left == 0 {
+            self.change_aim();
+        }
+        self.ticks_left -= 1;
+        for (now, aim) in self.now.iter_mut().zip(self.aim) {
+            // A third of the way each tick: nine tenths are reached in six.
+            *now += (aim - *now) / 3.0;
+        }
+        let [turn, forward, strafe] = self.now;
+        Action::from_axes([turn, forward, strafe, 0.0]).clamped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_last_as_long_as_they_say() {
+        let text = "# a walk\n{\"forward\": 1, \"ticks\": 2}\n\n{\"turn\": -0.5, \"buttons\": 2}\n";
+        let mut script = Script::parse(text, "walk").unwrap();
+        let played: Vec<Action> = (0..4).map(|_| script.poll()).collect();
+        let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
+        let turn = Action { turn: -0.5, buttons: Buttons(2), ..Action::NEUTRAL };
+        assert_eq!(played, [ahead, ahead, turn, Action::NEUTRAL]);
+        assert!(script.is_finished());
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        let cases = [
+            ("{\"forward\": 1}\n{\"trun\": 1}", "expected an action in JSON, got unknown field"),
+            ("\n{\"turn\": 1.5}", "expected axes in -1..=1"),
+            ("{}\n{\"ticks\": 1000000}", "expected at most a million ticks"),
+        ];
+        for (text, wanted) in cases {
+            let message = Script::parse(text, "walk").unwrap_err().to_string();
+            assert!(message.starts_with(wanted), "{message}");
+            assert!(message.ends_with(": walk, line 2"), "{message}");
+        }
+        let message = Script::open(Path::new("missing.jsonl")).unwrap_err().to_string();
+        assert!(message.contains("cannot read script missing.jsonl"), "{message}");
+    }
+
+    #[test]
+    fn wandering_is_smooth_and_does_a_bit_of_everything() {
+        let mut wander = Wander::new(5);
+        let walk: Vec<Action> = (0..2000).map(|_| wander.poll()).collect();
+        let mut again = Wander::new(5);
+        assert!(walk.iter().all(|&action| action == again.poll()), "a seed names a walk");
+        for pair in walk.windows(2) {
+            let jerk = pair[0].axes().into_iter().zip(pair[1].axes()).map(|(a, b)| (a - b).abs());
+            // From one full side to the other, a third at once.
+            assert!(jerk.fold(0.0, f32::max) <= 0.67);
+        }
+        let share = |test: fn(&Action) -> bool| walk.iter().filter(|a| test(a)).count();
+        assert!(share(|a| a.forward > 0.6) > 800);
+        assert!(share(|a| a.turn > 0.3) > 100 && share(|a| a.turn < -0.3) > 100);
+        assert!(share(|a| a.strafe.abs() > 0.3) > 50);
+        assert!(share(|a| a.forward < 0.1 && a.turn.abs() > 0.3) > 50, "it looks around");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}") {
+            if let Ok(script) = Script::parse(&text, "any") {
+                prop_assert!(script.actions().iter().all(Action::is_valid));
+            }
+        }
+    }
+}
