@@ -13,6 +13,8 @@ use crate::warm::{Record, Warm};
 pub struct Look {
     /// Its latent in 16-bit floats, by their bits.
     pub latent: Arc<[u16]>,
+    /// Features of the action that led to it.
+    pub action: Arc<[f32]>,
     /// What it looks like.
     pub feature: Feature,
     /// Where it was seen from, where that is known.
@@ -57,8 +59,8 @@ impl History {
         for recent in recent(&self.live, self.window) {
             self.warm.touch(recent.frame);
         }
-        let Look { latent, feature, pose } = look;
-        self.warm.insert(Record { stamp, latent, feature, pose })?;
+        let Look { latent, action, feature, pose } = look;
+        self.warm.insert(Record { stamp, latent, action, feature, pose })?;
         self.next_frame = next_frame;
         if self.live.len() == 2 * self.window {
             self.live.drain(..self.window);
@@ -146,7 +148,7 @@ mod tests {
 
     fn look(value: u16) -> Look {
         let feature = Feature::new(SHAPE, &[f32::from(value); 4]).unwrap();
-        Look { latent: vec![value; 4].into(), feature, pose: None }
+        Look { latent: vec![value; 4].into(), action: [0.0].into(), feature, pose: None }
     }
 
     fn play(history: &mut History, ticks: std::ops::Range<u64>) -> Vec<FrameStamp> {
@@ -202,9 +204,9 @@ mod tests {
     #[test]
     fn restored_frames_keep_their_names() {
         let mut history = History::new(SHAPE, 100, 8).unwrap();
-        let Look { latent, feature, pose } = look(3);
+        let Look { latent, action, feature, pose } = look(3);
         let stamp = FrameStamp { frame: FrameId(40), branch: BranchId(9), tick: 5 };
-        history.restore(Record { stamp, latent, feature, pose }).unwrap();
+        history.restore(Record { stamp, latent, action, feature, pose }).unwrap();
         assert_eq!(history.begin().unwrap(), BranchId(10));
         assert_eq!(play(&mut history, 0..1)[0].frame, FrameId(41));
         assert_eq!(ids(history.live()), [41]);

@@ -26,6 +26,7 @@ fn record(latent: &[f32], frame: u32, branch: u32, tick: u64) -> Record {
     Record {
         stamp: FrameStamp { frame: FrameId(frame), branch: BranchId(branch), tick },
         latent: Vec::new().into(),
+        action: [].into(),
         feature: Feature::new(SHAPE, latent).unwrap(),
         pose: None,
     }

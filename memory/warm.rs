@@ -16,6 +16,8 @@ pub struct Record {
     pub stamp: FrameStamp,
     /// Its latent in 16-bit floats, by their bits; as it was stored, never rounded again.
     pub latent: Arc<[u16]>,
+    /// Features of the action that led to it.
+    pub action: Arc<[f32]>,
     /// What it looks like.
     pub feature: Feature,
     /// Where it was seen from, where that is known.

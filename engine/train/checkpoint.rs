@@ -1,6 +1,6 @@
 //! Checkpoints that survive a kill at any moment.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -61,6 +61,20 @@ impl Checkpoint {
         checkpoint.step = step;
         Ok(checkpoint)
     }
+}
+
+/// Writes weights in f16, as worlds are shipped.
+pub fn save_half(weights: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
+    let half = |(name, tensor): (&String, &Tensor)| {
+        Ok((name.clone(), tensor.to_dtype(DType::F16)?.to_device(&Device::Cpu)?))
+    };
+    save_atomically(&weights.iter().map(half).collect::<Result<_>>()?, path)
+}
+
+/// Reads weights of any float type as f32.
+pub fn load_weights(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let tensors = candle_core::safetensors::load(path, device)?;
+    tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?))).collect()
 }
 
 /// Writes tensors beside `path`, flushes them to the disk and renames.

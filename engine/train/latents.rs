@@ -33,6 +33,13 @@ impl LatentEpisode {
         })
     }
 
+    /// Latents in parts of (T, C, H, W), and one action after another, each of `action_len` features.
+    pub fn from_parts(latents: &[Tensor], actions: Vec<f32>, action_len: usize) -> Result<Self> {
+        let frames = actions.len() / action_len;
+        let actions = Tensor::from_vec(actions, (frames, action_len), &Device::Cpu)?;
+        Self::new(&Tensor::cat(latents, 0)?.to_device(&Device::Cpu)?, &actions)
+    }
+
     /// Reads an episode written by [`Self::save`].
     pub fn load(path: &Path) -> Result<Self> {
         let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;

@@ -8,7 +8,8 @@ mod latents;
 mod optimizer;
 mod world;
 
-pub use checkpoint::Checkpoint;
+pub use candle_core::Tensor;
+pub use checkpoint::{Checkpoint, load_weights, save_half};
 pub use clip::{ClipSampler, Sample};
 pub use init::initial_weights;
 pub use latents::LatentEpisode;

@@ -1,0 +1,16 @@
+//! Where the networks run.
+
+pub use candle_core::Device;
+
+/// The first CUDA GPU where this build has CUDA and the machine a driver, else the CPU.
+///
+/// The text says what was found, for one line to the user; `None` where nothing else was asked for.
+pub fn best() -> (Device, Option<String>) {
+    #[cfg(feature = "cuda")]
+    match Device::new_cuda(0) {
+        Ok(device) => return (device, None),
+        Err(error) => return (Device::Cpu, Some(format!("no CUDA ({error}); using the CPU"))),
+    }
+    #[cfg(not(feature = "cuda"))]
+    (Device::Cpu, None)
+}

@@ -1,0 +1,450 @@
+//! A world being dreamed: history, cached keys and values, and the stages of one section.
+//!
+//! The caller runs the stages in order: [`Dreamer::preview`], [`Dreamer::retrieve`],
+//! [`Dreamer::plan`], [`Dreamer::pack`], [`Dreamer::encode`], [`Dreamer::denoise`],
+//! [`Dreamer::decode`], [`Dreamer::remember`].
+
+use crate::error::Error;
+use crate::model::{GroupKv, PlacedContext};
+use crate::noise::section_noise;
+use crate::pack::{Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule};
+use crate::sampler::{Sampling, sample};
+use crate::world::World;
+use candle_core::{DType, Device, Tensor};
+use half::f16;
+use input::Action;
+use memory::{
+    BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
+    Query, Ranking, Selection, Warm,
+};
+use std::sync::Arc;
+
+/// What the ranking takes for the section to come, X̂.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EstimateBy {
+    /// The newest frame.
+    #[default]
+    Last,
+    /// One evaluation of the network under the coming actions.
+    Preview,
+}
+
+/// How a world is dreamed.
+#[derive(Clone, Debug)]
+pub struct DreamOptions {
+    /// Of the noise.
+    pub seed: u64,
+    /// Evaluations per section; `None` for the world's own.
+    pub evaluations: Option<u32>,
+    /// The packing schedule; `None` for the world's own.
+    pub schedule: Option<Schedule>,
+    /// Which frames go where.
+    pub arrangement: Arrangement,
+    /// How history is ranked; `None` for the world's own hybrid.
+    pub ranking: Option<Ranking>,
+    /// What is ranked against.
+    pub estimate: EstimateBy,
+    /// Whether keys and values are kept; without, every group is encoded for every section.
+    pub reuse: bool,
+    /// Budget of kept keys and values.
+    pub kv_budget_bytes: usize,
+    /// Frames that warm memory holds.
+    pub warm_frames: usize,
+}
+
+impl Default for DreamOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            evaluations: None,
+            schedule: None,
+            arrangement: Arrangement::Default,
+            ranking: None,
+            estimate: EstimateBy::Last,
+            reuse: true,
+            // About 300 groups of k1 of the shipped size.
+            kv_budget_bytes: 256 << 20,
+            warm_frames: Warm::CAPACITY_DEFAULT,
+        }
+    }
+}
+
+/// What a section was made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Account {
+    /// Its number in this walk, from 0.
+    pub section: u64,
+    /// Evaluations of the network.
+    pub evaluations: u32,
+    /// Groups whose keys and values were there already.
+    pub kv_hits: usize,
+    /// Groups that had to be encoded.
+    pub kv_misses: usize,
+    /// Frames the ranking chose, best first.
+    pub hits: Vec<Hit>,
+    /// The plan; absent before the first section.
+    pub plan: Option<PackPlan>,
+}
+
+/// A walk through a world.
+#[derive(Debug)]
+pub struct Dreamer {
+    world: Arc<World>,
+    schedule: Schedule,
+    sampling: Sampling,
+    ranking: Ranking,
+    rules: PlanRules,
+    options: DreamOptions,
+    history: History,
+    kv: ByteLru<Group, Arc<GroupKv>>,
+    tick: u64,
+    /// Action features of the last frames, newest last: what the coming section's actions follow.
+    recent_actions: [Arc<[f32]>; 2],
+    section: Section,
+    account: Account,
+}
+
+/// The section in the making.
+#[derive(Debug, Default)]
+struct Section {
+    actions: Vec<Arc<[f32]>>,
+    estimate: Option<Estimate>,
+    missing: Vec<Group>,
+    groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
+    latents: Option<Tensor>,
+}
+
+/// Ticks between retrieved frames: half a second of play.
+const APART_SECONDS: f32 = 0.5;
+/// Frames that stay addressable behind the newest.
+const WINDOW: usize = 128;
+
+impl Dreamer {
+    /// A walk with no history yet: call [`Self::open_with`] before the first section.
+    pub fn new(world: Arc<World>, options: DreamOptions) -> Result<Self, Error> {
+        let schedule = options.schedule.clone().unwrap_or_else(|| world.schedule.clone());
+        schedule.forward_tiers()?;
+        let config = &world.config;
+        let size = |cells: usize| u16::try_from(cells).expect("checked when the world was read");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 120")]
+        let apart_ticks = (APART_SECONDS * config.fps).round() as u64;
+        let rules = PlanRules {
+            arrangement: options.arrangement,
+            apart_ticks,
+            grid: Grid { height: size(config.model.height), width: size(config.model.width) },
+        };
+        let history = History::new(feature_shape(&world), options.warm_frames, WINDOW)?;
+        let neutral: Arc<[f32]> = vec![0.0; config.model.action].into();
+        let hybrid = Ranking::Similarity { time_weight: config.time_weight };
+        Ok(Self {
+            sampling: Sampling {
+                evaluations: options.evaluations.unwrap_or(config.evaluations).max(1),
+                shortcut: config.shortcut,
+            },
+            ranking: options.ranking.unwrap_or(hybrid),
+            kv: ByteLru::new(options.kv_budget_bytes),
+            recent_actions: [Arc::clone(&neutral), neutral],
+            section: Section::default(),
+            account: Account::default(),
+            tick: 0,
+            schedule,
+            rules,
+            history,
+            options,
+            world,
+        })
+    }
+
+    /// The world.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Frames made at a time.
+    pub fn section_frames(&self) -> usize {
+        self.schedule.generate()
+    }
+
+    /// What the last section was made from.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Everything remembered.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes real frames with the actions that led to them as history, oldest first.
+    ///
+    /// # Errors
+    /// A frame has another size than the world's.
+    pub fn open_with(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<(), Error> {
+        let config = &self.world.config;
+        for (frames, actions) in frames.chunks(16).zip(actions.chunks(16)) {
+            let joined = frames.concat();
+            let latents = self.world.codec.encode(&joined, config.height, config.width)?;
+            for (at, action) in actions.iter().enumerate() {
+                let features: Arc<[f32]> = action.to_features(&config.layout).into();
+                self.remember_frame(&latents.get(at)?, features)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A real picture, encoded and decoded: what the codec leaves of it.
+    pub fn reconstruct(&self, frame: &[u8]) -> Result<Vec<u8>, Error> {
+        let config = &self.world.config;
+        let latents = self.world.codec.encode(frame, config.height, config.width)?;
+        Ok(self.world.codec.decode(&latents)?)
+    }
+
+    /// All stages of one section, for callers that do not time them.
+    pub fn section(&mut self, actions: &[Action]) -> Result<Vec<Vec<u8>>, Error> {
+        self.preview(actions)?;
+        self.retrieve()?;
+        self.plan()?;
+        self.pack()?;
+        self.encode()?;
+        self.denoise()?;
+        let frames = self.decode()?;
+        self.remember()?;
+        Ok(frames)
+    }
+
+    /// Begins a section under `actions`, one for each of its frames, and estimates its look.
+    pub fn preview(&mut self, actions: &[Action]) -> Result<(), Error> {
+        if actions.len() != self.section_frames() {
+            return Err(Error::Size {
+                expected: format!("{} actions", self.section_frames()),
+                got: actions.len().to_string(),
+            });
+        }
+        let layout = &self.world.config.layout;
+        let features = actions.iter().map(|action| action.to_features(layout).into());
+        self.section = Section { actions: features.collect(), ..Section::default() };
+        let Some(newest) = self.history.live().last().copied() else { return Ok(()) };
+        let latents = match self.options.estimate {
+            EstimateBy::Last => vec![self.latent(newest.frame)?],
+            EstimateBy::Preview => self.previewed()?,
+        };
+        let looks: Vec<Vec<f32>> = latents.iter().map(|latent| self.look(latent)).collect();
+        let looks: Vec<&[f32]> = looks.iter().map(Vec::as_slice).collect();
+        self.section.estimate = Some(Estimate::new(feature_shape(&self.world), &looks)?);
+        Ok(())
+    }
+
+    /// One evaluation from noise over the recent window.
+    fn previewed(&mut self) -> Result<Vec<Vec<f32>>, Error> {
+        let view = HistoryView::new(self.history.live());
+        let rules = PlanRules { arrangement: Arrangement::Recency, ..self.rules };
+        let plan = self.schedule.plan(view, &[], &rules)?;
+        let once = Sampling { evaluations: 1, ..self.sampling };
+        self.gather(&plan)?;
+        self.encode()?;
+        let context = self.placed()?;
+        let latents = sample(&self.world.model, &self.noise()?, &self.actions()?, &context, once)?;
+        let frames = latents.dim(0)?;
+        (0..frames).map(|at| Ok(latents.get(at)?.flatten_all()?.to_vec1()?)).collect()
+    }
+
+    /// Ranks everything remembered by the estimate.
+    pub fn retrieve(&mut self) -> Result<(), Error> {
+        self.account.hits.clear();
+        let Some(estimate) = &self.section.estimate else { return Ok(()) };
+        let live = self.history.live();
+        let recent = live.len().saturating_sub(self.schedule.history_frames());
+        let exclude: Vec<FrameId> = match self.options.arrangement {
+            Arrangement::Permutation => Vec::new(),
+            Arrangement::Default | Arrangement::Recency => {
+                live[recent..].iter().map(|stamp| stamp.frame).collect()
+            }
+        };
+        let permutation = self.options.arrangement == Arrangement::Permutation;
+        let query = Query {
+            estimate,
+            branch: self.history.branch(),
+            tick: self.tick,
+            ticks_per_second: self.world.config.fps,
+            pose: None,
+        };
+        let selection = Selection {
+            count: self.schedule.history_frames(),
+            apart_ticks: if permutation { 0 } else { self.rules.apart_ticks },
+            exclude: &exclude,
+        };
+        self.account.hits = self.history.warm().rank(&query, self.ranking, &selection)?;
+        Ok(())
+    }
+
+    /// Chooses what goes where in the context.
+    pub fn plan(&mut self) -> Result<(), Error> {
+        let ranked: Vec<FrameStamp> = self.account.hits.iter().map(|hit| hit.stamp).collect();
+        let view = HistoryView::new(self.history.live());
+        self.account.plan = Some(self.schedule.plan(view, &ranked, &self.rules)?);
+        self.account.section = self.tick / self.section_frames() as u64;
+        self.account.evaluations = self.sampling.evaluations;
+        Ok(())
+    }
+
+    /// Brings the planned groups together: kept keys and values, and a list of what is missing.
+    pub fn pack(&mut self) -> Result<(), Error> {
+        let plan = self.account.plan.take().expect("`plan` comes before `pack`");
+        self.gather(&plan)?;
+        self.account.kv_misses = self.section.missing.len();
+        self.account.kv_hits = plan.slots.len() - self.section.missing.len();
+        for slot in &plan.slots {
+            for frame in &slot.group.frames {
+                self.history.warm_mut().touch(*frame);
+            }
+        }
+        self.account.plan = Some(plan);
+        Ok(())
+    }
+
+    fn gather(&mut self, plan: &PackPlan) -> Result<(), Error> {
+        self.section.groups.clear();
+        self.section.missing.clear();
+        for slot in &plan.slots {
+            let kept = if self.options.reuse { self.kv.get(&slot.group).cloned() } else { None };
+            if kept.is_none() {
+                self.section.missing.push(slot.group.clone());
+            }
+            self.section.groups.push((kept, slot.group.clone(), slot.position));
+        }
+        Ok(())
+    }
+
+    /// Encodes the groups that are missing.
+    pub fn encode(&mut self) -> Result<(), Error> {
+        for group in std::mem::take(&mut self.section.missing) {
+            let encoded = Arc::new(self.encode_group(&group)?);
+            for (kept, other, _) in &mut self.section.groups {
+                if *other == group {
+                    *kept = Some(Arc::clone(&encoded));
+                }
+            }
+            if self.options.reuse {
+                let bytes = encoded.bytes();
+                // One that is larger than the whole budget is simply not kept.
+                let _not_kept = self.kv.insert(group, encoded, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_group(&self, group: &Group) -> Result<GroupKv, Error> {
+        let model = &self.world.model;
+        let config = model.config();
+        let mut latents = Vec::with_capacity(group.frames.len() * config.latent_len());
+        let mut action = vec![0.0_f32; config.action];
+        #[expect(clippy::cast_precision_loss, reason = "groups are short")]
+        let share = 1.0 / group.frames.len() as f32;
+        for frame in &group.frames {
+            latents.extend(self.latent(*frame)?);
+            let record = self.history.warm().peek(*frame).ok_or_else(|| gone(*frame))?;
+            action.iter_mut().zip(record.action.iter()).for_each(|(sum, x)| *sum += share * x);
+        }
+        let shape = [group.frames.len(), config.channels, config.height, config.width];
+        let latents = model.tensor(latents, &shape)?;
+        Ok(model.encode(&latents, &model.tensor(action, &[config.action])?)?)
+    }
+
+    /// Runs the sampler; the result is rounded to the type it is stored in.
+    pub fn denoise(&mut self) -> Result<(), Error> {
+        let context = self.placed()?;
+        let (noise, actions) = (self.noise()?, self.actions()?);
+        let latents = sample(&self.world.model, &noise, &actions, &context, self.sampling)?;
+        let latents = latents.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
+        self.section.latents = Some(latents);
+        Ok(())
+    }
+
+    fn placed(&self) -> Result<PlacedContext, Error> {
+        let groups = self.section.groups.iter().map(|(kv, group, position)| {
+            let kv = kv.as_ref().expect("`encode` comes before `denoise`");
+            (Arc::clone(kv), group.kernel.frames(), *position)
+        });
+        Ok(self.world.model.place(&groups.collect::<Vec<_>>())?)
+    }
+
+    fn noise(&self) -> Result<Tensor, Error> {
+        let config = self.world.model.config();
+        let shape = [self.section_frames(), config.channels, config.height, config.width];
+        let count = shape.iter().product();
+        let values = section_noise(self.options.seed, self.tick, count);
+        Ok(self.world.model.tensor(values, &shape)?)
+    }
+
+    /// The last three actions of every section frame: (g, 3 · A).
+    fn actions(&self) -> Result<Tensor, Error> {
+        let all: Vec<&Arc<[f32]>> = self.recent_actions.iter().chain(&self.section.actions).collect();
+        let values: Vec<f32> =
+            all.windows(3).flatten().flat_map(|features| features.iter().copied()).collect();
+        let width = 3 * self.world.model.config().action;
+        Ok(self.world.model.tensor(values, &[self.section.actions.len(), width])?)
+    }
+
+    /// The section's pictures: RGB, one after another.
+    pub fn decode(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let latents = self.section.latents.as_ref().expect("`denoise` comes before `decode`");
+        let pixels = self.world.codec.decode(latents)?;
+        let size = pixels.len() / self.section_frames();
+        Ok(pixels.chunks(size).map(<[u8]>::to_vec).collect())
+    }
+
+    /// Takes the section into the history.
+    pub fn remember(&mut self) -> Result<(), Error> {
+        let latents = self.section.latents.take().expect("`denoise` comes before `remember`");
+        for (at, features) in std::mem::take(&mut self.section.actions).into_iter().enumerate() {
+            self.remember_frame(&latents.get(at)?, features)?;
+        }
+        Ok(())
+    }
+
+    /// latent: (C, H, W).
+    fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<(), Error> {
+        let halves = latent.to_dtype(DType::F16)?.to_device(&Device::Cpu)?;
+        let halves: Vec<f16> = halves.flatten_all()?.to_vec1()?;
+        let values: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        let look = Look {
+            latent: halves.iter().map(|half| half.to_bits()).collect(),
+            action: Arc::clone(&action),
+            feature: Feature::new(feature_shape(&self.world), &self.look(&values))?,
+            pose: None,
+        };
+        self.history.remember(self.tick, look)?;
+        self.tick += 1;
+        self.recent_actions.rotate_left(1);
+        self.recent_actions[1] = action;
+        Ok(())
+    }
+
+    /// A remembered latent: (C, H, W).
+    fn latent(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
+        let record = self.history.warm().peek(frame).ok_or_else(|| gone(frame))?;
+        Ok(record.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect())
+    }
+
+    /// (C, P) to (P, C), as the ranking wants it.
+    fn look(&self, latent: &[f32]) -> Vec<f32> {
+        let channels = self.world.model.config().channels;
+        let positions = latent.len() / channels;
+        (0..positions).flat_map(|p| (0..channels).map(move |c| latent[c * positions + p])).collect()
+    }
+
+    /// The branch being walked.
+    pub fn branch(&self) -> BranchId {
+        self.history.branch()
+    }
+}
+
+fn feature_shape(world: &World) -> FeatureShape {
+    let model = world.model.config();
+    FeatureShape { rows: model.height, columns: model.width, channels: model.channels }
+}
+
+fn gone(frame: FrameId) -> Error {
+    Error::Size { expected: "a remembered frame".to_owned(), got: format!("frame {frame}, let go") }
+}

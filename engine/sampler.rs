@@ -1,0 +1,73 @@
+//! From noise to a clean section, in a few evaluations.
+
+use crate::model::{PlacedContext, StepSize, WorldModel};
+use candle_core::{Result, Tensor};
+
+/// How a section is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// Evaluations of the network, at least 1: Euler steps of equal size from noise to clean.
+    pub evaluations: u32,
+    /// Whether the world was trained to be told its step size (shortcut models).
+    pub shortcut: bool,
+}
+
+impl Sampling {
+    /// What the network is told: a step size it was trained for, or plain flow.
+    fn step(self) -> StepSize {
+        match (self.shortcut, self.evaluations) {
+            (true, 1) => StepSize::Whole,
+            (true, 2) => StepSize::Half,
+            (true, 4) => StepSize::Quarter,
+            (true | false, _) => StepSize::Flow,
+        }
+    }
+
+    /// Noise levels at which the network is evaluated, then 0.
+    fn levels(self) -> Vec<f32> {
+        let count = self.evaluations.max(1);
+        #[expect(clippy::cast_precision_loss, reason = "a handful of evaluations")]
+        let level = |left: u32| left as f32 / count as f32;
+        (0..=count).rev().map(level).collect()
+    }
+}
+
+/// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A).
+///
+/// Along the straight path x_t = (1 - t) x + t n the velocity is (x_t - x̂) / t, so one Euler step
+/// to t' is x̂ + (t' / t)(x_t - x̂); the last one is x̂ itself.
+pub fn sample(
+    model: &WorldModel,
+    noise: &Tensor,
+    actions: &Tensor,
+    context: &PlacedContext,
+    sampling: Sampling,
+) -> Result<Tensor> {
+    let mut x = noise.clone();
+    for pair in sampling.levels().windows(2) {
+        let (level, next) = (pair[0], pair[1]);
+        let clean = model.estimate(&x, level, sampling.step(), actions, context)?;
+        x = if next == 0.0 { clean } else { ((x - &clean)? * f64::from(next / level))?.add(&clean)? };
+    }
+    Ok(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_fall_from_noise_to_clean() {
+        let sampling = Sampling { evaluations: 4, shortcut: false };
+        assert_eq!(sampling.levels(), [1.0, 0.75, 0.5, 0.25, 0.0]);
+        assert_eq!(Sampling { evaluations: 1, shortcut: true }.levels(), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn only_a_shortcut_world_is_told_its_step() {
+        let step = |evaluations, shortcut| Sampling { evaluations, shortcut }.step();
+        assert_eq!(step(2, true), StepSize::Half);
+        assert_eq!(step(2, false), StepSize::Flow);
+        assert_eq!(step(3, true), StepSize::Flow);
+    }
+}

@@ -1,0 +1,176 @@
+//! A world: a folder of settings, weights and opening frames.
+
+use crate::codec::{Codec, CodecConfig};
+use crate::error::Error;
+use crate::model::{ModelConfig, WorldModel};
+use crate::pack::Schedule;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use input::{ActionLayout, Episode};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+/// What `world.toml` says.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldConfig {
+    /// Name for people.
+    pub title: String,
+    /// One sentence about it.
+    pub description: String,
+    /// Who made what it was trained on.
+    pub credits: Vec<String>,
+    /// Picture width in pixels.
+    pub width: usize,
+    /// Picture height in pixels.
+    pub height: usize,
+    /// Frames a second of the recorded play.
+    pub fps: f32,
+    /// Packing schedule, such as `td_f16k4f4k2f5k1_g1`.
+    pub schedule: String,
+    /// Weight of nearness in time in the ranking, `λ_time`.
+    pub time_weight: f32,
+    /// Evaluations per section unless the player asks for others.
+    pub evaluations: u32,
+    /// Whether the network was trained to be told its step size.
+    #[serde(default)]
+    pub shortcut: bool,
+    /// What actions mean.
+    pub layout: ActionLayout,
+    /// Sizes of the codec.
+    pub codec: CodecConfig,
+    /// Sizes of the network.
+    pub model: ModelConfig,
+}
+
+/// A world, read and checked.
+#[derive(Debug)]
+pub struct World {
+    /// Settings.
+    pub config: WorldConfig,
+    /// The schedule, parsed.
+    pub schedule: Schedule,
+    /// Pictures to latents and back.
+    pub codec: Codec,
+    /// The network.
+    pub model: WorldModel,
+    /// Recorded openings, at least one.
+    pub starts: Vec<Episode>,
+    /// Of the weights, in hex: what memory and sessions are bound to.
+    pub hash: String,
+    /// Where the weights are.
+    pub device: Device,
+}
+
+/// Largest weights file that is read, 4 GiB.
+const WEIGHTS_MAX_BYTES: u64 = 4 << 30;
+
+impl World {
+    /// Reads the world in `folder` onto `device`, telling `progress` what is being read.
+    ///
+    /// # Errors
+    /// A file is missing, damaged, or does not fit the others; the message names it.
+    pub fn open(
+        folder: &Path,
+        device: &Device,
+        mut progress: impl FnMut(&str),
+    ) -> Result<Self, Error> {
+        progress("reading world.toml");
+        let path = folder.join("world.toml");
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| Error::Read { what: "the world's settings", source, path: path.clone() })?;
+        let config: WorldConfig = toml::from_str(&text).map_err(|error| world_error(&path, error))?;
+        let schedule = check(&config).map_err(|reason| Error::World { reason, path })?;
+        progress("reading the codec");
+        let (codec, codec_hash) = read_weights(&folder.join("codec.safetensors"), device, |vb| {
+            let mut codec = Codec::new(&config.codec, vb)?;
+            codec.freeze()?;
+            Ok(codec)
+        })?;
+        progress("reading the world model");
+        let (model, model_hash) = read_weights(&folder.join("model.safetensors"), device, |vb| {
+            let mut model = WorldModel::new(&config.model, vb)?;
+            model.freeze()?;
+            Ok(model)
+        })?;
+        progress("reading openings");
+        let starts = read_starts(&folder.join("starts"), &config)?;
+        let hash = format!("{:016x}", codec_hash.rotate_left(1) ^ model_hash);
+        Ok(Self { config, schedule, codec, model, starts, hash, device: device.clone() })
+    }
+}
+
+fn world_error(path: &Path, error: impl std::fmt::Display) -> Error {
+    Error::World { reason: error.to_string().trim_end().to_owned(), path: path.to_owned() }
+}
+
+/// The schedule of settings that fit together.
+fn check(config: &WorldConfig) -> Result<Schedule, String> {
+    let schedule: Schedule =
+        config.schedule.parse().map_err(|error| format!("schedule: {error}"))?;
+    let kernels = schedule.forward_tiers().map_err(|error| format!("schedule: {error}"))?;
+    for tier in kernels {
+        if !config.model.kernels.contains(&tier.kernel.frames()) || !tier.kernel.is_simplified() {
+            return Err(format!("expected a kernel among {:?}, got {tier}", config.model.kernels));
+        }
+    }
+    let model = &config.model;
+    if (8 * model.width, 8 * model.height) != (config.width, config.height) {
+        let (width, height) = (8 * model.width, 8 * model.height);
+        let got = (config.width, config.height);
+        return Err(format!("expected pictures of {width}x{height}, got {}x{}", got.0, got.1));
+    }
+    if config.layout.feature_count() != model.action {
+        let (want, got) = (model.action, config.layout.feature_count());
+        return Err(format!("expected a layout of {want} features, got {got}"));
+    }
+    if !(1.0..=240.0).contains(&config.fps) {
+        return Err(format!("expected 1 to 240 frames a second, got {}", config.fps));
+    }
+    if !(1..=64).contains(&config.evaluations) || !config.time_weight.is_finite() {
+        return Err("expected 1 to 64 evaluations and a finite time_weight".to_owned());
+    }
+    Ok(schedule)
+}
+
+fn read_weights<T>(
+    path: &Path,
+    device: &Device,
+    build: impl FnOnce(&VarBuilder<'_>) -> candle_core::Result<T>,
+) -> Result<(T, u64), Error> {
+    let read = |source| Error::Read { what: "weights", source, path: path.to_owned() };
+    let size = std::fs::metadata(path).map_err(read)?.len();
+    if size > WEIGHTS_MAX_BYTES {
+        return Err(world_error(path, format!("expected at most 4 GiB of weights, got {size} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(read)?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    let tensors: HashMap<String, Tensor> =
+        candle_core::safetensors::load_buffer(&bytes, device).map_err(|error| world_error(path, error))?;
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
+    let built = build(&vb).map_err(|error| world_error(path, error))?;
+    Ok((built, hasher.finish()))
+}
+
+fn read_starts(folder: &PathBuf, config: &WorldConfig) -> Result<Vec<Episode>, Error> {
+    let paths = input::episodes_in(folder)?;
+    if paths.is_empty() {
+        return Err(world_error(folder, "expected at least one opening (.npz)"));
+    }
+    let mut starts = Vec::with_capacity(paths.len());
+    for path in paths {
+        let episode = Episode::open(&path)?;
+        let size = (episode.width as usize, episode.height as usize);
+        if size != (config.width, config.height) || episode.is_empty() {
+            let reason = format!(
+                "expected frames of {}x{}, got {} of {}x{}",
+                config.width, config.height, episode.len(), size.0, size.1
+            );
+            return Err(Error::World { reason, path });
+        }
+        starts.push(episode);
+    }
+    Ok(starts)
+}

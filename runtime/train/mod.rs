@@ -1,0 +1,145 @@
+//! `oneiro train`: a codec, then a world model, from recorded episodes.
+
+mod codec;
+mod export;
+mod picture;
+mod progress;
+mod world;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use engine::codec::CodecConfig;
+use engine::model::ModelConfig;
+use engine::train::{CodecTraining, WorldTraining};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What to train.
+#[derive(Debug, Subcommand)]
+pub enum Train {
+    /// Pictures to latents and back; comes first
+    Codec(TrainArgs),
+    /// The world model, on a codec's latents
+    World(WorldArgs),
+}
+
+/// Sizes and rates that come with the program.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Preset {
+    /// Seconds; for trying things out
+    Tiny,
+    /// The shipped worlds' size
+    Base,
+    /// For a GPU
+    Large,
+}
+
+/// What every training needs.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// Folder of recorded episodes (.npz files or sessions), searched through
+    #[arg(long, value_name = "DIR")]
+    pub episodes: PathBuf,
+    /// Folder for checkpoints, curves and weights; a training found there goes on
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Sizes and rates
+    #[arg(long, value_enum, default_value = "base")]
+    pub preset: Preset,
+    /// A TOML file in place of a preset
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Steps in all, in place of the configuration's
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u32>,
+    /// Minutes between checkpoints
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub checkpoint_minutes: u64,
+    /// Weights to start from where no checkpoint is found (.safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+}
+
+/// What the world model needs beside.
+#[derive(Args, Debug)]
+pub struct WorldArgs {
+    /// Common settings
+    #[command(flatten)]
+    pub common: TrainArgs,
+    /// The codec's weights (codec.safetensors of `train codec`, or of a world)
+    #[arg(long, value_name = "FILE")]
+    pub codec: PathBuf,
+    /// Episodes for the pictures of real against dreamed frames
+    #[arg(long, value_name = "DIR")]
+    pub held_out: Option<PathBuf>,
+}
+
+/// A training configuration: `assets/configs/*.toml`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Sizes of the codec.
+    pub codec: CodecConfig,
+    /// Sizes of the world model.
+    pub model: ModelConfig,
+    /// Training of the codec.
+    #[serde(default)]
+    pub codec_training: CodecTraining,
+    /// Training of the world model.
+    #[serde(default)]
+    pub world_training: WorldTraining,
+}
+
+impl TrainConfig {
+    /// The configuration that the arguments ask for.
+    fn read(args: &TrainArgs) -> Result<Self> {
+        if let Some(path) = &args.config {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("read {}", path.display()))?;
+            return toml::from_str(&text).with_context(|| format!("read {}", path.display()));
+        }
+        let text = match args.preset {
+            Preset::Tiny => include_str!("../../assets/configs/tiny.toml"),
+            Preset::Base => include_str!("../../assets/configs/base.toml"),
+            Preset::Large => include_str!("../../assets/configs/large.toml"),
+        };
+        toml::from_str(text).context("read a preset")
+    }
+}
+
+/// Runs a training.
+pub fn run(train: &Train) -> Result<()> {
+    match train {
+        Train::Codec(args) => codec::train(args),
+        Train::World(args) => world::train(args),
+    }
+}
+
+/// Episode files, or an error that says what was looked for.
+fn episode_paths(dir: &Path) -> Result<Vec<PathBuf>> {
+    let paths = input::episodes_in(dir)?;
+    if paths.is_empty() {
+        bail!("expected recorded episodes (.npz files or sessions) in {}", dir.display());
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_the_sizes_the_engine_names() {
+        let read = |preset| {
+            let (episodes, out) = (PathBuf::new(), PathBuf::new());
+            let args = TrainArgs {
+                episodes, out, preset, config: None, steps: None, checkpoint_minutes: 1, from: None,
+            };
+            TrainConfig::read(&args).unwrap()
+        };
+        assert_eq!(read(Preset::Base).model, ModelConfig::base());
+        assert_eq!(read(Preset::Base).codec, CodecConfig::base());
+        assert_eq!(read(Preset::Large).model, ModelConfig::large());
+        assert_eq!(read(Preset::Tiny).codec, CodecConfig::tiny());
+    }
+}
