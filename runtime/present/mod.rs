@@ -1,0 +1,14 @@
+//! The window: shows frames when they are due, and says what keys were pressed.
+
+mod blit;
+mod display;
+mod gpu;
+mod keys;
+mod overlay;
+mod paint;
+mod screen;
+mod window;
+
+pub use blit::{Scaling, placement};
+pub use display::preflight;
+pub use window::{NoWindow, Options, Touch, run};

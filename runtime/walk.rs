@@ -1,0 +1,169 @@
+//! The dream's own thread, and what joins it to the window.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::Result;
+use input::Frame;
+
+use crate::clock::Clock;
+use crate::dream::{Facts, Opener};
+use crate::gate::{Gate, Pass};
+use crate::hash::FramesHash;
+use crate::pace::Pace;
+use crate::queue::{DueFrame, DueQueue};
+use crate::stats::{Figures, SharedStats};
+use crate::stream::{Publish, Section, Steer, Stream};
+
+/// Most news waiting to be read; the dream's thread waits when the window falls that far behind.
+const NEWS: usize = 64;
+
+/// What the dream tells the window, apart from frames.
+#[derive(Debug)]
+pub enum News {
+    /// What is being done before the walk can begin.
+    Starting(String),
+    /// The world is there; this is its opening picture.
+    Ready(Facts, Arc<Frame>),
+    /// Something the player should read.
+    Notice(String),
+    /// The walk is over, or failed.
+    Ended(Result<()>),
+}
+
+/// Makes the walk's controls on the dream's thread.
+pub type SteerOpener = Box<dyn FnOnce(&Facts) -> Result<Box<dyn Steer>> + Send>;
+
+/// Asks the window to look for news and frames.
+pub type Waker = Box<dyn Fn() + Send>;
+
+/// What a walk begins with.
+#[expect(missing_debug_implementations, reason = "made of closures")]
+pub struct Plan {
+    /// Opens the world.
+    pub dream: Opener,
+    /// Makes the controls.
+    pub steer: SteerOpener,
+    /// Frames after which the walk ends by itself.
+    pub frames: Option<u64>,
+}
+
+/// The window's end of a walk.
+#[derive(Debug)]
+pub struct Walk {
+    /// Frames to show.
+    pub queue: DueQueue,
+    /// The say between two sections.
+    pub gate: Gate,
+    /// Figures, written by both ends.
+    pub stats: SharedStats,
+    /// The walk's time.
+    pub clock: Clock,
+    /// What else is to be known.
+    pub news: Receiver<News>,
+    thread: JoinHandle<String>,
+}
+
+impl Walk {
+    /// Starts the dream's thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(plan: Plan, waker: Waker) -> io::Result<Self> {
+        let (sender, news) = sync_channel(NEWS);
+        // One section on the screen and one in the making; widened once their length is known.
+        let queue = DueQueue::new(2);
+        let (gate, stats, clock) = (Gate::default(), SharedStats::default(), Clock::real());
+        let mut end = DreamEnd {
+            queue: queue.clone(),
+            gate: gate.clone(),
+            stats: stats.clone(),
+            clock: clock.clone(),
+            line: Line { news: sender, waker },
+            hash: FramesHash::default(),
+            left: plan.frames,
+        };
+        let thread = Builder::new().name("dream".into()).spawn(move || {
+            let ended = end.walk(plan.dream, plan.steer);
+            end.line.tell(News::Ended(ended));
+            end.hash.finish()
+        })?;
+        Ok(Self { queue, gate, stats, clock, news, thread })
+    }
+
+    /// Ends the walk and gives its figures.
+    pub fn leave(self) -> Figures {
+        self.gate.leave();
+        // A thread that waits to tell something is let go.
+        drop(self.news);
+        let hash = self.thread.join().unwrap_or_default();
+        self.stats.lock().figures(hash)
+    }
+}
+
+/// The dream's end of a walk.
+struct DreamEnd {
+    queue: DueQueue,
+    gate: Gate,
+    stats: SharedStats,
+    clock: Clock,
+    line: Line,
+    hash: FramesHash,
+    left: Option<u64>,
+}
+
+/// The way for news: told and woken for.
+struct Line {
+    news: SyncSender<News>,
+    waker: Waker,
+}
+
+impl Line {
+    fn tell(&self, news: News) {
+        // A window that is gone needs no news.
+        if self.news.send(news).is_ok() {
+            (self.waker)();
+        }
+    }
+}
+
+impl DreamEnd {
+    fn walk(&mut self, open: Opener, steer: SteerOpener) -> Result<()> {
+        let mut dream = open(&mut |stage| self.line.tell(News::Starting(stage)))?;
+        let facts = dream.facts().clone();
+        let mut steer = steer(&facts)?;
+        self.queue.widen(usize::try_from(facts.section_frames)? * 2);
+        let pace = Pace::at(facts.fps, facts.section_frames);
+        self.line.tell(News::Ready(facts, dream.opening()));
+        let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
+        let mut stream = Stream {
+            dream: dream.as_mut(),
+            steer: steer.as_mut(),
+            publish: self,
+            pace,
+            gate,
+            clock,
+            stats,
+        };
+        stream.run()
+    }
+}
+
+impl Publish for DreamEnd {
+    fn publish(&mut self, section: &Section) -> Result<Pass> {
+        let mut due = section.due.first;
+        for (number, frame) in (section.first..).zip(&section.frames) {
+            self.hash.add(frame);
+            let frame = Arc::clone(frame);
+            self.queue.push(DueFrame { number, frame, polled_at: section.polled_at, due });
+            due += section.due.spacing;
+        }
+        (self.line.waker)();
+        let Some(left) = &mut self.left else { return Ok(Pass::Go) };
+        let made = u64::try_from(section.frames.len())?;
+        *left = left.saturating_sub(made);
+        Ok(if *left == 0 { Pass::Leave } else { Pass::Go })
+    }
+}
