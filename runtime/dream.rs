@@ -5,12 +5,19 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use input::{Action, ActionLayout, Frame};
+use serde_json::Value;
 
 /// What a world is, as far as loop and window need to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// The world's name, for the title of the window.
     pub name: String,
+    /// Hash of its weights in hex; empty where there are none.
+    pub hash: String,
+    /// Seed of its noise.
+    pub seed: u64,
+    /// All settings in force, for the session.
+    pub settings: Value,
     /// Picture width in pixels.
     pub width: u32,
     /// Picture height in pixels.
@@ -55,6 +62,11 @@ pub trait Dream: Send {
 
     /// Stores the section in the history.
     fn remember(&mut self) -> Result<()>;
+
+    /// What the last section was made from, for the session: plan, evaluations, what was retrieved.
+    fn account(&self) -> Value {
+        Value::Null
+    }
 }
 
 /// Opens a dream on the dream's own thread, telling its argument how far it has come.

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(gate.pass(&clock, Duration::from_secs(9)), Pass::Go);
         assert_eq!(clock.now(), Duration::ZERO, "a step does not wait for its time");
         let waiting = {
-            let (gate, clock) = (gate.clone(), clock.clone());
+            let gate = gate.clone();
             std::thread::Builder::new().spawn(move || gate.pass(&clock, Duration::ZERO)).unwrap()
         };
         gate.leave();

@@ -1,4 +1,4 @@
-//! One hash over all frames of a walk: equal walks have equal hashes.
+//! Hashes of frames: equal walks have equal hashes.
 
 use std::fmt::Write as _;
 
@@ -17,11 +17,21 @@ impl FramesHash {
 
     /// The hash of all frames so far, in hex.
     pub fn finish(&self) -> String {
-        self.0.clone().finalize().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&self.0.clone().finalize())
     }
+}
+
+/// SHA-256 of one frame's pixels, in hex.
+pub fn frame_sha256(frame: &Frame) -> String {
+    hex(&Sha256::digest(&frame.pixels))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]
@@ -29,13 +39,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_the_one_any_tool_gives() {
-        let mut hash = FramesHash::default();
-        hash.add(&Frame { width: 1, height: 1, pixels: b"abc".to_vec() });
+    fn hashes_are_those_any_tool_gives() {
         // FIPS 180-2, appendix B.1.
-        assert_eq!(
-            hash.finish(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let frame = |pixels: &[u8]| Frame { width: 1, height: 1, pixels: pixels.to_vec() };
+        assert_eq!(frame_sha256(&frame(b"abc")), abc);
+        let mut hash = FramesHash::default();
+        hash.add(&frame(b"a"));
+        hash.add(&frame(b"bc"));
+        assert_eq!(hash.finish(), abc);
     }
 }

@@ -33,7 +33,8 @@ mod tests {
         let slot = Latest::default();
         assert_eq!(slot.take(), None);
         slot.put(1);
-        slot.clone().put(2);
+        let twin = slot.clone();
+        twin.put(2);
         assert_eq!(slot.take(), Some(2));
         assert_eq!(slot.take(), None);
     }

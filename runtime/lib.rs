@@ -1,16 +1,21 @@
 //! Oneiro.
 pub mod clock;
+pub mod date;
 pub mod dream;
 pub mod gate;
 pub mod hash;
+pub mod headless;
 pub mod histogram;
 pub mod latest;
 pub mod pace;
+pub mod paths;
 #[cfg(feature = "window")]
 pub mod present;
 pub mod queue;
+pub mod record;
 pub mod stage;
 pub mod start;
 pub mod stats;
 pub mod stream;
+pub mod tape;
 pub mod walk;

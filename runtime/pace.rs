@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Sections whose times are kept; at 17.5 frames/s this is the last few seconds.
 const KEPT: usize = 64;
 
+/// Longest wait that counts as the system waking late; a longer one was a pause.
+const OVERSLEPT: Duration = Duration::from_millis(5);
+
 /// The times of the last sections.
 #[derive(Clone, Debug, Default)]
 pub struct Recent(VecDeque<Duration>);
@@ -49,6 +52,7 @@ pub struct Pace {
     period: Option<Duration>,
     section_frames: u32,
     next_due: Duration,
+    last_ready: Duration,
     recent: Recent,
 }
 
@@ -59,7 +63,10 @@ impl Pace {
     /// When a section has no frame or `fps` is not a positive number.
     pub fn at(fps: f32, section_frames: u32) -> Self {
         assert!(fps.is_finite() && fps > 0.0, "frames per second must be above zero, got {fps}");
-        Self { period: Some(Duration::from_secs_f64(f64::from(fps).recip())), ..Self::unpaced(section_frames) }
+        Self {
+            period: Some(Duration::from_secs_f64(f64::from(fps).recip())),
+            ..Self::unpaced(section_frames)
+        }
     }
 
     /// As fast as sections can be made.
@@ -68,7 +75,13 @@ impl Pace {
     /// When a section has no frame.
     pub fn unpaced(section_frames: u32) -> Self {
         assert!(section_frames > 0, "a section has at least one frame");
-        Self { period: None, section_frames, next_due: Duration::ZERO, recent: Recent::default() }
+        Self {
+            period: None,
+            section_frames,
+            next_due: Duration::ZERO,
+            last_ready: Duration::ZERO,
+            recent: Recent::default(),
+        }
     }
 
     /// When to sample the controls for the next section.
@@ -79,7 +92,13 @@ impl Pace {
 
     /// Takes note of a section made between `began` and `ready`, and says when to show it.
     pub fn place(&mut self, began: Duration, ready: Duration) -> Due {
-        self.recent.record(ready.saturating_sub(began));
+        // The system wakes a little late, and that belongs to the lead a section needs.
+        let woken_at = self.start();
+        let waited = woken_at > self.last_ready;
+        let overslept =
+            if waited { began.saturating_sub(woken_at).min(OVERSLEPT) } else { Duration::ZERO };
+        self.last_ready = ready;
+        self.recent.record(ready.saturating_sub(began) + overslept);
         let Some(period) = self.period else {
             return Due { first: ready, spacing: Duration::ZERO, late: false };
         };
@@ -147,6 +166,19 @@ mod tests {
         let stalled = placed[20];
         assert_eq!(stalled.1.first, stalled.0 + MS(500), "shown when ready");
         assert_eq!(placed[21].1.first - stalled.1.first, MS(50), "and on from there");
+    }
+
+    #[test]
+    fn a_system_that_wakes_late_is_woken_earlier() {
+        let mut pace = Pace::at(20.0, 1);
+        let mut now = Duration::ZERO;
+        let mut late = 0;
+        for _ in 0..40 {
+            let began = now.max(pace.start() + MS(2));
+            now = began + MS(10);
+            late += u32::from(pace.place(began, now).late);
+        }
+        assert_eq!(late, 2, "the first, and one to learn from");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use input::{Action, Frame};
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::dream::Dream;
@@ -28,6 +29,8 @@ pub trait Publish {
 /// A finished section.
 #[derive(Clone, Debug)]
 pub struct Section {
+    /// Count of sections before it.
+    pub number: u64,
     /// Number of its first frame; the opening picture is frame 0.
     pub first: u64,
     /// What was applied before each frame.
@@ -38,6 +41,8 @@ pub struct Section {
     pub polled_at: Duration,
     /// When to show the pictures.
     pub due: Due,
+    /// What it was made from.
+    pub account: Value,
 }
 
 /// A walk through a dream: everything the loop needs.
@@ -65,14 +70,15 @@ impl Stream<'_> {
     /// # Errors
     /// The first stage that fails ends the walk and is named.
     pub fn run(&mut self) -> Result<()> {
-        let frames = self.dream.facts().section_frames;
-        let mut first = 1;
+        let length = self.dream.facts().section_frames;
+        let mut number = 0;
         while self.gate.pass(&self.clock, self.pace.start()) == Pass::Go {
-            let _section = tracing::info_span!("section", first).entered();
+            let _section = tracing::info_span!("section", number).entered();
+            let first = number * u64::from(length) + 1;
             let polled_at = self.clock.now();
             self.stats.lock().begin(polled_at);
 
-            let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(first, frames)))?;
+            let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(first, length)))?;
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
             self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
             self.stage(Stage::Plan, |it| it.dream.plan())?;
@@ -82,11 +88,14 @@ impl Stream<'_> {
             let pictures = self.stage(Stage::Decode, |it| it.dream.decode())?;
             self.stage(Stage::Remember, |it| it.dream.remember())?;
 
-            let section = self.place(first, actions, pictures, polled_at)?;
+            let due = self.place(polled_at, pictures.len(), actions.len())?;
+            let frames = pictures.into_iter().map(Arc::new).collect();
+            let account = self.dream.account();
+            let section = Section { number, first, actions, frames, polled_at, due, account };
             if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
                 break;
             }
-            first += u64::from(frames);
+            number += 1;
         }
         Ok(())
     }
@@ -100,27 +109,18 @@ impl Stream<'_> {
         Ok(answer)
     }
 
-    /// Puts a section together and finds out when it is due.
-    fn place(
-        &mut self,
-        first: u64,
-        actions: Vec<Action>,
-        pictures: Vec<Frame>,
-        polled_at: Duration,
-    ) -> Result<Section> {
-        let wanted = actions.len();
-        ensure!(pictures.len() == wanted, "expected {wanted} frames, got {}", pictures.len());
+    /// Finds out when a section that is ready now is due.
+    fn place(&mut self, polled_at: Duration, frames: usize, wanted: usize) -> Result<Due> {
+        ensure!(frames == wanted, "expected {wanted} frames, got {frames}");
         let ready = self.clock.now();
         let due = self.pace.place(polled_at, ready);
         let mut stats = self.stats.lock();
-        for _ in &pictures {
+        for _ in 0..frames {
             stats.frame(ready);
         }
         if due.late {
             stats.late();
         }
-        drop(stats);
-        let frames = pictures.into_iter().map(Arc::new).collect();
-        Ok(Section { first, actions, frames, polled_at, due })
+        Ok(due)
     }
 }

@@ -1,6 +1,7 @@
 //! The dream's own thread, and what joins it to the window.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -14,8 +15,10 @@ use crate::gate::{Gate, Pass};
 use crate::hash::FramesHash;
 use crate::pace::Pace;
 use crate::queue::{DueFrame, DueQueue};
+use crate::record::Recording;
 use crate::stats::{Figures, SharedStats};
 use crate::stream::{Publish, Section, Steer, Stream};
+use crate::tape::Tape;
 
 /// Most news waiting to be read; the dream's thread waits when the window falls that far behind.
 const NEWS: usize = 64;
@@ -46,8 +49,10 @@ pub struct Plan {
     pub dream: Opener,
     /// Makes the controls.
     pub steer: SteerOpener,
-    /// Frames after which the walk ends by itself.
+    /// Frames after which the walk ends by itself, rounded up to whole sections.
     pub frames: Option<u64>,
+    /// Folder in which recordings get folders of their own.
+    pub sessions: PathBuf,
 }
 
 /// The window's end of a walk.
@@ -63,7 +68,7 @@ pub struct Walk {
     pub clock: Clock,
     /// What else is to be known.
     pub news: Receiver<News>,
-    thread: JoinHandle<String>,
+    thread: JoinHandle<(String, Vec<Recording>)>,
 }
 
 impl Walk {
@@ -84,23 +89,33 @@ impl Walk {
             line: Line { news: sender, waker },
             hash: FramesHash::default(),
             left: plan.frames,
+            tape: None,
         };
         let thread = Builder::new().name("dream".into()).spawn(move || {
-            let ended = end.walk(plan.dream, plan.steer);
+            let ended = end.walk(plan.dream, plan.steer, plan.sessions);
             end.line.tell(News::Ended(ended));
-            end.hash.finish()
+            end.finish()
         })?;
         Ok(Self { queue, gate, stats, clock, news, thread })
     }
 
-    /// Ends the walk and gives its figures.
-    pub fn leave(self) -> Figures {
+    /// Ends the walk and waits until its recordings are written.
+    pub fn leave(self) -> Walked {
         self.gate.leave();
         // A thread that waits to tell something is let go.
         drop(self.news);
-        let hash = self.thread.join().unwrap_or_default();
-        self.stats.lock().figures(hash)
+        let (hash, recordings) = self.thread.join().unwrap_or_default();
+        Walked { figures: self.stats.lock().figures(hash), recordings }
     }
+}
+
+/// A walk that is over.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// Its figures.
+    pub figures: Figures,
+    /// What was recorded of it.
+    pub recordings: Vec<Recording>,
 }
 
 /// The dream's end of a walk.
@@ -112,6 +127,8 @@ struct DreamEnd {
     line: Line,
     hash: FramesHash,
     left: Option<u64>,
+    /// There once the world is open.
+    tape: Option<Tape>,
 }
 
 /// The way for news: told and woken for.
@@ -130,12 +147,13 @@ impl Line {
 }
 
 impl DreamEnd {
-    fn walk(&mut self, open: Opener, steer: SteerOpener) -> Result<()> {
+    fn walk(&mut self, open: Opener, steer: SteerOpener, sessions: PathBuf) -> Result<()> {
         let mut dream = open(&mut |stage| self.line.tell(News::Starting(stage)))?;
         let facts = dream.facts().clone();
         let mut steer = steer(&facts)?;
         self.queue.widen(usize::try_from(facts.section_frames)? * 2);
         let pace = Pace::at(facts.fps, facts.section_frames);
+        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
         self.line.tell(News::Ready(facts, dream.opening()));
         let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
         let mut stream = Stream {
@@ -149,6 +167,27 @@ impl DreamEnd {
         };
         stream.run()
     }
+
+    /// Ends the recordings; gives the hash of all frames and what was recorded.
+    fn finish(self) -> (String, Vec<Recording>) {
+        let (recordings, notices) = self.tape.map(Tape::finish).unwrap_or_default();
+        for notice in notices {
+            tracing::info!("{notice}");
+        }
+        (self.hash.finish(), recordings)
+    }
+
+    fn record(&mut self, section: &Section) {
+        let Some(tape) = &mut self.tape else { return };
+        let wanted = self.gate.recording();
+        let (notices, running) = tape.take(section, wanted);
+        if wanted && !running {
+            self.gate.set_recording(false);
+        }
+        for notice in notices {
+            self.line.tell(News::Notice(notice));
+        }
+    }
 }
 
 impl Publish for DreamEnd {
@@ -161,6 +200,7 @@ impl Publish for DreamEnd {
             due += section.due.spacing;
         }
         (self.line.waker)();
+        self.record(section);
         let Some(left) = &mut self.left else { return Ok(Pass::Go) };
         let made = u64::try_from(section.frames.len())?;
         *left = left.saturating_sub(made);

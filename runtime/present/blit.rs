@@ -33,8 +33,10 @@ pub fn placement(picture: UVec2, window: UVec2) -> Mat4 {
 /// The picture's texture and how to draw it.
 #[derive(Debug)]
 pub(super) struct Blit {
-    pipeline: wgpu::RenderPipeline,
-    uniform: wgpu::Buffer,
+    nearest: wgpu::RenderPipeline,
+    smooth: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+    placement: wgpu::Buffer,
     texture_format: wgpu::TextureFormat,
     picture: Option<Picture>,
 }
@@ -45,40 +47,17 @@ struct Picture {
     bindings: wgpu::BindGroup,
 }
 
-/// Bytes of `Placement` in the shader: a matrix, one word, padding to 16.
-const UNIFORM_BYTES: u64 = 80;
+/// Bytes of a matrix of four by four.
+const MATRIX_BYTES: u64 = 64;
 
 impl Blit {
-    /// Makes the pipeline for a target of format `target`.
+    /// Makes the pipelines for a target of format `target`.
     pub(super) fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
         let shader = device.create_shader_module(wgpu::include_wgsl!("blit.wgsl"));
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("blit"),
-            layout: None,
-            vertex: wgpu::VertexState {
-                module: &shader,
-                entry_point: Some("quad"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState {
-                topology: wgpu::PrimitiveTopology::TriangleStrip,
-                ..wgpu::PrimitiveState::default()
-            },
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &shader,
-                entry_point: Some("show"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                targets: &[Some(target.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
-        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+        let layout = bind_group_layout(device);
+        let placement = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("placement"),
-            size: UNIFORM_BYTES,
+            size: MATRIX_BYTES,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -87,7 +66,15 @@ impl Blit {
             true => wgpu::TextureFormat::Rgba8UnormSrgb,
             false => wgpu::TextureFormat::Rgba8Unorm,
         };
-        Self { pipeline, uniform, texture_format, picture: None }
+        let pipeline = |fragment| pipeline(device, &layout, &shader, fragment, target);
+        Self {
+            nearest: pipeline("nearest"),
+            smooth: pipeline("catmull_rom"),
+            layout,
+            placement,
+            texture_format,
+            picture: None,
+        }
     }
 
     /// Puts a frame into the texture. A frame without pixels, or too few, is left out.
@@ -113,20 +100,20 @@ impl Blit {
         queue.write_texture(texture.as_image_copy(), &rgba, layout, texture.size());
     }
 
-    /// Says where and how the picture is drawn, for a window of `window` pixels.
-    pub(super) fn place(&self, queue: &wgpu::Queue, window: UVec2, scaling: Scaling) {
+    /// Says where the picture is drawn, for a window of `window` pixels.
+    pub(super) fn place(&self, queue: &wgpu::Queue, window: UVec2) {
         let Some(picture) = &self.picture else { return };
         let matrix = placement(picture.size(), window).to_cols_array();
-        let mut bytes: Vec<u8> = matrix.iter().flat_map(|value| value.to_le_bytes()).collect();
-        bytes.extend(u32::from(scaling == Scaling::Smooth).to_le_bytes());
-        bytes.resize(80, 0);
-        queue.write_buffer(&self.uniform, 0, &bytes);
+        queue.write_buffer(&self.placement, 0, matrix.map(f32::to_le_bytes).as_flattened());
     }
 
     /// Draws the picture, if there is one yet.
-    pub(super) fn draw(&self, pass: &mut wgpu::RenderPass<'_>) {
+    pub(super) fn draw(&self, pass: &mut wgpu::RenderPass<'_>, scaling: Scaling) {
         let Some(picture) = &self.picture else { return };
-        pass.set_pipeline(&self.pipeline);
+        pass.set_pipeline(match scaling {
+            Scaling::Nearest => &self.nearest,
+            Scaling::Smooth => &self.smooth,
+        });
         pass.set_bind_group(0, &picture.bindings, &[]);
         pass.draw(0..4, 0..1);
     }
@@ -145,9 +132,9 @@ impl Blit {
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("blit"),
-            layout: &self.pipeline.get_bind_group_layout(0),
+            layout: &self.layout,
             entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: self.uniform.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 0, resource: self.placement.as_entire_binding() },
                 wgpu::BindGroupEntry {
                     binding: 1,
                     resource: wgpu::BindingResource::TextureView(&view),
@@ -162,6 +149,70 @@ impl Picture {
     fn size(&self) -> UVec2 {
         UVec2::new(self.texture.width(), self.texture.height())
     }
+}
+
+fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let entry = |binding, visibility, ty| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility,
+        ty,
+        count: None,
+    };
+    let placement = wgpu::BindingType::Buffer {
+        ty: wgpu::BufferBindingType::Uniform,
+        has_dynamic_offset: false,
+        min_binding_size: std::num::NonZero::new(MATRIX_BYTES),
+    };
+    let picture = wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
+    };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("blit"),
+        entries: &[
+            entry(0, wgpu::ShaderStages::VERTEX, placement),
+            entry(1, wgpu::ShaderStages::FRAGMENT, picture),
+        ],
+    })
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    bindings: &wgpu::BindGroupLayout,
+    shader: &wgpu::ShaderModule,
+    fragment: &str,
+    target: wgpu::TextureFormat,
+) -> wgpu::RenderPipeline {
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some("blit"),
+        bind_group_layouts: &[Some(bindings)],
+        immediate_size: 0,
+    });
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(fragment),
+        layout: Some(&layout),
+        vertex: wgpu::VertexState {
+            module: shader,
+            entry_point: Some("quad"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..wgpu::PrimitiveState::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: shader,
+            entry_point: Some(fragment),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            targets: &[Some(target.into())],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
 }
 
 #[cfg(test)]

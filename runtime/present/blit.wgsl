@@ -1,13 +1,7 @@
 // The world's picture on a quad, scaled to the window.
 
-struct Placement {
-    // Brings the quad (-1..1) to where the picture belongs.
-    matrix: mat4x4f,
-    // 0: nearest pixel; 1: Catmull-Rom.
-    smooth_scaling: u32,
-}
-
-@group(0) @binding(0) var<uniform> placement: Placement;
+// Brings the quad (-1..1) to where the picture belongs.
+@group(0) @binding(0) var<uniform> placement: mat4x4f;
 @group(0) @binding(1) var picture: texture_2d<f32>;
 
 struct Corner {
@@ -20,7 +14,7 @@ fn quad(@builtin(vertex_index) index: u32) -> Corner {
     // A strip of four corners: left to right, bottom to top.
     let corner = vec2f(f32(index & 1u), f32(index >> 1u));
     var out: Corner;
-    out.position = placement.matrix * vec4f(corner * 2.0 - 1.0, 0.0, 1.0);
+    out.position = placement * vec4f(corner * 2.0 - 1.0, 0.0, 1.0);
     out.uv = vec2f(corner.x, 1.0 - corner.y);
     return out;
 }
@@ -42,12 +36,15 @@ fn weights(t: f32) -> vec4f {
 }
 
 @fragment
-fn show(corner: Corner) -> @location(0) vec4f {
+fn nearest(corner: Corner) -> @location(0) vec4f {
+    let size = vec2f(textureDimensions(picture));
+    return vec4f(pixel(vec2i(corner.uv * size), vec2i(size) - 1), 1.0);
+}
+
+@fragment
+fn catmull_rom(corner: Corner) -> @location(0) vec4f {
     let size = vec2f(textureDimensions(picture));
     let last = vec2i(size) - 1;
-    if placement.smooth_scaling == 0u {
-        return vec4f(pixel(vec2i(floor(corner.uv * size)), last), 1.0);
-    }
     let place = corner.uv * size - 0.5;
     let base = vec2i(floor(place));
     let wx = weights(fract(place.x));

@@ -13,6 +13,9 @@ const NOTICE_TIME: Duration = Duration::from_secs(6);
 const NOTICES: usize = 4;
 /// Distance from the window's edge in points.
 const MARGIN: f32 = 10.0;
+/// Widest a line gets, in points; longer ones are wrapped.
+const LINE: f32 = 420.0;
+const RED: Color32 = Color32::from_rgb(255, 80, 80);
 
 /// Everything the overlay shows.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,8 @@ impl Overlay {
         if let Some(reason) = &self.failed {
             centre(ctx, |ui| {
                 ui.label(RichText::new("The dream ended").heading());
+                ui.set_width(LINE);
+                ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Wrap);
                 ui.label(reason);
                 ui.label("Esc leaves");
             });
@@ -73,7 +78,11 @@ impl Overlay {
         }
         if self.recording {
             area(ctx, "recording", Align2::RIGHT_TOP, |ui| {
-                ui.label(RichText::new("⏺ REC").color(Color32::from_rgb(255, 80, 80)));
+                ui.horizontal(|ui| {
+                    let (dot, _) = ui.allocate_exact_size(vec2(10.0, 10.0), egui::Sense::hover());
+                    ui.painter().circle_filled(dot.center(), 5.0, RED);
+                    ui.label(RichText::new("REC").color(RED));
+                });
             });
         }
         if self.figures {
@@ -131,8 +140,9 @@ fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui))
     egui::Area::new(Id::unique(name)).anchor(side, to_sign * -MARGIN).interactable(false).show(
         ctx,
         |ui| {
-            let fill = Color32::from_black_alpha(190);
+            let fill = Color32::from_black_alpha(210);
             Frame::new().fill(fill).corner_radius(4).inner_margin(8).show(ui, |ui| {
+                ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
                 ui.visuals_mut().override_text_color = Some(Color32::from_gray(235));
                 contents(ui);
             });

@@ -17,6 +17,8 @@ pub(super) struct Painted {
     triangles: Vec<egui::ClippedPrimitive>,
     textures: egui::TexturesDelta,
     screen: ScreenDescriptor,
+    /// The overlay is not settled: egui measures new panels once before it shows them.
+    pub(super) unsettled: bool,
 }
 
 /// The window as the overlay sees it.
@@ -51,7 +53,9 @@ impl Paint {
         let viewport = input.viewports.entry(ViewportId::ROOT).or_default();
         viewport.native_pixels_per_point = Some(canvas.scale);
         let output = self.ctx.run_ui(input, |ui| show(ui.ctx()));
+        let viewport = output.viewport_output.get(&ViewportId::ROOT);
         Painted {
+            unsettled: viewport.is_some_and(|viewport| viewport.repaint_delay.is_zero()),
             triangles: self.ctx.tessellate(output.shapes, output.pixels_per_point),
             textures: output.textures_delta,
             screen: ScreenDescriptor {

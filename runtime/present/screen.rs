@@ -27,6 +27,17 @@ pub(super) struct Screen {
     paint: Paint,
 }
 
+/// What came of a drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drawn {
+    /// The window shows nothing just now.
+    Nothing,
+    /// Picture and overlay are on the screen.
+    Settled,
+    /// They are, but the overlay needs another drawing.
+    Unsettled,
+}
+
 impl Screen {
     /// Prepares to draw on `window`. Without a wish, a processor that draws by itself scales the
     /// cheap way: it has a dream to compute.
@@ -60,32 +71,33 @@ impl Screen {
         self.blit.upload(&self.gpu.device, &self.gpu.queue, frame);
     }
 
-    /// Draws picture and overlay; `false` where the window shows nothing just now.
+    /// Draws picture and overlay.
     ///
     /// # Errors
     /// When the graphics driver gives up.
-    pub(super) fn draw(&mut self, overlay: &Overlay, now: Duration) -> Result<bool> {
-        let Some(target) = self.gpu.next_texture()? else { return Ok(false) };
+    pub(super) fn draw(&mut self, overlay: &Overlay, now: Duration) -> Result<Drawn> {
+        let Some(target) = self.gpu.next_texture()? else { return Ok(Drawn::Nothing) };
         #[expect(clippy::cast_possible_truncation, reason = "a scale factor is a small number")]
         let scale = self.window.scale_factor() as f32;
         let canvas = Canvas { size: self.gpu.size(), scale, now };
         let mut painted = self.paint.lay_out(canvas, |ctx| overlay.show(ctx, keys::HELP));
 
         let Gpu { device, queue, .. } = &self.gpu;
-        self.blit.place(queue, canvas.size, self.scaling);
+        self.blit.place(queue, canvas.size);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.paint.upload(device, queue, &mut encoder, &mut painted);
         let view = target.texture.create_view(&wgpu::TextureViewDescriptor::default());
         {
             let mut pass = begin_pass(&mut encoder, &view);
-            self.blit.draw(&mut pass);
+            self.blit.draw(&mut pass, self.scaling);
             self.paint.draw(&mut pass, &painted);
         }
         queue.submit([encoder.finish()]);
         self.window.pre_present_notify();
         queue.present(target);
+        let drawn = if painted.unsettled { Drawn::Unsettled } else { Drawn::Settled };
         self.paint.free(painted);
-        Ok(true)
+        Ok(drawn)
     }
 }
 

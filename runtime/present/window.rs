@@ -20,16 +20,15 @@ use super::blit::Scaling;
 use super::display;
 use super::keys::{self, Command};
 use super::overlay::Overlay;
-use super::screen::Screen;
+use super::screen::{Drawn, Screen};
 use crate::queue::DueFrame;
 use crate::stage::Stage;
-use crate::stats::Figures;
-use crate::walk::{News, Plan, Walk};
+use crate::walk::{News, Plan, Walk, Walked};
 
 /// How often the figures on the screen change: slow enough to be read.
 const FIGURES_PERIOD: Duration = Duration::from_millis(500);
 /// Size the window opens with: the usual picture enlarged a whole number of times.
-const OPENING_SIZE: LogicalSize<u32> = LogicalSize::new(768, 576);
+const OPENING_SIZE: LogicalSize<u32> = LogicalSize::new(640, 480);
 
 /// What was done to the controls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +63,7 @@ pub struct NoWindow(String);
 ///
 /// # Errors
 /// [`NoWindow`] when none can be opened.
-pub fn run(plan: Plan, options: Options) -> Result<Result<Figures>, NoWindow> {
+pub fn run(plan: Plan, options: Options) -> Result<Result<Walked>, NoWindow> {
     display::preflight().map_err(NoWindow)?;
     let event_loop = EventLoop::<Wake>::with_user_event()
         .build()
@@ -116,7 +115,7 @@ enum State {
     New,
     Refused(anyhow::Error),
     Open(Box<Live>),
-    Over(Result<Figures>),
+    Over(Result<Walked>),
 }
 
 /// An open window with a walk in it.
@@ -224,9 +223,9 @@ impl ApplicationHandler<Wake> for App {
 }
 
 impl Live {
-    fn end(self) -> Result<Figures> {
-        let figures = self.walk.leave();
-        self.failed.map_or(Ok(figures), Err)
+    fn end(self) -> Result<Walked> {
+        let walked = self.walk.leave();
+        self.failed.map_or(Ok(walked), Err)
     }
 
     fn read_news(&mut self) {
@@ -287,8 +286,8 @@ impl Live {
         self.overlay.recording = self.walk.gate.recording();
         let _span = Stage::Present.span().entered();
         let drawn = self.screen.draw(&self.overlay, began)?;
-        self.stale = false;
-        if let (true, Some(frame)) = (drawn, frame) {
+        self.stale = drawn == Drawn::Unsettled;
+        if let (true, Some(frame)) = (drawn != Drawn::Nothing, frame) {
             let now = self.walk.clock.now();
             let mut stats = self.walk.stats.lock();
             stats.stage(Stage::Present, now.saturating_sub(began));

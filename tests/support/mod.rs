@@ -28,8 +28,11 @@ impl Arithmetic {
     pub(crate) fn new(section_frames: u32, clock: Clock, times: &[u64]) -> Self {
         let facts = Facts {
             name: "arithmetic".into(),
-            width: 4,
-            height: 3,
+            hash: String::new(),
+            seed: 0,
+            settings: serde_json::Value::Null,
+            width: 16,
+            height: 16,
             fps: 20.0,
             section_frames,
             layout: ActionLayout::default(),
