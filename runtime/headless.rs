@@ -28,7 +28,7 @@ pub fn run(plan: Plan, out: &Path) -> Result<Walked> {
     })?;
     spinner.finish_and_clear();
     let facts = dream.facts().clone();
-    let mut steer = (plan.steer)(&facts)?;
+    let mut steer = plan.steer;
     let opening = Opening { number: 0, frame: dream.opening(), at: clock.now() };
     let recorder = Recorder::start(out, &facts, opening, Full::Wait)?;
     let stats = SharedStats::default();
@@ -55,7 +55,7 @@ pub fn run(plan: Plan, out: &Path) -> Result<Walked> {
     let recording = sink.recorder.finish()?;
     ended?;
     let figures = stats.lock().figures(sink.hash.finish());
-    Ok(Walked { figures, recordings: vec![recording] })
+    Ok(Walked { figures, recordings: vec![recording], headless: true })
 }
 
 /// Where the sections of a headless walk go.

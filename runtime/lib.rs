@@ -1,7 +1,11 @@
 //! Oneiro.
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod date;
+pub mod devices;
 pub mod dream;
+pub mod episodes;
 pub mod gate;
 pub mod hash;
 pub mod headless;
@@ -9,6 +13,7 @@ pub mod histogram;
 pub mod latest;
 pub mod pace;
 pub mod paths;
+pub mod play;
 #[cfg(feature = "window")]
 pub mod present;
 pub mod queue;
@@ -16,6 +21,9 @@ pub mod record;
 pub mod stage;
 pub mod start;
 pub mod stats;
+pub mod steer;
 pub mod stream;
 pub mod tape;
 pub mod walk;
+pub mod world;
+pub mod worlds;

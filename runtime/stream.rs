@@ -16,14 +16,24 @@ use crate::stats::SharedStats;
 
 /// Who steers.
 pub trait Steer: Send {
-    /// What is applied before each of the `frames` frames from number `first` on.
-    fn poll(&mut self, first: u64, frames: u32) -> Vec<Action>;
+    /// What is applied before each of the next `frames` frames.
+    fn poll(&mut self, frames: u32) -> Vec<Action>;
+
+    /// What the player should be told since the last time.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where finished sections go.
 pub trait Publish {
     /// Takes a section; answers [`Pass::Leave`] when it was the last one wanted.
     fn publish(&mut self, section: &Section) -> Result<Pass>;
+
+    /// Takes a line for the player.
+    fn notice(&mut self, line: String) {
+        tracing::info!("{line}");
+    }
 }
 
 /// A finished section.
@@ -78,7 +88,8 @@ impl Stream<'_> {
             let polled_at = self.clock.now();
             self.stats.lock().begin(polled_at);
 
-            let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(first, length)))?;
+            let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
+            self.steer.take_notices().into_iter().for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
             self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
             self.stage(Stage::Plan, |it| it.dream.plan())?;

@@ -36,9 +36,6 @@ pub enum News {
     Ended(Result<()>),
 }
 
-/// Makes the walk's controls on the dream's thread.
-pub type SteerOpener = Box<dyn FnOnce(&Facts) -> Result<Box<dyn Steer>> + Send>;
-
 /// Asks the window to look for news and frames.
 pub type Waker = Box<dyn Fn() + Send>;
 
@@ -47,8 +44,8 @@ pub type Waker = Box<dyn Fn() + Send>;
 pub struct Plan {
     /// Opens the world.
     pub dream: Opener,
-    /// Makes the controls.
-    pub steer: SteerOpener,
+    /// Steers.
+    pub steer: Box<dyn Steer>,
     /// Frames after which the walk ends by itself, rounded up to whole sections.
     pub frames: Option<u64>,
     /// Folder in which recordings get folders of their own.
@@ -105,7 +102,7 @@ impl Walk {
         // A thread that waits to tell something is let go.
         drop(self.news);
         let (hash, recordings) = self.thread.join().unwrap_or_default();
-        Walked { figures: self.stats.lock().figures(hash), recordings }
+        Walked { figures: self.stats.lock().figures(hash), recordings, headless: false }
     }
 }
 
@@ -116,6 +113,8 @@ pub struct Walked {
     pub figures: Figures,
     /// What was recorded of it.
     pub recordings: Vec<Recording>,
+    /// Nobody watched.
+    pub headless: bool,
 }
 
 /// The dream's end of a walk.
@@ -147,10 +146,9 @@ impl Line {
 }
 
 impl DreamEnd {
-    fn walk(&mut self, open: Opener, steer: SteerOpener, sessions: PathBuf) -> Result<()> {
+    fn walk(&mut self, open: Opener, mut steer: Box<dyn Steer>, sessions: PathBuf) -> Result<()> {
         let mut dream = open(&mut |stage| self.line.tell(News::Starting(stage)))?;
         let facts = dream.facts().clone();
-        let mut steer = steer(&facts)?;
         self.queue.widen(usize::try_from(facts.section_frames)? * 2);
         let pace = Pace::at(facts.fps, facts.section_frames);
         self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
@@ -191,6 +189,10 @@ impl DreamEnd {
 }
 
 impl Publish for DreamEnd {
+    fn notice(&mut self, line: String) {
+        self.line.tell(News::Notice(line));
+    }
+
     fn publish(&mut self, section: &Section) -> Result<Pass> {
         let mut due = section.due.first;
         for (number, frame) in (section.first..).zip(&section.frames) {

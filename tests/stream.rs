@@ -43,7 +43,7 @@ fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usiz
     let mut dream = Arithmetic::new(section_frames, clock.clone(), times);
     dream.fails_at = fails_at;
     let calls = Arc::clone(&dream.calls);
-    let turns = (1_u8..=200).map(f32::from).collect();
+    let turns = (1_u8..=200).map(f32::from).collect::<Vec<_>>().into_iter();
     let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
     let polled_at = Arc::clone(&steer.polled_at);
     let mut keep = Keep { sections: Vec::new(), wanted, gate: Gate::default() };

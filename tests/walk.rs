@@ -23,9 +23,10 @@ fn plan(frames: Option<u64>) -> Plan {
             tell("adding up".into());
             Ok(Box::new(Arithmetic::new(1, Clock::stepped(), &[])))
         }),
-        steer: Box::new(|_| {
-            let turns = vec![1.0; 100];
-            Ok(Box::new(Listed { turns, clock: Clock::stepped(), polled_at: Arc::default() }))
+        steer: Box::new(Listed {
+            turns: vec![1.0; 100].into_iter(),
+            clock: Clock::stepped(),
+            polled_at: Arc::default(),
         }),
         frames,
         sessions: PathBuf::new(),

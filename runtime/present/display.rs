@@ -1,14 +1,20 @@
 //! Whether a window can be opened at all, found out without crashing.
 
+/// Why there is no window; nothing was started, so a walk without one can be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoWindow(pub(super) String);
+
 /// Looks for a display and for the libraries whose absence would end the program.
 ///
 /// winit reports most trouble as an error, but a missing keyboard library is a panic there.
 ///
 /// # Errors
 /// One line that says what is missing and what to install.
-pub fn preflight() -> Result<(), String> {
+pub fn preflight() -> Result<(), NoWindow> {
     #[cfg(target_os = "linux")]
-    linux::preflight(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))?;
+    linux::preflight(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        .map_err(NoWindow)?;
     Ok(())
 }
 

@@ -120,3 +120,16 @@ fn configuration(
     config.desired_maximum_frame_latency = 1;
     Ok(config)
 }
+
+/// One line for each graphics adapter there is.
+pub fn adapters() -> Vec<String> {
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+        .iter()
+        .map(|adapter| {
+            let info = adapter.get_info();
+            format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type)
+        })
+        .collect()
+}

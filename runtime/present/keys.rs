@@ -1,5 +1,7 @@
 //! What keys mean in the window, apart from walking.
 
+use input::Key;
+use winit::event::MouseButton;
 use winit::keyboard::{KeyCode, ModifiersState};
 
 /// What a key asks of the window.
@@ -26,9 +28,9 @@ pub(super) enum Command {
 /// The help's table: keys and what they do.
 pub(super) const HELP: &[(&str, &str)] = &[
     ("W S, up down", "walk ahead, back"),
-    ("A D, left right", "turn; with the mouse taken: step aside"),
-    ("Q E", "step aside"),
-    ("mouse", "turn (click to take the mouse)"),
+    ("left right", "turn"),
+    ("A D, Q E", "step aside"),
+    ("mouse", "click to take it, then turn"),
     ("gamepad", "left stick walks, right stick turns"),
     ("P", "pause"),
     ("N", "next frame while paused"),
@@ -54,6 +56,70 @@ pub(super) fn command(key: KeyCode, modifiers: ModifiersState) -> Option<Command
         KeyCode::Escape => Command::Leave,
         _ => return None,
     })
+}
+
+/// The key of the controls at this place of the keyboard, if it is one of those that can be bound.
+pub(super) fn held(key: KeyCode) -> Option<Key> {
+    Some(match key {
+        KeyCode::KeyA => Key::A,
+        KeyCode::KeyB => Key::B,
+        KeyCode::KeyC => Key::C,
+        KeyCode::KeyD => Key::D,
+        KeyCode::KeyE => Key::E,
+        KeyCode::KeyF => Key::F,
+        KeyCode::KeyG => Key::G,
+        KeyCode::KeyH => Key::H,
+        KeyCode::KeyI => Key::I,
+        KeyCode::KeyJ => Key::J,
+        KeyCode::KeyK => Key::K,
+        KeyCode::KeyL => Key::L,
+        KeyCode::KeyM => Key::M,
+        KeyCode::KeyN => Key::N,
+        KeyCode::KeyO => Key::O,
+        KeyCode::KeyP => Key::P,
+        KeyCode::KeyQ => Key::Q,
+        KeyCode::KeyR => Key::R,
+        KeyCode::KeyS => Key::S,
+        KeyCode::KeyT => Key::T,
+        KeyCode::KeyU => Key::U,
+        KeyCode::KeyV => Key::V,
+        KeyCode::KeyW => Key::W,
+        KeyCode::KeyX => Key::X,
+        KeyCode::KeyY => Key::Y,
+        KeyCode::KeyZ => Key::Z,
+        KeyCode::Digit0 => Key::Digit0,
+        KeyCode::Digit1 => Key::Digit1,
+        KeyCode::Digit2 => Key::Digit2,
+        KeyCode::Digit3 => Key::Digit3,
+        KeyCode::Digit4 => Key::Digit4,
+        KeyCode::Digit5 => Key::Digit5,
+        KeyCode::Digit6 => Key::Digit6,
+        KeyCode::Digit7 => Key::Digit7,
+        KeyCode::Digit8 => Key::Digit8,
+        KeyCode::Digit9 => Key::Digit9,
+        KeyCode::ArrowUp => Key::Up,
+        KeyCode::ArrowDown => Key::Down,
+        KeyCode::ArrowLeft => Key::Left,
+        KeyCode::ArrowRight => Key::Right,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Space => Key::Space,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::ShiftLeft | KeyCode::ShiftRight => Key::Shift,
+        KeyCode::ControlLeft | KeyCode::ControlRight => Key::Control,
+        _ => return None,
+    })
+}
+
+/// The key of the controls that a mouse button is.
+pub(super) fn mouse(button: MouseButton) -> Option<Key> {
+    match button {
+        MouseButton::Left => Some(Key::MouseLeft),
+        MouseButton::Right => Some(Key::MouseRight),
+        MouseButton::Middle => Some(Key::MouseMiddle),
+        MouseButton::Back | MouseButton::Forward | MouseButton::Other(_) => None,
+    }
 }
 
 #[cfg(test)]

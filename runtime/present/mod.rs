@@ -10,5 +10,6 @@ mod screen;
 mod window;
 
 pub use blit::{Scaling, placement};
-pub use display::preflight;
-pub use window::{NoWindow, Options, Touch, run};
+pub use display::{NoWindow, preflight};
+pub use gpu::adapters;
+pub use window::{Options, Touch, run};

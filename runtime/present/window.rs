@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use glam::UVec2;
+use input::Key;
 use winit::application::ApplicationHandler;
 use winit::dpi::LogicalSize;
 use winit::event::{DeviceEvent, DeviceId, ElementState, MouseButton, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
-use winit::keyboard::{KeyCode, ModifiersState, PhysicalKey};
+use winit::keyboard::{ModifiersState, PhysicalKey};
 use winit::window::{CursorGrabMode, Fullscreen, Window, WindowId};
 
 use super::blit::Scaling;
-use super::display;
+use super::display::{NoWindow, preflight};
 use super::keys::{self, Command};
 use super::overlay::Overlay;
 use super::screen::{Drawn, Screen};
@@ -34,9 +35,14 @@ const OPENING_SIZE: LogicalSize<u32> = LogicalSize::new(640, 480);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Touch {
     /// A key went down or up.
-    Key(KeyCode, bool),
-    /// The mouse, while taken, moved by this many pixels right and down.
-    Motion(f64, f64),
+    Key(Key, bool),
+    /// The mouse, while taken, moved by this many pixels.
+    Motion {
+        /// To the right.
+        right: f32,
+        /// Down.
+        down: f32,
+    },
     /// All keys are up: the window lost the focus.
     Release,
 }
@@ -54,17 +60,12 @@ pub struct Options {
     pub touch: Box<dyn FnMut(Touch)>,
 }
 
-/// Why there is no window; nothing was started, so a walk without one can be.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NoWindow(String);
-
 /// Opens a window and walks in it until the player leaves.
 ///
 /// # Errors
 /// [`NoWindow`] when none can be opened.
 pub fn run(plan: Plan, options: Options) -> Result<Result<Walked>, NoWindow> {
-    display::preflight().map_err(NoWindow)?;
+    preflight()?;
     let event_loop = EventLoop::<Wake>::with_user_event()
         .build()
         .map_err(|error| NoWindow(format!("no display: {error}")))?;
@@ -208,7 +209,8 @@ impl ApplicationHandler<Wake> for App {
     fn device_event(&mut self, _: &ActiveEventLoop, _: DeviceId, event: DeviceEvent) {
         let State::Open(live) = &self.state else { return };
         if let (DeviceEvent::MouseMotion { delta: (x, y) }, true) = (event, live.grabbed) {
-            (self.options.touch)(Touch::Motion(x, y));
+            #[expect(clippy::cast_possible_truncation, reason = "pixels are small numbers")]
+            (self.options.touch)(Touch::Motion { right: x as f32, down: y as f32 });
         }
     }
 
@@ -323,18 +325,18 @@ impl Live {
                 touch(Touch::Release);
                 self.grab(false);
             }
-            WindowEvent::MouseInput {
-                state: ElementState::Pressed,
-                button: MouseButton::Left,
-                ..
-            } => self.grab(true),
+            WindowEvent::MouseInput { state, button, .. } => self.click(state, button, touch),
             WindowEvent::KeyboardInput { event, .. } if !event.repeat => {
                 let PhysicalKey::Code(key) = event.physical_key else { return };
                 let down = event.state == ElementState::Pressed;
                 match keys::command(key, self.modifiers) {
                     Some(command) if down => self.obey(command),
                     Some(_) => {}
-                    None => touch(Touch::Key(key, down)),
+                    None => {
+                        if let Some(key) = keys::held(key) {
+                            touch(Touch::Key(key, down));
+                        }
+                    }
                 }
             }
             WindowEvent::Occluded(false) | WindowEvent::ScaleFactorChanged { .. } => {
@@ -342,6 +344,16 @@ impl Live {
             }
             // Touch, pen, IME and the like steer nothing here.
             _ => {}
+        }
+    }
+
+    /// The first click takes the mouse; while it is taken, its buttons are keys.
+    fn click(&mut self, state: ElementState, button: MouseButton, touch: &mut dyn FnMut(Touch)) {
+        let down = state == ElementState::Pressed;
+        match keys::mouse(button) {
+            Some(key) if self.grabbed || !down => touch(Touch::Key(key, down)),
+            Some(Key::MouseLeft) => self.grab(true),
+            Some(_) | None => {}
         }
     }
 

@@ -127,20 +127,15 @@ pub(crate) fn colour(turned: f32) -> [u8; 3] {
 
 /// Turns as listed, then stands; notes when it was asked.
 pub(crate) struct Listed {
-    pub(crate) turns: Vec<f32>,
+    pub(crate) turns: std::vec::IntoIter<f32>,
     pub(crate) clock: Clock,
     pub(crate) polled_at: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Steer for Listed {
-    fn poll(&mut self, first: u64, frames: u32) -> Vec<Action> {
+    fn poll(&mut self, frames: u32) -> Vec<Action> {
         self.polled_at.lock().expect("no test panics while holding it").push(self.clock.now());
-        let first = usize::try_from(first).expect("a short walk");
-        (0..frames as usize)
-            .map(|at| {
-                let turn = self.turns.get(first - 1 + at).copied().unwrap_or_default();
-                Action { turn, ..Action::NEUTRAL }
-            })
-            .collect()
+        let action = |turn: Option<f32>| Action { turn: turn.unwrap_or(0.0), ..Action::NEUTRAL };
+        (0..frames).map(|_| action(self.turns.next())).collect()
     }
 }
