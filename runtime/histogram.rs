@@ -63,9 +63,15 @@ impl Histogram {
 
     /// The usual three, in milliseconds.
     pub fn percentiles(&self) -> Percentiles {
-        let ms = |per_cent| self.percentile(per_cent).as_secs_f64() * 1e3;
+        // From whole microseconds, so that three digits say it all.
+        let ms = |per_cent| f64::from(micros(self.percentile(per_cent))) / 1e3;
         Percentiles { p50: ms(50), p95: ms(95), p99: ms(99) }
     }
+}
+
+/// Microseconds, up to an hour.
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// The bucket of a value: itself below [`STEPS`], then [`STEPS`] buckets for each factor of two.

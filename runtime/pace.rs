@@ -17,7 +17,7 @@ const OVERSLEPT: Duration = Duration::from_millis(5);
 pub struct Recent(VecDeque<Duration>);
 
 impl Recent {
-    /// Adds a time; the oldest beyond [`KEPT`] is forgotten.
+    /// Adds a time; only the last 64 are kept.
     pub fn record(&mut self, time: Duration) {
         if self.0.len() == KEPT {
             self.0.pop_front();

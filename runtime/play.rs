@@ -11,7 +11,7 @@ use crate::dream::Opener;
 use crate::steer::ByScript;
 use crate::walk::{Plan, Walked};
 use crate::world::Beginning;
-use crate::{date, headless, paths, tape, world, worlds};
+use crate::{date, headless, paths, start, tape, world, worlds};
 
 /// Frames of a walk without a window when nothing else is said: 20 seconds at 17.5 frames/s.
 const HEADLESS_FRAMES: u64 = 350;
@@ -21,18 +21,32 @@ const HEADLESS_FRAMES: u64 = 350;
 /// # Errors
 /// When the world cannot be opened or the walk fails.
 pub fn run(args: &PlayArgs) -> Result<()> {
+    let script = script(args)?;
+    let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
-    let beginning = Beginning { seed: args.seed, start: args.start.clone() };
     let layout = world::layout(&dir)?;
-    walk(args, &layout, &|| world::opener(dir.clone(), beginning.clone()))
+    let beginning = Beginning { seed: args.seed, start };
+    walk(args, script, &layout, &|| world::opener(dir.clone(), beginning.clone()))
+}
+
+/// The script that the command line names, if any.
+///
+/// # Errors
+/// When it cannot be read; the line at fault is named.
+pub fn script(args: &PlayArgs) -> Result<Option<Script>> {
+    Ok(args.actions.as_deref().map(Script::open).transpose()?)
 }
 
 /// Walks in what `dream` opens; it is asked once more when there is no window after all.
 ///
 /// # Errors
 /// When the dream cannot be opened or the walk fails.
-pub fn walk(args: &PlayArgs, layout: &ActionLayout, dream: &dyn Fn() -> Opener) -> Result<()> {
-    let script = args.actions.as_deref().map(Script::open).transpose()?;
+pub fn walk(
+    args: &PlayArgs,
+    script: Option<Script>,
+    layout: &ActionLayout,
+    dream: &dyn Fn() -> Opener,
+) -> Result<()> {
     #[cfg(feature = "window")]
     if !args.headless {
         match by_window::walk(args, layout, script.clone(), dream()) {

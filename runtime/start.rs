@@ -12,15 +12,14 @@ const MAX_SIDE: u32 = 8192;
 /// Most pixels accepted.
 const MAX_PIXELS: u64 = 64 << 20;
 
-/// Reads a PNG, cuts its middle to the shape of `width × height` and scales it to that size.
+/// Reads a PNG of any size and colour type; [`fit`] brings it to a world's size.
 ///
 /// # Errors
 /// When the file cannot be read, is no PNG, or is larger than 8192 × 8192 pixels.
-pub fn read_start(path: &Path, width: u32, height: u32) -> Result<Frame> {
+pub fn read(path: &Path) -> Result<Frame> {
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-    let picture = decode(BufReader::new(file))
-        .with_context(|| format!("read the start picture {}", path.display()))?;
-    Ok(fit(&picture, width, height))
+    decode(BufReader::new(file))
+        .with_context(|| format!("read the start picture {}", path.display()))
 }
 
 /// Decodes a PNG of any colour type to RGB; alpha lies over black.
@@ -65,7 +64,7 @@ fn to_rgb(bytes: &[u8], colour: png::ColorType) -> Result<Vec<u8>> {
 }
 
 /// Cuts the largest middle part of the wanted shape and averages it down (or repeats it up).
-fn fit(picture: &Frame, width: u32, height: u32) -> Frame {
+pub fn fit(picture: &Frame, width: u32, height: u32) -> Frame {
     let (w, h) = (u64::from(picture.width), u64::from(picture.height));
     let (cut_w, cut_h) = if w * u64::from(height) > h * u64::from(width) {
         ((h * u64::from(width) / u64::from(height)).max(1), h)

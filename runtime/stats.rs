@@ -101,6 +101,11 @@ impl Stats {
         self.input_to_present.recent.record(time);
     }
 
+    /// Leaves a pause of this length, which ends now, out of all rates.
+    pub fn leave_out(&mut self, pause: Duration) {
+        self.rate.put_off(pause);
+    }
+
     /// Counts a section that was not ready when due.
     pub fn late(&mut self) {
         self.late += 1;
@@ -152,13 +157,18 @@ impl Rate {
             self.window.pop_front();
         }
         // Counted before this frame joins, so that a stall lowers the window it ends.
-        if at.saturating_sub(began) >= WINDOW {
+        if at.saturating_sub(began) > WINDOW {
             let fps = count(self.window.len()) / WINDOW.as_secs_f64();
             self.worst = Some(self.worst.map_or(fps, |worst: f64| worst.min(fps)));
         }
         self.window.push_back(at);
         self.frames += 1;
         self.last = at;
+    }
+
+    fn put_off(&mut self, by: Duration) {
+        let began = self.began.iter_mut();
+        began.chain(&mut self.window).chain([&mut self.last]).for_each(|time| *time += by);
     }
 
     fn seconds(&self) -> f64 {
@@ -246,6 +256,24 @@ mod tests {
         }
         let figures = stats.figures(String::new());
         assert!((figures.fps_worst_10s - 10.0).abs() < 1e-9, "{}", figures.fps_worst_10s);
+    }
+
+    #[test]
+    fn a_pause_lowers_no_rate() {
+        let mut stats = Stats::default();
+        stats.begin(Duration::ZERO);
+        let (mut at, pause) = (Duration::ZERO, Duration::from_secs(60));
+        for number in 0..600 {
+            if number == 300 {
+                stats.leave_out(pause);
+                at += pause;
+            }
+            at += MS(50);
+            stats.frame(at);
+        }
+        let figures = stats.figures(String::new());
+        assert!((figures.fps - 20.0).abs() < 1e-9, "{}", figures.fps);
+        assert!((figures.fps_worst_10s - 20.0).abs() < 1e-9, "{}", figures.fps_worst_10s);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use input::ActionLayout;
+use input::{ActionLayout, Frame};
 use serde::Deserialize;
 
 use crate::dream::{Dream, Opener};
@@ -14,8 +14,8 @@ use crate::worlds;
 pub struct Beginning {
     /// Seed of the noise.
     pub seed: u64,
-    /// A picture of one's own.
-    pub start: Option<PathBuf>,
+    /// A picture of one's own, of any size.
+    pub start: Option<Frame>,
 }
 
 /// Opens the world of this folder or name, on the thread that calls the answer.

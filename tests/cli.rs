@@ -91,6 +91,21 @@ fn simulated_episodes_can_be_inspected_and_damage_is_named() {
 }
 
 #[test]
+fn files_that_a_walk_cannot_use_are_named_before_it_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let text = write("start.png", "not a picture");
+    check(&["play", "--start", &text], 1, "start.png: expected a PNG picture");
+    check(&["--start", "nowhere.png"], 1, "open nowhere.png");
+    let script = write("walk.jsonl", "{\"forward\": 1}\n{\"forwards\": 1}\n");
+    check(&["--actions", &script], 1, "walk.jsonl, line 2");
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     check(&["episodes", "inspect", "nowhere.npz"], 1, "nowhere.npz");
     check(&["episodes", "inspect", "."], 1, "found none at .");

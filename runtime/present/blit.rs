@@ -241,4 +241,72 @@ mod tests {
         assert!(placement(UVec2::new(128, 96), UVec2::ZERO).is_finite());
         assert!(placement(UVec2::ZERO, UVec2::new(3, 3)).is_finite());
     }
+
+    /// Draws `frame` on a target of 4 by 4 pixels with whatever adapter there is.
+    fn draw(frame: &Frame, scaling: Scaling) -> Option<Vec<[u8; 4]>> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+        let adapter = pollster::block_on(adapter).ok()?;
+        let limits = wgpu::Limits::downlevel_defaults().using_resolution(adapter.limits());
+        let descriptor =
+            wgpu::DeviceDescriptor { required_limits: limits, ..wgpu::DeviceDescriptor::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
+
+        let format = wgpu::TextureFormat::Rgba8Unorm;
+        let mut blit = Blit::new(&device, format);
+        blit.upload(&device, &queue, frame);
+        blit.place(&queue, UVec2::new(4, 4));
+        let target = device.create_texture(&wgpu::TextureDescriptor {
+            label: None,
+            size: wgpu::Extent3d { width: 4, height: 4, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let view = target.create_view(&wgpu::TextureViewDescriptor::default());
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        blit.draw(&mut super::super::screen::begin_pass(&mut encoder, &view), scaling);
+
+        // Rows of a copy begin at multiples of 256 bytes.
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4 * 256,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(256),
+            rows_per_image: None,
+        };
+        let copy = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
+        encoder.copy_texture_to_buffer(target.as_image_copy(), copy, target.size());
+        queue.submit([encoder.finish()]);
+        buffer.slice(..).map_async(wgpu::MapMode::Read, |_| {});
+        device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let bytes = buffer.slice(..).get_mapped_range().unwrap().to_vec();
+        let row = |row: &[u8]| row[..16].as_chunks().0.to_vec();
+        Some(bytes.chunks(256).flat_map(row).collect())
+    }
+
+    #[test]
+    fn pixels_come_out_upright_and_in_their_own_colours() {
+        let (a, b, c, d) = ([250, 10, 20], [30, 240, 40], [50, 60, 230], [70, 80, 90]);
+        let frame = Frame { width: 2, height: 2, pixels: [a, b, c, d].concat() };
+        let Some(drawn) = draw(&frame, Scaling::Nearest) else {
+            println!("skipped: no graphics adapter, not even a software one");
+            return;
+        };
+        let [a, b, c, d] = [a, b, c, d].map(|[r, g, b]| [r, g, b, 255]);
+        let (upper, lower) = ([a, a, b, b], [c, c, d, d]);
+        assert_eq!(drawn, [upper, upper, lower, lower].concat());
+
+        let smooth = draw(&frame, Scaling::Smooth).expect("there was an adapter before");
+        assert_ne!(smooth, drawn, "smooth scaling mixes neighbours");
+        let flat = draw(&Frame::filled(3, 3, [9, 99, 199]), Scaling::Smooth);
+        assert_eq!(flat, Some(vec![[9, 99, 199, 255]; 16]), "the weights add up to one");
+    }
 }

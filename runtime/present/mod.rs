@@ -4,6 +4,7 @@ mod blit;
 mod display;
 mod gpu;
 mod keys;
+mod live;
 mod overlay;
 mod paint;
 mod screen;

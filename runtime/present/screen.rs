@@ -101,7 +101,7 @@ impl Screen {
     }
 }
 
-fn begin_pass(
+pub(super) fn begin_pass(
     encoder: &mut wgpu::CommandEncoder,
     view: &wgpu::TextureView,
 ) -> wgpu::RenderPass<'static> {
