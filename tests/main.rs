@@ -1,1 +1,8 @@
-//! Tests.
+//! Tests of the whole program and of its parts together.
+
+mod cli;
+mod queue;
+mod stream;
+mod support;
+mod tidy;
+mod walk;

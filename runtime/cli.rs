@@ -1,0 +1,190 @@
+//! The command line, as typed.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use input::Policy;
+
+/// Walk through worlds dreamed by a neural network.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "oneiro", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `play` without a word.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `play`.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+/// What the program can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Walk in a world (the default)
+    Play(PlayArgs),
+    /// Print what a packing schedule puts where
+    Plan(PlanArgs),
+    /// Make or look at recorded play
+    #[command(subcommand)]
+    Episodes(EpisodesCommand),
+    /// List what there is to draw, compute and steer with
+    Devices,
+}
+
+/// Options of `play`.
+#[derive(Args, Clone, Debug)]
+pub struct PlayArgs {
+    /// Folder of the world, or the name of one that came with the program
+    #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
+    pub world: PathBuf,
+    /// Seed of the world's noise: the same seed and actions give the same walk
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Begin from your own picture
+    #[arg(long, value_name = "PNG")]
+    pub start: Option<PathBuf>,
+    /// Steer by a file instead of by hand
+    #[arg(long, value_name = "FILE")]
+    pub actions: Option<PathBuf>,
+    /// End the walk after N frames, rounded up to whole sections
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// Walk without a window, as fast as it goes; the last line printed is figures in JSON
+    #[arg(long)]
+    pub headless: bool,
+    /// Folder for the session, or in a window for all sessions [default: in your data folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Record from the beginning (without a window this is always so)
+    #[arg(long)]
+    pub record: bool,
+    /// How the picture is brought to the window's size
+    #[arg(long, value_enum, default_value_t = ScalingArg::Auto)]
+    pub scaling: ScalingArg,
+    /// Fill the screen
+    #[arg(long)]
+    pub full_screen: bool,
+}
+
+/// How pictures are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScalingArg {
+    /// Smooth on a graphics card, sharp where the processor draws
+    Auto,
+    /// Sharp pixels
+    Nearest,
+    /// Smooth
+    Smooth,
+}
+
+/// Options of `plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// A schedule in the notation of FramePack, such as `td_f16k4f4k2f5k1_g1`
+    #[arg(value_name = "SCHEDULE")]
+    pub schedule: String,
+    /// Size of a frame in latent cells, rows by columns
+    #[arg(long, value_name = "HxW", default_value = "12x16", value_parser = parse_grid)]
+    pub grid: (u16, u16),
+}
+
+/// What `episodes` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EpisodesCommand {
+    /// Record simulated mazes as training data, one .npz file an episode
+    Simulate(SimulateArgs),
+    /// Say what is in recorded play
+    Inspect(InspectArgs),
+}
+
+/// Options of `episodes simulate`.
+#[derive(Args, Clone, Debug)]
+pub struct SimulateArgs {
+    /// Frames in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub frames: u32,
+    /// Frames of one episode, each in a maze of its own
+    #[arg(long, value_name = "N", default_value_t = 2000,
+          value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub episode_frames: u32,
+    /// Picture size, width by height
+    #[arg(long, value_name = "WxH", default_value = "128x96", value_parser = parse_size)]
+    pub size: (u32, u32),
+    /// Frames a second
+    #[arg(long, value_name = "RATE", default_value_t = 17.5, value_parser = parse_rate)]
+    pub fps: f32,
+    /// How the mazes are walked: `explore` sees every room, `revisit` goes out and back
+    #[arg(long, value_name = "POLICY", default_value = "explore")]
+    pub policy: Policy,
+    /// Seed of the first maze; each episode takes the next
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the episodes
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `episodes inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// Episodes (.npz), sessions, or folders of them
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Most cells on a side of a grid: that of a picture of 8192 pixels at 8 pixels a cell.
+const MAX_CELLS: u16 = 1024;
+/// Most pixels on a side of a simulated picture.
+const MAX_SIDE: u32 = 2048;
+
+fn parse_grid(text: &str) -> Result<(u16, u16), String> {
+    two(text, 1..=MAX_CELLS).ok_or(format!("expected rows x columns up to {MAX_CELLS}: 12x16"))
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    two(text, 2..=MAX_SIDE).ok_or(format!("expected width x height, 2 to {MAX_SIDE}: 128x96"))
+}
+
+/// Two numbers within bounds with an x between them.
+fn two<T: FromStr + PartialOrd>(text: &str, bounds: RangeInclusive<T>) -> Option<(T, T)> {
+    let (a, b) = text.split_once('x')?;
+    let number = |text: &str| text.parse().ok().filter(|number| bounds.contains(number));
+    Some((number(a)?, number(b)?))
+}
+
+fn parse_rate(text: &str) -> Result<f32, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=1000.0).contains(rate));
+    rate.ok_or_else(|| "expected frames per second from 1 to 1000".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_rates_are_bounded() {
+        assert_eq!(parse_size("128x96"), Ok((128, 96)));
+        assert!(parse_size("1x96").is_err() && parse_size("128x4294967296").is_err());
+        assert_eq!(parse_rate("17.5"), Ok(17.5));
+        for wrong in ["0", "-3", "nan", "inf", "fast"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn grids_are_two_numbers_within_bounds() {
+        assert_eq!(parse_grid("12x16"), Ok((12, 16)));
+        for wrong in ["", "12", "12x", "0x3", "3x1025", "-1x4", "1x2x3"] {
+            assert!(parse_grid(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Time as the loop sees it: real, or stepped by a test.
+//!
+//! The one place that reads the machine's clock; everything else is handed a [`Clock`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Time since the clock was made. Clones share one time line.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's monotonic clock, counted from the instant kept here.
+    Real(Instant),
+    /// Nanoseconds that pass only when [`Clock::advance`] says so.
+    Stepped(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// A clock that follows the machine's.
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the machine's clock")]
+    pub fn real() -> Self {
+        Self::Real(Instant::now())
+    }
+
+    /// A clock at zero that stands still until advanced.
+    pub fn stepped() -> Self {
+        Self::Stepped(Arc::default())
+    }
+
+    /// Time since the clock was made.
+    pub fn now(&self) -> Duration {
+        match self {
+            Self::Real(start) => start.elapsed(),
+            Self::Stepped(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a stepped clock on; a real one moves by itself, so nothing happens.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Stepped(nanos) = self {
+            let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+            nanos.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+
+    /// The machine's instant for time `at`, which an event loop can sleep until.
+    ///
+    /// `None` for a stepped clock, whose times no machine will ever reach.
+    pub fn instant(&self, at: Duration) -> Option<Instant> {
+        match self {
+            Self::Real(start) => start.checked_add(at),
+            Self::Stepped(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stepped_clock_moves_only_when_told_and_its_clones_move_with_it() {
+        let clock = Clock::stepped();
+        let twin = clock.clone();
+        assert_eq!(clock.now(), Duration::ZERO);
+        twin.advance(Duration::from_millis(40));
+        assert_eq!(clock.now(), Duration::from_millis(40));
+        assert_eq!(clock.instant(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_real_clock_runs_and_ignores_being_told() {
+        let clock = Clock::real();
+        clock.advance(Duration::from_secs(3600));
+        let before = clock.now();
+        assert!(before < Duration::from_secs(3600));
+        assert!(clock.now() >= before);
+        assert!(clock.instant(before).is_some());
+    }
+}

@@ -1,0 +1,41 @@
+//! What the subcommands do.
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use engine::pack::{Grid, Schedule};
+
+use crate::cli::{Cli, Command, EpisodesCommand, PlanArgs};
+use crate::{devices, episodes, play};
+
+/// What was typed makes no sense; the program answers with exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever goes wrong, as [`Usage`] where the command line itself is at fault.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command.unwrap_or(Command::Play(cli.play)) {
+        Command::Play(args) => play::run(&args),
+        Command::Plan(args) => plan(&args),
+        Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
+        Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
+        Command::Devices => devices::list(),
+    }
+}
+
+fn plan(args: &PlanArgs) -> Result<()> {
+    let text = &args.schedule;
+    let schedule: Schedule = text.parse().map_err(|error: engine::pack::ScheduleError| {
+        // The caret stands below the byte; what a terminal shows wide may shift it.
+        let column = text.get(..error.at).map_or(error.at, |before| before.chars().count());
+        Usage(format!("{error}\n  {text}\n  {:column$}^", ""))
+    })?;
+    let (height, width) = args.grid;
+    let table = schedule.table(Grid { height, width });
+    writeln!(io::stdout(), "{}", table.trim_end())?;
+    Ok(())
+}

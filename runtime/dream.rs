@@ -1,0 +1,79 @@
+//! What the loop dreams with: the engine, or a stand-in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Result;
+use input::{Action, ActionLayout, Frame};
+use serde_json::Value;
+
+/// What a world is, as far as loop and window need to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The world's name, for the title of the window.
+    pub name: String,
+    /// Hash of its weights in hex; empty where there are none.
+    pub hash: String,
+    /// Seed of its noise.
+    pub seed: u64,
+    /// All settings in force, for the session.
+    pub settings: Value,
+    /// Picture width in pixels.
+    pub width: u32,
+    /// Picture height in pixels.
+    pub height: u32,
+    /// Frames a second in the world itself.
+    pub fps: f32,
+    /// Frames made at a time, at least 1.
+    pub section_frames: u32,
+    /// What the axes and buttons of an action mean here.
+    pub layout: ActionLayout,
+}
+
+/// A world being dreamed. The loop calls the stages in the order below, once for each section;
+/// what one stage hands to the next stays inside.
+pub trait Dream: Send {
+    /// What the world is.
+    fn facts(&self) -> &Facts;
+
+    /// The picture the walk opens with.
+    fn opening(&self) -> Arc<Frame>;
+
+    /// Begins a section under `actions`, one for each of its frames, and estimates it roughly.
+    fn preview(&mut self, actions: &[Action]) -> Result<()>;
+
+    /// Ranks the history by that estimate.
+    fn retrieve(&mut self) -> Result<()>;
+
+    /// Chooses what goes where in the context.
+    fn plan(&mut self) -> Result<()>;
+
+    /// Brings the planned groups together.
+    fn pack(&mut self) -> Result<()>;
+
+    /// Encodes the groups that are new.
+    fn encode(&mut self) -> Result<()>;
+
+    /// Runs the sampler.
+    fn denoise(&mut self) -> Result<()>;
+
+    /// Gives the section's pictures, [`Facts::section_frames`] of them.
+    fn decode(&mut self) -> Result<Vec<Frame>>;
+
+    /// Stores the section in the history.
+    fn remember(&mut self) -> Result<()>;
+
+    /// What the last section was made from, for the session: plan, evaluations, what was retrieved.
+    fn account(&self) -> Value {
+        Value::Null
+    }
+}
+
+/// Opens a dream on the dream's own thread, telling its argument how far it has come.
+pub type Opener = Box<dyn FnOnce(&mut dyn FnMut(String)) -> Result<Box<dyn Dream>> + Send>;
+
+impl fmt::Debug for dyn Dream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dream").field("facts", self.facts()).finish_non_exhaustive()
+    }
+}

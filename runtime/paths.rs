@@ -1,0 +1,35 @@
+//! Where things lie on the player's machine.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Folder of recorded sessions: `oneiro/sessions` in the user's data folder, or here without one.
+pub fn sessions() -> PathBuf {
+    sessions_from(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"))
+}
+
+fn sessions_from(data: Option<OsString>, home: Option<OsString>) -> PathBuf {
+    // The base directory specification asks to ignore relative paths.
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    data.and_then(absolute)
+        .or_else(|| home.and_then(absolute).map(|home| home.join(".local/share")))
+        .unwrap_or_default()
+        .join("oneiro/sessions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_folder_is_the_one_the_system_names() {
+        let check = |data: Option<&str>, home: Option<&str>, expected: &str| {
+            let got = sessions_from(data.map(Into::into), home.map(Into::into));
+            assert_eq!(got, PathBuf::from(expected));
+        };
+        check(Some("/data"), Some("/home/a"), "/data/oneiro/sessions");
+        check(None, Some("/home/a"), "/home/a/.local/share/oneiro/sessions");
+        check(Some("data"), Some("/home/a"), "/home/a/.local/share/oneiro/sessions");
+        check(None, None, "oneiro/sessions");
+    }
+}

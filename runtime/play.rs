@@ -1,0 +1,149 @@
+//! `oneiro play`: a walk in a window, or without one.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use input::{ActionLayout, Script};
+
+use crate::cli::PlayArgs;
+use crate::dream::Opener;
+use crate::steer::ByScript;
+use crate::walk::{Plan, Walked};
+use crate::world::Beginning;
+use crate::{date, headless, paths, start, tape, world, worlds};
+
+/// Frames of a walk without a window when nothing else is said: 20 seconds at 17.5 frames/s.
+const HEADLESS_FRAMES: u64 = 350;
+
+/// Walks in the world that the command line names.
+///
+/// # Errors
+/// When the world cannot be opened or the walk fails.
+pub fn run(args: &PlayArgs) -> Result<()> {
+    let script = script(args)?;
+    let start = args.start.as_deref().map(start::read).transpose()?;
+    let dir = worlds::find(&args.world)?;
+    let layout = world::layout(&dir)?;
+    let beginning = Beginning { seed: args.seed, start };
+    walk(args, script, &layout, &|| world::opener(dir.clone(), beginning.clone()))
+}
+
+/// The script that the command line names, if any.
+///
+/// # Errors
+/// When it cannot be read; the line at fault is named.
+pub fn script(args: &PlayArgs) -> Result<Option<Script>> {
+    Ok(args.actions.as_deref().map(Script::open).transpose()?)
+}
+
+/// Walks in what `dream` opens; it is asked once more when there is no window after all.
+///
+/// # Errors
+/// When the dream cannot be opened or the walk fails.
+pub fn walk(
+    args: &PlayArgs,
+    script: Option<Script>,
+    layout: &ActionLayout,
+    dream: &dyn Fn() -> Opener,
+) -> Result<()> {
+    #[cfg(feature = "window")]
+    if !args.headless {
+        match by_window::walk(args, layout, script.clone(), dream()) {
+            Ok(walked) => return report(&walked?),
+            Err(reason) => {
+                writeln!(io::stderr(), "oneiro: {reason}; walking without a window")?;
+            }
+        }
+    }
+    #[cfg(not(feature = "window"))]
+    let _ = layout;
+    let sessions = paths::sessions();
+    let own = || sessions.join(tape::session_name(&date::now(), &sessions));
+    let out = args.out.clone().unwrap_or_else(own);
+    let frames = frames(args, script.as_ref()).unwrap_or(HEADLESS_FRAMES);
+    let plan = Plan {
+        dream: dream(),
+        steer: Box::new(script.map_or_else(|| ByScript::wander(args.seed), ByScript::new)),
+        frames: Some(frames),
+        sessions: PathBuf::new(),
+    };
+    report(&headless::run(plan, &out)?)
+}
+
+/// Frames of the walk: as many as asked for, or as the script has actions.
+fn frames(args: &PlayArgs, script: Option<&Script>) -> Option<u64> {
+    let written = script.and_then(|script| u64::try_from(script.actions().len()).ok());
+    args.frames.or(written.filter(|frames| *frames > 0))
+}
+
+/// Says where recordings are, then prints the figures: in a sentence to a person, else in JSON.
+fn report(walked: &Walked) -> Result<()> {
+    let mut out = io::stdout().lock();
+    for recording in &walked.recordings {
+        writeln!(out, "{recording}")?;
+        writeln!(out, "video: {}", recording.dir.join("video.mp4").display())?;
+    }
+    let figures = &walked.figures;
+    if out.is_terminal() && !walked.headless {
+        let (frames, fps) = (figures.frames, figures.fps);
+        writeln!(out, "{frames} frames in {:.0} s, {fps:.1} frames/s", figures.seconds)?;
+    } else {
+        serde_json::to_writer(&mut out, figures)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "window")]
+mod by_window {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::{
+        ActionLayout, ByScript, Opener, Plan, PlayArgs, Result, Script, Walked, frames, paths,
+    };
+    use crate::cli::ScalingArg;
+    use crate::present::{self, NoWindow, Options, Scaling, Touch};
+    use crate::steer::{ByHand, SharedKeyboard};
+    use crate::stream::Steer;
+    use input::{KeyBindings, Keyboard};
+
+    /// Walks in a window; the outer error says why there is none.
+    pub(super) fn walk(
+        args: &PlayArgs,
+        layout: &ActionLayout,
+        script: Option<Script>,
+        dream: Opener,
+    ) -> Result<Result<Walked>, NoWindow> {
+        present::preflight()?;
+        let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
+        let keyboard: SharedKeyboard = Arc::new(Mutex::new(keyboard));
+        let frames = frames(args, script.as_ref());
+        let steer: Box<dyn Steer> = match script {
+            Some(script) => Box::new(ByScript::new(script)),
+            None => Box::new(ByHand::new(Arc::clone(&keyboard), layout)),
+        };
+        let sessions = args.out.clone().unwrap_or_else(paths::sessions);
+        let options = Options {
+            scaling: match args.scaling {
+                ScalingArg::Auto => None,
+                ScalingArg::Nearest => Some(Scaling::Nearest),
+                ScalingArg::Smooth => Some(Scaling::Smooth),
+            },
+            full_screen: args.full_screen,
+            record: args.record,
+            touch: Box::new(move |touch| feed(&keyboard, touch)),
+        };
+        present::run(Plan { dream, steer, frames, sessions }, options)
+    }
+
+    fn feed(keyboard: &SharedKeyboard, touch: Touch) {
+        let mut keyboard = keyboard.lock().unwrap_or_else(PoisonError::into_inner);
+        match touch {
+            Touch::Key(key, true) => keyboard.press(key),
+            Touch::Key(key, false) => keyboard.release(key),
+            Touch::Motion { right, down } => keyboard.move_mouse(right, down),
+            Touch::Release => keyboard.release_all(),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What is written over the picture: start-up, help, figures, notices.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use egui::{Align2, Color32, Context, Frame, Id, RichText, Ui, vec2};
+
+use crate::stats::Lately;
+
+/// How long a notice stays.
+const NOTICE_TIME: Duration = Duration::from_secs(6);
+/// Most notices shown at once; the oldest goes first.
+const NOTICES: usize = 4;
+/// Distance from the window's edge in points.
+const MARGIN: f32 = 10.0;
+/// Widest a line gets, in points; longer ones are wrapped.
+const LINE: f32 = 420.0;
+const RED: Color32 = Color32::from_rgb(255, 80, 80);
+
+/// Everything the overlay shows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overlay {
+    /// The help is open.
+    pub(super) help: bool,
+    /// The figures are open.
+    pub(super) figures: bool,
+    /// The walk is paused.
+    pub(super) paused: bool,
+    /// The walk is being recorded.
+    pub(super) recording: bool,
+    /// What is being done before the walk can begin.
+    pub(super) starting: Option<String>,
+    /// Why the walk ended, if it failed.
+    pub(super) failed: Option<String>,
+    /// The last few seconds' figures.
+    pub(super) lately: Lately,
+    /// Frames that came too late to be shown.
+    pub(super) skipped: u64,
+    /// Name of what draws.
+    pub(super) adapter: String,
+    notices: VecDeque<(Duration, String)>,
+}
+
+impl Overlay {
+    /// Shows a notice for a few seconds from `now` on.
+    pub(super) fn notice(&mut self, now: Duration, text: String) {
+        if self.notices.len() == NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back((now + NOTICE_TIME, text));
+    }
+
+    /// Forgets notices whose time is over; says when the next one's will be.
+    pub(super) fn expire(&mut self, now: Duration) -> Option<Duration> {
+        self.notices.retain(|(until, _)| *until > now);
+        self.notices.front().map(|(until, _)| *until)
+    }
+
+    /// Writes everything.
+    pub(super) fn show(&self, ctx: &Context, keys: &[(&str, &str)]) {
+        if let Some(reason) = &self.failed {
+            centre(ctx, |ui| {
+                ui.label(RichText::new("The dream ended").heading());
+                ui.set_width(LINE);
+                ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Wrap);
+                ui.label(reason);
+                ui.label("Esc leaves");
+            });
+        } else if let Some(stage) = &self.starting {
+            centre(ctx, |ui| {
+                ui.label(RichText::new("Oneiro").heading());
+                ui.label(format!("{stage} ..."));
+            });
+        } else if self.paused {
+            area(ctx, "paused", Align2::CENTER_TOP, |ui| {
+                ui.label("paused: P goes on, N shows the next frame");
+            });
+        }
+        if self.recording {
+            area(ctx, "recording", Align2::RIGHT_TOP, |ui| {
+                ui.horizontal(|ui| {
+                    let (dot, _) = ui.allocate_exact_size(vec2(10.0, 10.0), egui::Sense::hover());
+                    ui.painter().circle_filled(dot.center(), 5.0, RED);
+                    ui.label(RichText::new("REC").color(RED));
+                });
+            });
+        }
+        if self.figures {
+            area(ctx, "figures", Align2::LEFT_TOP, |ui| self.show_figures(ui));
+        }
+        if self.help {
+            centre(ctx, |ui| show_keys(ui, keys));
+        }
+        if !self.notices.is_empty() {
+            area(ctx, "notices", Align2::CENTER_BOTTOM, |ui| {
+                for (_, text) in &self.notices {
+                    ui.label(text);
+                }
+            });
+        }
+    }
+
+    fn show_figures(&self, ui: &mut Ui) {
+        let lately = &self.lately;
+        let (median, p95) = lately.input_to_present;
+        ui.monospace(format!("{:5.1} frames/s", lately.fps));
+        ui.monospace(format!("{} controls to screen", times(median, p95)));
+        ui.monospace(format!("{} late, {} skipped", lately.late, self.skipped));
+        ui.separator();
+        ui.monospace("   p50    p95 ms");
+        for (name, median, p95) in &lately.stages {
+            ui.monospace(format!("{} {name}", times(*median, *p95)));
+        }
+        ui.separator();
+        ui.monospace(&self.adapter);
+    }
+}
+
+fn times(median: Duration, p95: Duration) -> String {
+    format!("{:6.1} {:6.1}", median.as_secs_f64() * 1e3, p95.as_secs_f64() * 1e3)
+}
+
+fn show_keys(ui: &mut Ui, keys: &[(&str, &str)]) {
+    egui::Grid::new("keys").num_columns(2).spacing(vec2(24.0, 4.0)).show(ui, |ui| {
+        for (key, meaning) in keys {
+            ui.strong(*key);
+            ui.label(*meaning);
+            ui.end_row();
+        }
+    });
+}
+
+fn centre(ctx: &Context, contents: impl FnOnce(&mut Ui)) {
+    area(ctx, "centre", Align2::CENTER_CENTER, contents);
+}
+
+/// A dark, see-through panel at one side of the window.
+fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui)) {
+    let to_sign = side.to_sign();
+    egui::Area::new(Id::unique(name)).anchor(side, to_sign * -MARGIN).interactable(false).show(
+        ctx,
+        |ui| {
+            let fill = Color32::from_black_alpha(210);
+            Frame::new().fill(fill).corner_radius(4).inner_margin(8).show(ui, |ui| {
+                ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
+                ui.visuals_mut().override_text_color = Some(Color32::from_gray(235));
+                contents(ui);
+            });
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words an overlay puts on a screen of 800 by 600 points.
+    fn words(overlay: &Overlay) -> String {
+        let ctx = Context::default();
+        let screen = egui::Rect::from_min_size(egui::Pos2::ZERO, vec2(800.0, 600.0));
+        let mut text = String::new();
+        // The first pass only measures the areas; the second one shows them.
+        for _ in 0..2 {
+            let input = egui::RawInput { screen_rect: Some(screen), ..Default::default() };
+            let mut output = ctx.run_ui(input, |ui| overlay.show(ui.ctx(), &[("F1", "this help")]));
+            text.clear();
+            for shape in &output.shapes {
+                collect(&shape.shape, &mut text);
+            }
+            output.textures_delta.clear();
+        }
+        text
+    }
+
+    fn collect(shape: &egui::Shape, text: &mut String) {
+        match shape {
+            egui::Shape::Text(shape) => {
+                text.push_str(shape.galley.text());
+                text.push('\n');
+            }
+            egui::Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, text)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn an_overlay_at_rest_writes_nothing() {
+        assert_eq!(words(&Overlay::default()), "");
+    }
+
+    #[test]
+    fn each_state_is_written_in_words() {
+        let base = Overlay::default();
+        let cases = [
+            (
+                Overlay { starting: Some("reading weights".into()), ..base.clone() },
+                "reading weights ...",
+            ),
+            (
+                Overlay { failed: Some("stage encode: no".into()), ..base.clone() },
+                "stage encode: no",
+            ),
+            (Overlay { paused: true, ..base.clone() }, "paused"),
+            (Overlay { recording: true, ..base.clone() }, "REC"),
+            (Overlay { help: true, ..base.clone() }, "this help"),
+            (Overlay { figures: true, adapter: "llvmpipe".into(), ..base }, "llvmpipe"),
+        ];
+        for (overlay, expected) in cases {
+            let words = words(&overlay);
+            assert!(words.contains(expected), "{expected:?} is not in {words:?}");
+        }
+    }
+
+    #[test]
+    fn notices_come_few_and_go_in_time() {
+        let mut overlay = Overlay::default();
+        for number in 0..=NOTICES {
+            overlay.notice(Duration::from_secs(1), format!("notice {number}"));
+        }
+        let shown = words(&overlay);
+        assert!(!shown.contains("notice 0") && shown.contains("notice 4"), "{shown}");
+        assert_eq!(overlay.expire(Duration::from_secs(2)), Some(Duration::from_secs(7)));
+        assert_eq!(overlay.expire(Duration::from_secs(7)), None);
+        assert_eq!(words(&overlay), "");
+    }
+}

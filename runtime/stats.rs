@@ -1,0 +1,303 @@
+//! Figures of a walk: how fast, how late, what each stage took.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::histogram::{Histogram, Percentiles};
+use crate::pace::Recent;
+use crate::stage::Stage;
+
+/// Width of the window whose worst rate is reported.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// What one stage took: over the whole walk, and lately.
+#[derive(Clone, Debug, Default)]
+struct StageTimes {
+    whole: Histogram,
+    recent: Recent,
+}
+
+/// What is measured while walking.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    stages: [StageTimes; Stage::ALL.len()],
+    input_to_present: StageTimes,
+    rate: Rate,
+    late: u64,
+}
+
+/// Frames over time, and the worst ten seconds of them.
+#[derive(Clone, Debug, Default)]
+struct Rate {
+    began: Option<Duration>,
+    last: Duration,
+    frames: u64,
+    window: VecDeque<Duration>,
+    worst: Option<f64>,
+}
+
+/// Lately's figures, for the screen.
+#[derive(Clone, Debug, Default)]
+pub struct Lately {
+    /// Frames a second over the last ten seconds or less.
+    pub fps: f64,
+    /// Stage, its median and its 95th percentile.
+    pub stages: Vec<(&'static str, Duration, Duration)>,
+    /// From controls to screen: median and 95th percentile.
+    pub input_to_present: (Duration, Duration),
+    /// Sections that were not ready when due, since the walk began.
+    pub late: u64,
+}
+
+/// The figures of a finished walk, as printed on the last line of its output.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// Frames generated.
+    pub frames: u64,
+    /// Seconds from the first section's beginning to the last frame.
+    pub seconds: f64,
+    /// Frames a second, decoding included.
+    pub fps: f64,
+    /// Frames a second in the worst ten seconds; the same as `fps` in a shorter walk.
+    pub fps_worst_10s: f64,
+    /// SHA-256 over the pixels of all frames in order, in hex.
+    pub frames_hash: String,
+    /// From sampling the controls to showing the frame, or handing it on where none is shown.
+    pub input_to_present_ms: Percentiles,
+    /// Each stage's time for one section.
+    #[serde(serialize_with = "as_map")]
+    pub stages_ms: Vec<(&'static str, Percentiles)>,
+    /// Sections that were not ready when due; without a beat to keep there are none.
+    pub late_sections: u64,
+    /// Most memory held at once, where the system tells.
+    pub rss_peak_mb: Option<f64>,
+}
+
+impl Stats {
+    /// Counts a stage's time for one section.
+    pub fn stage(&mut self, stage: Stage, time: Duration) {
+        let times = &mut self.stages[stage as usize];
+        times.whole.record(time);
+        times.recent.record(time);
+    }
+
+    /// Marks the beginning of the walk: the first section's; later calls change nothing.
+    pub fn begin(&mut self, at: Duration) {
+        self.rate.began.get_or_insert(at);
+    }
+
+    /// Counts a frame handed on at time `at`.
+    pub fn frame(&mut self, at: Duration) {
+        self.rate.frame(at);
+    }
+
+    /// Counts the time from sampling the controls to showing what they led to.
+    pub fn presented(&mut self, polled_at: Duration, shown_at: Duration) {
+        let time = shown_at.saturating_sub(polled_at);
+        self.input_to_present.whole.record(time);
+        self.input_to_present.recent.record(time);
+    }
+
+    /// Leaves a pause of this length, which ends now, out of all rates.
+    pub fn leave_out(&mut self, pause: Duration) {
+        self.rate.put_off(pause);
+    }
+
+    /// Counts a section that was not ready when due.
+    pub fn late(&mut self) {
+        self.late += 1;
+    }
+
+    /// Frames counted so far.
+    pub fn frames(&self) -> u64 {
+        self.rate.frames
+    }
+
+    /// The figures of the last few seconds.
+    pub fn lately(&self) -> Lately {
+        let both = |recent: &Recent| {
+            (recent.percentile(50).unwrap_or_default(), recent.percentile(95).unwrap_or_default())
+        };
+        let stages = Stage::ALL.into_iter().zip(&self.stages).map(|(stage, times)| {
+            let (median, p95) = both(&times.recent);
+            (stage.name(), median, p95)
+        });
+        Lately {
+            fps: self.rate.lately(),
+            stages: stages.collect(),
+            input_to_present: both(&self.input_to_present.recent),
+            late: self.late,
+        }
+    }
+
+    /// The figures of the whole walk.
+    pub fn figures(&self, frames_hash: String) -> Figures {
+        let stages = Stage::ALL.into_iter().zip(&self.stages);
+        Figures {
+            frames: self.rate.frames,
+            seconds: self.rate.seconds(),
+            fps: self.rate.mean(),
+            fps_worst_10s: self.rate.worst.unwrap_or_else(|| self.rate.mean()),
+            frames_hash,
+            input_to_present_ms: self.input_to_present.whole.percentiles(),
+            stages_ms: stages.map(|(stage, it)| (stage.name(), it.whole.percentiles())).collect(),
+            late_sections: self.late,
+            rss_peak_mb: rss_peak_mb(),
+        }
+    }
+}
+
+impl Rate {
+    fn frame(&mut self, at: Duration) {
+        let began = *self.began.get_or_insert(at);
+        while self.window.front().is_some_and(|&first| first + WINDOW < at) {
+            self.window.pop_front();
+        }
+        // Counted before this frame joins, so that a stall lowers the window it ends.
+        if at.saturating_sub(began) > WINDOW {
+            let fps = count(self.window.len()) / WINDOW.as_secs_f64();
+            self.worst = Some(self.worst.map_or(fps, |worst: f64| worst.min(fps)));
+        }
+        self.window.push_back(at);
+        self.frames += 1;
+        self.last = at;
+    }
+
+    fn put_off(&mut self, by: Duration) {
+        let began = self.began.iter_mut();
+        began.chain(&mut self.window).chain([&mut self.last]).for_each(|time| *time += by);
+    }
+
+    fn seconds(&self) -> f64 {
+        self.last.saturating_sub(self.began.unwrap_or_default()).as_secs_f64()
+    }
+
+    fn mean(&self) -> f64 {
+        per_second(usize::try_from(self.frames).unwrap_or(usize::MAX), self.seconds())
+    }
+
+    fn lately(&self) -> f64 {
+        let first = self.window.front().copied().unwrap_or_default();
+        let intervals = self.window.len().saturating_sub(1);
+        per_second(intervals, self.last.saturating_sub(first).as_secs_f64())
+    }
+}
+
+/// Statistics that the dream writes and the window reads. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStats(Arc<Mutex<Stats>>);
+
+impl SharedStats {
+    /// The statistics, for the moment of a few additions.
+    pub fn lock(&self) -> MutexGuard<'_, Stats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The most memory this process has held, in MB of a million bytes; `None` where the system has no /proc.
+pub fn rss_peak_mb() -> Option<f64> {
+    vm_hwm_mb(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn vm_hwm_mb(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+fn per_second(frames: usize, seconds: f64) -> f64 {
+    if seconds > 0.0 { count(frames) / seconds } else { 0.0 }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of frames is far below 2^52")]
+fn count(frames: usize) -> f64 {
+    frames as f64
+}
+
+fn as_map<S: Serializer>(
+    stages: &[(&'static str, Percentiles)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(stages.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn the_worst_ten_seconds_hold_the_stall() {
+        let mut stats = Stats::default();
+        stats.begin(Duration::ZERO);
+        let mut at = Duration::ZERO;
+        for number in 0..1000 {
+            at += if number == 500 { MS(5_000) } else { MS(50) };
+            stats.frame(at);
+        }
+        let figures = stats.figures(String::new());
+        assert_eq!(figures.frames, 1000);
+        // Ten seconds that hold a stall of five: half of the usual 200 frames, and the stall's own.
+        assert!((10.0..=10.2).contains(&figures.fps_worst_10s), "{}", figures.fps_worst_10s);
+        assert!((figures.fps - 1000.0 / 54.95).abs() < 1e-9, "{}", figures.fps);
+        assert!((stats.lately().fps - 20.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_walk_shorter_than_the_window_reports_its_mean() {
+        let mut stats = Stats::default();
+        stats.begin(Duration::ZERO);
+        for number in 1..=10 {
+            stats.frame(MS(100) * number);
+        }
+        let figures = stats.figures(String::new());
+        assert!((figures.fps_worst_10s - 10.0).abs() < 1e-9, "{}", figures.fps_worst_10s);
+    }
+
+    #[test]
+    fn a_pause_lowers_no_rate() {
+        let mut stats = Stats::default();
+        stats.begin(Duration::ZERO);
+        let (mut at, pause) = (Duration::ZERO, Duration::from_secs(60));
+        for number in 0..600 {
+            if number == 300 {
+                stats.leave_out(pause);
+                at += pause;
+            }
+            at += MS(50);
+            stats.frame(at);
+        }
+        let figures = stats.figures(String::new());
+        assert!((figures.fps - 20.0).abs() < 1e-9, "{}", figures.fps);
+        assert!((figures.fps_worst_10s - 20.0).abs() < 1e-9, "{}", figures.fps_worst_10s);
+    }
+
+    #[test]
+    fn a_walk_of_nothing_has_figures() {
+        let figures = Stats::default().figures(String::new());
+        assert_eq!(figures.frames, 0);
+        assert!(figures.fps.abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn stages_keep_their_order_in_json() {
+        let mut stats = Stats::default();
+        stats.stage(Stage::Denoise, MS(20));
+        let json = serde_json::to_string(&stats.figures("ab".into())).unwrap();
+        let at = |name| json.find(&format!("\"{name}\":{{")).expect(name);
+        assert!(at("poll") < at("encode") && at("encode") < at("denoise"));
+        assert!(!json.contains('\n'));
+    }
+
+    #[test]
+    fn peak_memory_is_read_from_the_systems_own_words() {
+        let status = "Name:\toneiro\nVmPeak:\t 9 kB\nVmHWM:\t   125000 kB\nThreads:\t3\n";
+        assert_eq!(vm_hwm_mb(status), Some(128.0));
+        assert_eq!(vm_hwm_mb("VmHWM:\tlots\n"), None);
+        assert_eq!(vm_hwm_mb(""), None);
+    }
+}

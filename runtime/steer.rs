@@ -1,0 +1,116 @@
+//! Turns what devices and scripts say into the actions of a section.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use input::{Action, ActionLayout, Controller, Keyboard, Merged, Script, Wander};
+#[cfg(feature = "gamepad")]
+use input::{Gamepads, PadBindings};
+
+use crate::stream::Steer;
+
+/// The keyboard, which the window feeds and the loop polls.
+pub type SharedKeyboard = Arc<Mutex<Keyboard>>;
+
+/// Steering by hand. Within one section what is held stays held: a tap counts for all of it.
+/// Turning is not repeated, because what the mouse did was done once.
+pub struct ByHand(Merged);
+
+/// Steering by something written: one action for each frame.
+pub struct ByScript(Box<dyn Controller + Send>);
+
+impl ByHand {
+    /// Keyboard, mouse and, where there are any, gamepads.
+    ///
+    /// Call it before other threads are started, as gamepads ask.
+    pub fn new(keyboard: SharedKeyboard, layout: &ActionLayout) -> Self {
+        let devices = Merged::new().with(keyboard);
+        #[cfg(feature = "gamepad")]
+        match Gamepads::open(PadBindings::default(), layout.clone()) {
+            Ok(pads) => return Self(devices.with(pads)),
+            Err(error) => tracing::info!("{error}"),
+        }
+        #[cfg(not(feature = "gamepad"))]
+        let _ = layout;
+        Self(devices)
+    }
+}
+
+impl Steer for ByHand {
+    fn poll(&mut self, frames: u32) -> Vec<Action> {
+        let first = self.0.poll();
+        let held = |_| {
+            let Action { turn, pitch, .. } = self.0.poll();
+            Action { turn, pitch, ..first }
+        };
+        std::iter::once(first).chain((1..frames).map(held)).collect()
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.0.take_notices().iter().map(ToString::to_string).collect()
+    }
+}
+
+impl ByScript {
+    /// A written script.
+    pub fn new(script: Script) -> Self {
+        Self(Box::new(script))
+    }
+
+    /// A walk that needs nobody.
+    pub fn wander(seed: u64) -> Self {
+        Self(Box::new(Wander::new(seed)))
+    }
+}
+
+impl Steer for ByScript {
+    fn poll(&mut self, frames: u32) -> Vec<Action> {
+        (0..frames).map(|_| self.0.poll()).collect()
+    }
+}
+
+impl fmt::Debug for ByHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ByHand").field(&self.0).finish()
+    }
+}
+
+impl fmt::Debug for ByScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByScript").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use input::{Key, KeyBindings};
+
+    use super::*;
+
+    #[test]
+    fn a_tap_holds_for_one_section_and_the_mouse_turns_once() {
+        let layout = ActionLayout { turn_degrees: 15.0, ..ActionLayout::default() };
+        let keyboard = Keyboard::new(KeyBindings::default(), layout);
+        let keyboard = Arc::new(Mutex::new(keyboard));
+        let mut hand = ByHand(Merged::new().with(Arc::clone(&keyboard)));
+        {
+            let mut keys = keyboard.lock().unwrap();
+            keys.press(Key::W);
+            keys.release(Key::W);
+            keys.move_mouse(30.0, 0.0);
+        }
+        let section = hand.poll(4);
+        assert!(section.iter().all(|action| action.forward == 1.0), "{section:?}");
+        let turned: Vec<_> = section.iter().map(|action| action.turn > 0.0).collect();
+        assert_eq!(turned, [true, false, false, false]);
+        assert_eq!(hand.poll(4), [Action::NEUTRAL; 4]);
+    }
+
+    #[test]
+    fn a_script_gives_one_action_for_each_frame() {
+        let text = "{\"turn\": 1}\n{\"turn\": 0.5}\n{\"turn\": 0.25}";
+        let mut script = ByScript::new(Script::parse(text, "test").unwrap());
+        let turns: Vec<_> = script.poll(4).iter().map(|action| action.turn).collect();
+        assert_eq!(turns, [1.0, 0.5, 0.25, 0.0]);
+    }
+}

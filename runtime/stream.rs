@@ -1,0 +1,137 @@
+//! The loop: controls in, pictures out, one section after another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use input::{Action, Frame};
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::dream::Dream;
+use crate::gate::{Gate, Pass};
+use crate::pace::{Due, Pace};
+use crate::stage::Stage;
+use crate::stats::SharedStats;
+
+/// Who steers.
+pub trait Steer: Send {
+    /// What is applied before each of the next `frames` frames.
+    fn poll(&mut self, frames: u32) -> Vec<Action>;
+
+    /// What the player should be told since the last time.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Where finished sections go.
+pub trait Publish {
+    /// Takes a section; answers [`Pass::Leave`] when it was the last one wanted.
+    fn publish(&mut self, section: &Section) -> Result<Pass>;
+
+    /// Takes a line for the player.
+    fn notice(&mut self, line: String) {
+        tracing::info!("{line}");
+    }
+}
+
+/// A finished section.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// Count of sections before it.
+    pub number: u64,
+    /// Number of its first frame; the opening picture is frame 0.
+    pub first: u64,
+    /// What was applied before each frame.
+    pub actions: Vec<Action>,
+    /// The pictures.
+    pub frames: Vec<Arc<Frame>>,
+    /// When the controls were sampled.
+    pub polled_at: Duration,
+    /// When to show the pictures.
+    pub due: Due,
+    /// What it was made from.
+    pub account: Value,
+}
+
+/// A walk through a dream: everything the loop needs.
+#[expect(missing_debug_implementations, reason = "made of trait objects")]
+pub struct Stream<'a> {
+    /// What dreams.
+    pub dream: &'a mut dyn Dream,
+    /// Who steers.
+    pub steer: &'a mut dyn Steer,
+    /// Where sections go.
+    pub publish: &'a mut dyn Publish,
+    /// When they are made.
+    pub pace: Pace,
+    /// The window's say between two sections.
+    pub gate: Gate,
+    /// The walk's time.
+    pub clock: Clock,
+    /// Where times are noted.
+    pub stats: SharedStats,
+}
+
+impl Stream<'_> {
+    /// Walks until told to leave.
+    ///
+    /// # Errors
+    /// The first stage that fails ends the walk and is named.
+    pub fn run(&mut self) -> Result<()> {
+        let length = self.dream.facts().section_frames;
+        let mut number = 0;
+        while self.gate.pass(&self.clock, self.pace.start()) == Pass::Go {
+            let _section = tracing::info_span!("section", number).entered();
+            let first = number * u64::from(length) + 1;
+            let polled_at = self.clock.now();
+            self.stats.lock().begin(polled_at);
+
+            let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
+            self.steer.take_notices().into_iter().for_each(|line| self.publish.notice(line));
+            self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
+            self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
+            self.stage(Stage::Plan, |it| it.dream.plan())?;
+            self.stage(Stage::Pack, |it| it.dream.pack())?;
+            self.stage(Stage::Encode, |it| it.dream.encode())?;
+            self.stage(Stage::Denoise, |it| it.dream.denoise())?;
+            let pictures = self.stage(Stage::Decode, |it| it.dream.decode())?;
+            self.stage(Stage::Remember, |it| it.dream.remember())?;
+
+            let due = self.place(polled_at, pictures.len(), actions.len())?;
+            let frames = pictures.into_iter().map(Arc::new).collect();
+            let account = self.dream.account();
+            let section = Section { number, first, actions, frames, polled_at, due, account };
+            if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
+                break;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs one stage under its span and notes how long it took.
+    fn stage<R>(&mut self, stage: Stage, run: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let _span = stage.span().entered();
+        let began = self.clock.now();
+        let answer = run(self).with_context(|| format!("stage {}", stage.name()))?;
+        self.stats.lock().stage(stage, self.clock.now().saturating_sub(began));
+        Ok(answer)
+    }
+
+    /// Finds out when a section that is ready now is due.
+    fn place(&mut self, polled_at: Duration, frames: usize, wanted: usize) -> Result<Due> {
+        ensure!(frames == wanted, "expected {wanted} frames, got {frames}");
+        let ready = self.clock.now();
+        let due = self.pace.place(polled_at, ready);
+        let mut stats = self.stats.lock();
+        for _ in 0..frames {
+            stats.frame(ready);
+        }
+        if due.late {
+            stats.late();
+        }
+        Ok(due)
+    }
+}

@@ -1,0 +1,117 @@
+//! Begins and ends recordings as the player wishes, while the walk goes on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use input::Frame;
+
+use crate::date;
+use crate::dream::Facts;
+use crate::record::{Full, Opening, Recorder, Recording};
+use crate::stream::Section;
+
+/// The recordings of one walk. Nothing here waits for a disk, except [`Tape::finish`].
+#[derive(Debug)]
+pub struct Tape {
+    facts: Facts,
+    /// Folder in which each session gets a folder of its own.
+    sessions: PathBuf,
+    running: Option<Recorder>,
+    /// Recordings whose last frames are being written.
+    ending: Vec<Recorder>,
+    /// The newest picture: what the next recording opens with.
+    newest: Opening,
+    over: Vec<Recording>,
+}
+
+impl Tape {
+    /// A tape for a walk that opens with `opening`.
+    pub fn new(facts: Facts, sessions: PathBuf, opening: Arc<Frame>) -> Self {
+        let newest = Opening { number: 0, frame: opening, at: Duration::ZERO };
+        Self { facts, sessions, running: None, ending: Vec::new(), newest, over: Vec::new() }
+    }
+
+    /// Takes a section, after beginning or ending a recording so that it runs when `wanted`.
+    ///
+    /// Answers with what the player should know, and whether a recording runs now.
+    pub fn take(&mut self, section: &Section, wanted: bool) -> (Vec<String>, bool) {
+        let mut notices = Vec::new();
+        match (&self.running, wanted) {
+            (None, true) => notices.push(self.start()),
+            (Some(_), false) => self.stop(),
+            (Some(_), true) | (None, false) => {}
+        }
+        if let Some(recorder) = &mut self.running {
+            recorder.add(section);
+            if recorder.failed() {
+                self.stop();
+            }
+        }
+        for recorder in self.ending.extract_if(.., |recorder| recorder.ended()) {
+            notices.push(finish(recorder, &mut self.over));
+        }
+        if let Some(frame) = section.frames.last() {
+            let number = section.first + section.frames.len() as u64 - 1;
+            self.newest = Opening { number, frame: Arc::clone(frame), at: section.polled_at };
+        }
+        (notices, self.running.is_some())
+    }
+
+    /// Ends all recordings and waits for them.
+    pub fn finish(mut self) -> (Vec<Recording>, Vec<String>) {
+        self.stop();
+        let over = &mut self.over;
+        let notices = self.ending.drain(..).map(|recorder| finish(recorder, over)).collect();
+        (self.over, notices)
+    }
+
+    fn start(&mut self) -> String {
+        let dir = self.sessions.join(session_name(&date::now(), &self.sessions));
+        match Recorder::start(&dir, &self.facts, self.newest.clone(), Full::Drop) {
+            Ok(recorder) => {
+                self.running = Some(recorder);
+                format!("recording into {}", dir.display())
+            }
+            Err(error) => format!("no recording: {error:#}"),
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut recorder) = self.running.take() {
+            recorder.close();
+            self.ending.push(recorder);
+        }
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "recorded {} frames in {}", self.frames, self.dir.display())?;
+        match self.lost {
+            0 => Ok(()),
+            lost => write!(f, "; {lost} were left out because the disk was too slow"),
+        }
+    }
+}
+
+fn finish(recorder: Recorder, over: &mut Vec<Recording>) -> String {
+    match recorder.finish() {
+        Ok(recording) => {
+            let notice = recording.to_string();
+            over.push(recording);
+            notice
+        }
+        Err(error) => format!("the recording ended: {error:#}"),
+    }
+}
+
+/// A folder name made of the date, with a number where that is taken.
+pub fn session_name(date: &str, sessions: &Path) -> String {
+    // Colons are not for file names everywhere.
+    let name = date.replace(':', "-");
+    let free = |name: &String| !sessions.join(name).exists();
+    let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
+}

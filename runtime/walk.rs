@@ -1,0 +1,211 @@
+//! The dream's own thread, and what joins it to the window.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::Result;
+use input::Frame;
+
+use crate::clock::Clock;
+use crate::dream::{Facts, Opener};
+use crate::gate::{Gate, Pass};
+use crate::hash::FramesHash;
+use crate::pace::Pace;
+use crate::queue::{DueFrame, DueQueue};
+use crate::record::Recording;
+use crate::stats::{Figures, SharedStats};
+use crate::stream::{Publish, Section, Steer, Stream};
+use crate::tape::Tape;
+
+/// Most news waiting to be read; the dream's thread waits when the window falls that far behind.
+const NEWS: usize = 64;
+
+/// What the dream tells the window, apart from frames.
+#[derive(Debug)]
+pub enum News {
+    /// What is being done before the walk can begin.
+    Starting(String),
+    /// The world is there; this is its opening picture.
+    Ready(Facts, Arc<Frame>),
+    /// Something the player should read.
+    Notice(String),
+    /// The walk is over, or failed.
+    Ended(Result<()>),
+}
+
+/// Asks the window to look for news and frames.
+pub type Waker = Box<dyn Fn() + Send>;
+
+/// What a walk begins with.
+#[expect(missing_debug_implementations, reason = "made of closures")]
+pub struct Plan {
+    /// Opens the world.
+    pub dream: Opener,
+    /// Steers.
+    pub steer: Box<dyn Steer>,
+    /// Frames after which the walk ends by itself, rounded up to whole sections.
+    pub frames: Option<u64>,
+    /// Folder in which recordings get folders of their own.
+    pub sessions: PathBuf,
+}
+
+/// The window's end of a walk.
+#[derive(Debug)]
+pub struct Walk {
+    /// Frames to show.
+    pub queue: DueQueue,
+    /// The say between two sections.
+    pub gate: Gate,
+    /// Figures, written by both ends.
+    pub stats: SharedStats,
+    /// The walk's time.
+    pub clock: Clock,
+    /// What else is to be known.
+    pub news: Receiver<News>,
+    thread: JoinHandle<(String, Vec<Recording>)>,
+}
+
+impl Walk {
+    /// Starts the dream's thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(plan: Plan, waker: Waker) -> io::Result<Self> {
+        let (sender, news) = sync_channel(NEWS);
+        // One section on the screen and one in the making; widened once their length is known.
+        let queue = DueQueue::new(2);
+        let (gate, stats, clock) = (Gate::default(), SharedStats::default(), Clock::real());
+        let mut end = DreamEnd {
+            queue: queue.clone(),
+            gate: gate.clone(),
+            stats: stats.clone(),
+            clock: clock.clone(),
+            line: Line { news: sender, waker },
+            hash: FramesHash::default(),
+            left: plan.frames,
+            tape: None,
+        };
+        let thread = Builder::new().name("dream".into()).spawn(move || {
+            let ended = end.walk(plan.dream, plan.steer, plan.sessions);
+            end.line.tell(News::Ended(ended));
+            end.finish()
+        })?;
+        Ok(Self { queue, gate, stats, clock, news, thread })
+    }
+
+    /// Ends the walk and waits until its recordings are written.
+    pub fn leave(self) -> Walked {
+        self.gate.leave();
+        // A thread that waits to tell something is let go.
+        drop(self.news);
+        let (hash, recordings) = self.thread.join().unwrap_or_default();
+        Walked { figures: self.stats.lock().figures(hash), recordings, headless: false }
+    }
+}
+
+/// A walk that is over.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// Its figures.
+    pub figures: Figures,
+    /// What was recorded of it.
+    pub recordings: Vec<Recording>,
+    /// Nobody watched.
+    pub headless: bool,
+}
+
+/// The dream's end of a walk.
+struct DreamEnd {
+    queue: DueQueue,
+    gate: Gate,
+    stats: SharedStats,
+    clock: Clock,
+    line: Line,
+    hash: FramesHash,
+    left: Option<u64>,
+    /// There once the world is open.
+    tape: Option<Tape>,
+}
+
+/// The way for news: told and woken for.
+struct Line {
+    news: SyncSender<News>,
+    waker: Waker,
+}
+
+impl Line {
+    fn tell(&self, news: News) {
+        // A window that is gone needs no news.
+        if self.news.send(news).is_ok() {
+            (self.waker)();
+        }
+    }
+}
+
+impl DreamEnd {
+    fn walk(&mut self, open: Opener, mut steer: Box<dyn Steer>, sessions: PathBuf) -> Result<()> {
+        let mut dream = open(&mut |stage| self.line.tell(News::Starting(stage)))?;
+        let facts = dream.facts().clone();
+        self.queue.widen(usize::try_from(facts.section_frames)? * 2);
+        let pace = Pace::at(facts.fps, facts.section_frames);
+        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
+        self.line.tell(News::Ready(facts, dream.opening()));
+        let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
+        let mut stream = Stream {
+            dream: dream.as_mut(),
+            steer: steer.as_mut(),
+            publish: self,
+            pace,
+            gate,
+            clock,
+            stats,
+        };
+        stream.run()
+    }
+
+    /// Ends the recordings; gives the hash of all frames and what was recorded.
+    fn finish(self) -> (String, Vec<Recording>) {
+        let (recordings, notices) = self.tape.map(Tape::finish).unwrap_or_default();
+        for notice in notices {
+            tracing::info!("{notice}");
+        }
+        (self.hash.finish(), recordings)
+    }
+
+    fn record(&mut self, section: &Section) {
+        let Some(tape) = &mut self.tape else { return };
+        let wanted = self.gate.recording();
+        let (notices, running) = tape.take(section, wanted);
+        if wanted && !running {
+            self.gate.set_recording(false);
+        }
+        for notice in notices {
+            self.line.tell(News::Notice(notice));
+        }
+    }
+}
+
+impl Publish for DreamEnd {
+    fn notice(&mut self, line: String) {
+        self.line.tell(News::Notice(line));
+    }
+
+    fn publish(&mut self, section: &Section) -> Result<Pass> {
+        let mut due = section.due.first;
+        for (number, frame) in (section.first..).zip(&section.frames) {
+            self.hash.add(frame);
+            let frame = Arc::clone(frame);
+            self.queue.push(DueFrame { number, frame, polled_at: section.polled_at, due });
+            due += section.due.spacing;
+        }
+        (self.line.waker)();
+        self.record(section);
+        let Some(left) = &mut self.left else { return Ok(Pass::Go) };
+        let made = u64::try_from(section.frames.len())?;
+        *left = left.saturating_sub(made);
+        Ok(if *left == 0 { Pass::Leave } else { Pass::Go })
+    }
+}

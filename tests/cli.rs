@@ -1,0 +1,113 @@
+//! The command line: help, output, exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program without a display and with its data in `dir`.
+fn oneiro(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_oneiro"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env_remove("WAYLAND_SOCKET")
+        .env_remove("ONEIRO_LOG")
+        .env("XDG_DATA_HOME", dir)
+        .output()
+        .expect("the program was built for this test")
+}
+
+#[track_caller]
+fn check(args: &[&str], code: i32, expected: &str) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    let output = oneiro(dir.path(), args);
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    assert!(text.contains(expected), "{args:?}: {expected:?} is not in {text}");
+    text.into_owned()
+}
+
+#[test]
+fn help_is_what_it_was() {
+    let subcommands: [&[&str]; 5] =
+        [&[], &["play"], &["plan"], &["episodes", "simulate"], &["episodes", "inspect"]];
+    let help: String = subcommands
+        .iter()
+        .map(|words| {
+            let args = [words, &["--help"][..]].concat();
+            format!("$ oneiro {}\n{}\n", args.join(" "), check(&args, 0, "Usage: oneiro"))
+        })
+        .collect();
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn what_makes_no_sense_is_exit_code_2() {
+    check(&["fly"], 2, "unrecognized subcommand 'fly'");
+    check(&["play", "--frames", "0"], 2, "0 is not in 1..");
+    check(&["play", "--frames", "many"], 2, "invalid digit");
+    check(&["plan", "td_f16k4_g1", "--grid", "12"], 2, "expected rows x columns");
+    check(
+        &["episodes", "simulate", "--frames", "9", "--out", "x", "--policy", "fly"],
+        2,
+        "explore",
+    );
+}
+
+#[test]
+fn a_plan_is_a_table_and_bad_text_is_pointed_at() {
+    let table = check(&["plan", "td_f16k4f4k2f5k1_g1"], 0, "k4");
+    assert!(table.contains("328"), "280 tokens of history and 48 of the section: {table}");
+    let text = check(&["plan", "td_f16k3_g1"], 2, "at byte ");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[1], "  td_f16k3_g1");
+    assert_eq!(lines[2].find('^'), Some("  td_f16k".len()), "{text}");
+    // A schedule is anything; none may crash the program.
+    check(&["plan", ""], 2, "at byte 0");
+    check(&["plan", "täglich"], 2, "at byte ");
+}
+
+#[test]
+fn simulated_episodes_can_be_inspected_and_damage_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = "episodes simulate --frames 25 --episode-frames 12 --size 16x12 --out mazes";
+    let words: Vec<_> = words.split(' ').collect();
+    let output = oneiro(dir.path(), &words);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "25 frames in 2 episodes: mazes\n");
+
+    let output = oneiro(dir.path(), &["episodes", "inspect", "mazes"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("12 frames of 16x12 at 17.5/s"), "{text}");
+    assert!(text.ends_with("2 episodes, 25 frames, 0.0 minutes\n"), "{text}");
+
+    std::fs::write(dir.path().join("mazes/maze-000000-explore.npz"), "not a zip file").unwrap();
+    let output = oneiro(dir.path(), &["episodes", "inspect", "mazes"]);
+    let (text, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.ends_with("1 episodes, 13 frames, 0.0 minutes\n"), "{text}");
+    assert!(errors.contains("maze-000000-explore.npz"), "{errors}");
+    assert!(errors.ends_with("1 of 2 episodes could not be read\n"), "{errors}");
+}
+
+#[test]
+fn files_that_a_walk_cannot_use_are_named_before_it_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let text = write("start.png", "not a picture");
+    check(&["play", "--start", &text], 1, "start.png: expected a PNG picture");
+    check(&["--start", "nowhere.png"], 1, "open nowhere.png");
+    let script = write("walk.jsonl", "{\"forward\": 1}\n{\"forwards\": 1}\n");
+    check(&["--actions", &script], 1, "walk.jsonl, line 2");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    check(&["episodes", "inspect", "nowhere.npz"], 1, "nowhere.npz");
+    check(&["episodes", "inspect", "."], 1, "found none at .");
+    check(&["play", "--headless", "--frames", "1", "--world", "nowhere"], 1, "got nowhere");
+}

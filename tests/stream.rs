@@ -1,0 +1,131 @@
+//! The loop with a stepped clock: order, pace, lateness, failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use oneiro::clock::Clock;
+use oneiro::gate::{Gate, Pass};
+use oneiro::pace::Pace;
+use oneiro::stats::SharedStats;
+use oneiro::stream::{Publish, Section, Stream};
+
+use crate::support::{Arithmetic, Listed, colour};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// Keeps sections until it has enough.
+struct Keep {
+    sections: Vec<Section>,
+    wanted: usize,
+    gate: Gate,
+}
+
+impl Publish for Keep {
+    fn publish(&mut self, section: &Section) -> Result<Pass> {
+        self.sections.push(section.clone());
+        assert!(!self.gate.paused(), "a paused walk makes nothing");
+        Ok(if self.sections.len() == self.wanted { Pass::Leave } else { Pass::Go })
+    }
+}
+
+struct Walked {
+    sections: Vec<Section>,
+    stats: SharedStats,
+    polled_at: Vec<Duration>,
+    calls: Vec<&'static str>,
+    ended: Result<()>,
+}
+
+/// Walks `wanted` sections of `section_frames` frames whose sampler takes `times`.
+fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usize>) -> Walked {
+    let clock = Clock::stepped();
+    let mut dream = Arithmetic::new(section_frames, clock.clone(), times);
+    dream.fails_at = fails_at;
+    let calls = Arc::clone(&dream.calls);
+    let turns = (1_u8..=200).map(f32::from).collect::<Vec<_>>().into_iter();
+    let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+    let polled_at = Arc::clone(&steer.polled_at);
+    let mut keep = Keep { sections: Vec::new(), wanted, gate: Gate::default() };
+    let stats = SharedStats::default();
+    let mut stream = Stream {
+        dream: &mut dream,
+        steer: &mut steer,
+        publish: &mut keep,
+        pace: Pace::at(20.0, section_frames),
+        gate: Gate::default(),
+        clock,
+        stats: stats.clone(),
+    };
+    let ended = stream.run();
+    let polled_at = polled_at.lock().expect("the walk is over").clone();
+    let calls = calls.lock().expect("the walk is over").clone();
+    Walked { sections: keep.sections, stats, polled_at, calls, ended }
+}
+
+#[test]
+fn a_section_meets_the_stages_in_their_order() {
+    let walked = walk(2, 1, &[5], None);
+    let once = ["preview", "retrieve", "plan", "pack", "encode", "denoise", "decode", "remember"];
+    assert_eq!(walked.calls, [once, once].concat());
+}
+
+#[test]
+fn frames_follow_the_actions_one_for_one() {
+    let walked = walk(3, 4, &[5], None);
+    let mut turned = 0.0;
+    let mut number = 1;
+    for section in &walked.sections {
+        assert_eq!(section.first, number);
+        for (frame, action) in section.frames.iter().zip(&section.actions) {
+            turned += action.turn;
+            assert_eq!(frame.pixels[..3], colour(turned));
+            number += 1;
+        }
+    }
+    assert_eq!(number, 13);
+    // 1 + 2 + ... + 12
+    assert!((turned - 78.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn controls_are_sampled_as_late_as_the_slow_sections_allow() {
+    // One section in ten takes 30 ms, the others 10: the 95th percentile is 30.
+    let walked = walk(60, 1, &[10, 10, 10, 10, 30, 10, 10, 10, 10, 10], None);
+    for (section, polled_at) in walked.sections.iter().zip(&walked.polled_at).skip(20) {
+        assert_eq!(section.polled_at, *polled_at, "what is reported is when it was asked");
+        assert_eq!(section.due.first - *polled_at, MS(30));
+        assert!(!section.due.late);
+    }
+    let dues: Vec<_> = walked.sections[20..].iter().map(|section| section.due.first).collect();
+    assert!(dues.windows(2).all(|pair| pair[1] - pair[0] == MS(50)), "the world's own speed");
+}
+
+#[test]
+fn too_slow_a_machine_dreams_without_a_pause() {
+    let walked = walk(10, 1, &[80], None);
+    for pair in walked.polled_at[3..].windows(2) {
+        assert_eq!(pair[1] - pair[0], MS(80));
+    }
+    let figures = walked.stats.lock().figures(String::new());
+    assert!((figures.fps - 12.5).abs() < 0.01, "{}", figures.fps);
+    assert_eq!(figures.frames, 10);
+}
+
+#[test]
+fn the_time_of_a_stage_is_in_its_own_column() {
+    let walked = walk(5, 1, &[40], None);
+    let figures = walked.stats.lock().figures(String::new());
+    for (name, times) in &figures.stages_ms {
+        let expected = if *name == "denoise" { 40.0..42.0 } else { -0.1..0.1 };
+        assert!(expected.contains(&times.p50), "{name}: {times:?}");
+    }
+}
+
+#[test]
+fn a_stage_that_fails_ends_the_walk_and_is_named() {
+    let walked = walk(9, 1, &[5], Some(3));
+    let error = format!("{:#}", walked.ended.unwrap_err());
+    assert_eq!(error, "stage denoise: out of colours");
+    assert_eq!(walked.sections.len(), 3);
+}

@@ -1,0 +1,141 @@
+//! A dream made of arithmetic, and controls made of a list.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use input::{Action, ActionLayout, Frame};
+use oneiro::clock::Clock;
+use oneiro::dream::{Dream, Facts};
+use oneiro::stream::Steer;
+
+/// A world whose frames are one colour: that of the sum of all turns so far.
+pub(crate) struct Arithmetic {
+    facts: Facts,
+    clock: Clock,
+    /// How long each section's sampler takes, round and round.
+    times: Vec<Duration>,
+    /// Stages called so far.
+    pub(crate) calls: Arc<Mutex<Vec<&'static str>>>,
+    /// Section whose sampler fails.
+    pub(crate) fails_at: Option<usize>,
+    sections: usize,
+    actions: Vec<Action>,
+    turned: f32,
+}
+
+impl Arithmetic {
+    pub(crate) fn new(section_frames: u32, clock: Clock, times: &[u64]) -> Self {
+        let facts = Facts {
+            name: "arithmetic".into(),
+            hash: String::new(),
+            seed: 0,
+            settings: serde_json::Value::Null,
+            width: 16,
+            height: 16,
+            fps: 20.0,
+            section_frames,
+            layout: ActionLayout::default(),
+        };
+        let times = times.iter().copied().map(Duration::from_millis).collect();
+        Self {
+            facts,
+            clock,
+            times,
+            calls: Arc::default(),
+            fails_at: None,
+            sections: 0,
+            actions: Vec::new(),
+            turned: 0.0,
+        }
+    }
+
+    fn call(&self, stage: &'static str) -> Result<()> {
+        self.calls.lock().expect("no test panics while holding it").push(stage);
+        Ok(())
+    }
+}
+
+impl Dream for Arithmetic {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn opening(&self) -> Arc<Frame> {
+        Arc::new(Frame::filled(self.facts.width, self.facts.height, [0; 3]))
+    }
+
+    fn preview(&mut self, actions: &[Action]) -> Result<()> {
+        self.actions = actions.to_vec();
+        self.call("preview")
+    }
+
+    fn retrieve(&mut self) -> Result<()> {
+        self.call("retrieve")
+    }
+
+    fn plan(&mut self) -> Result<()> {
+        self.call("plan")
+    }
+
+    fn pack(&mut self) -> Result<()> {
+        self.call("pack")
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        self.call("encode")
+    }
+
+    fn denoise(&mut self) -> Result<()> {
+        if self.fails_at == Some(self.sections) {
+            bail!("out of colours");
+        }
+        if let Some(time) = self.times.get(self.sections % self.times.len().max(1)) {
+            self.clock.advance(*time);
+        }
+        self.sections += 1;
+        self.call("denoise")
+    }
+
+    fn decode(&mut self) -> Result<Vec<Frame>> {
+        self.call("decode")?;
+        let facts = &self.facts;
+        let turned = &mut self.turned;
+        Ok(std::mem::take(&mut self.actions)
+            .into_iter()
+            .map(|action| {
+                *turned += action.turn;
+                Frame::filled(
+                    facts.width,
+                    facts.height,
+                    turned.to_le_bytes()[1..].try_into().expect("three of four bytes"),
+                )
+            })
+            .collect())
+    }
+
+    fn remember(&mut self) -> Result<()> {
+        self.call("remember")
+    }
+}
+
+/// The colour of an [`Arithmetic`] frame after turns that add up to `turned`.
+pub(crate) fn colour(turned: f32) -> [u8; 3] {
+    let [_, a, b, c] = turned.to_le_bytes();
+    [a, b, c]
+}
+
+/// Turns as listed, then stands; notes when it was asked.
+pub(crate) struct Listed {
+    pub(crate) turns: std::vec::IntoIter<f32>,
+    pub(crate) clock: Clock,
+    pub(crate) polled_at: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Steer for Listed {
+    fn poll(&mut self, frames: u32) -> Vec<Action> {
+        self.polled_at.lock().expect("no test panics while holding it").push(self.clock.now());
+        let action = |turn: Option<f32>| Action { turn: turn.unwrap_or(0.0), ..Action::NEUTRAL };
+        (0..frames).map(|_| action(self.turns.next())).collect()
+    }
+}

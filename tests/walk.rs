@@ -1,0 +1,164 @@
+//! The dream's thread and the window's end of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use anyhow::bail;
+use input::{Action, Episode, Frame};
+use oneiro::clock::Clock;
+use oneiro::hash::FramesHash;
+use oneiro::headless;
+use oneiro::walk::{News, Plan, Walk};
+
+use crate::support::{Arithmetic, Listed, colour};
+
+/// A test that waits this long has failed; usually it is a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn plan(frames: Option<u64>) -> Plan {
+    Plan {
+        dream: Box::new(|tell| {
+            tell("adding up".into());
+            Ok(Box::new(Arithmetic::new(1, Clock::stepped(), &[])))
+        }),
+        steer: Box::new(Listed {
+            turns: vec![1.0; 100].into_iter(),
+            clock: Clock::stepped(),
+            polled_at: Arc::default(),
+        }),
+        frames,
+        sessions: PathBuf::new(),
+    }
+}
+
+#[test]
+fn a_walk_tells_its_stages_makes_its_frames_and_ends() {
+    let walk = Walk::start(plan(Some(3)), Box::new(|| {})).unwrap();
+    let mut told = Vec::new();
+    loop {
+        match walk.news.recv_timeout(PATIENCE).unwrap() {
+            News::Starting(stage) => told.push(stage),
+            News::Ready(facts, opening) => {
+                told.push(facts.name);
+                assert_eq!(opening.pixels[..3], [0; 3]);
+            }
+            News::Notice(text) => panic!("nothing to notice, but: {text}"),
+            News::Ended(ended) => break ended.unwrap(),
+        }
+    }
+    assert_eq!(told, ["adding up", "arithmetic"]);
+
+    let mut hash = FramesHash::default();
+    for turned in [1.0, 2.0, 3.0] {
+        hash.add(&Frame::filled(16, 16, colour(turned)));
+    }
+    let figures = walk.leave().figures;
+    assert_eq!((figures.frames, figures.frames_hash), (3, hash.finish()));
+}
+
+#[test]
+fn a_world_that_cannot_be_opened_is_told_not_crashed() {
+    let plan = Plan { dream: Box::new(|_| bail!("no such world")), ..plan(None) };
+    let walk = Walk::start(plan, Box::new(|| {})).unwrap();
+    let News::Ended(Err(error)) = walk.news.recv_timeout(PATIENCE).unwrap() else {
+        panic!("the first news is the failure");
+    };
+    assert_eq!(error.to_string(), "no such world");
+}
+
+#[test]
+fn a_paused_walk_makes_one_frame_for_each_step() {
+    let (waker, woken) = sync_channel(100);
+    let walk = Walk::start(plan(None), Box::new(move || _ = waker.try_send(()))).unwrap();
+    walk.gate.toggle_pause();
+    // Whatever was under way when pausing is finished; then nothing comes unless asked for.
+    while woken.recv_timeout(Duration::from_millis(100)).is_ok() {}
+    let before = walk.stats.lock().frames();
+    for step in 1..=3 {
+        walk.gate.step();
+        woken.recv_timeout(PATIENCE).unwrap();
+        assert!(woken.recv_timeout(Duration::from_millis(20)).is_err(), "only one frame came");
+        assert_eq!(walk.stats.lock().frames(), before + step);
+    }
+    walk.leave();
+}
+
+#[test]
+fn leaving_ends_a_walk_that_nobody_listens_to() {
+    let plan = Plan {
+        dream: Box::new(|tell| {
+            // More than the channel holds: the thread waits for a reader that never comes.
+            for number in 0..1000 {
+                tell(format!("stage {number}"));
+            }
+            Ok(Box::new(Arithmetic::new(1, Clock::stepped(), &[])))
+        }),
+        ..plan(None)
+    };
+    let walk = Walk::start(plan, Box::new(|| {})).unwrap();
+    assert_eq!(walk.leave().figures.frames, 0);
+}
+
+#[test]
+fn what_is_recorded_of_a_walk_is_what_was_dreamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let walk = Plan { sessions: dir.path().to_owned(), ..plan(None) };
+    let walk = Walk::start(walk, Box::new(|| {})).unwrap();
+    let notice = |walk: &Walk| loop {
+        if let News::Notice(notice) = walk.news.recv_timeout(PATIENCE).unwrap() {
+            return notice;
+        }
+    };
+    walk.gate.set_recording(true);
+    assert!(notice(&walk).starts_with("recording into "));
+    while walk.stats.lock().frames() < 6 {
+        std::thread::yield_now();
+    }
+    walk.gate.set_recording(false);
+    assert!(notice(&walk).starts_with("recorded "));
+    let recordings = walk.leave().recordings;
+    let [recording] = &recordings[..] else { panic!("one recording, got {recordings:?}") };
+    assert_eq!(recording.lost, 0);
+
+    let episode = Episode::open(&recording.dir).unwrap();
+    assert_eq!(episode.len() as u64, recording.frames);
+    assert_eq!(episode.actions[0], Action::NEUTRAL);
+    assert!(episode.actions[1..].iter().all(|action| action.turn == 1.0));
+}
+
+#[test]
+fn a_recording_that_cannot_begin_is_told_and_play_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("not-a-folder");
+    std::fs::write(&file, "").unwrap();
+    let walk = Walk::start(Plan { sessions: file, ..plan(None) }, Box::new(|| {})).unwrap();
+    walk.gate.set_recording(true);
+    let told = loop {
+        if let News::Notice(notice) = walk.news.recv_timeout(PATIENCE).unwrap() {
+            break notice;
+        }
+    };
+    assert!(told.contains("no recording") && told.contains("not-a-folder"), "{told}");
+    assert!(!walk.gate.recording());
+    let before = walk.stats.lock().frames();
+    while walk.stats.lock().frames() < before + 3 {
+        std::thread::yield_now();
+    }
+    assert!(walk.leave().recordings.is_empty());
+}
+
+#[test]
+fn a_headless_walk_is_recorded_and_repeats_to_the_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let walk = |name| headless::run(plan(Some(5)), &dir.path().join(name)).unwrap();
+    let (first, second) = (walk("a"), walk("b"));
+    assert_eq!(first.figures.frames, 5);
+    assert_eq!(first.figures.frames_hash, second.figures.frames_hash);
+    let episode = Episode::open(&dir.path().join("a")).unwrap();
+    assert_eq!(episode.len(), 6, "the opening picture and five frames");
+
+    let error = headless::run(plan(Some(1)), &dir.path().join("a")).unwrap_err();
+    assert!(format!("{error:#}").contains("begin a recording in"), "{error:#}");
+}
