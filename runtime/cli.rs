@@ -7,6 +7,9 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use input::Policy;
 
+use crate::bench::BenchCommand;
+use crate::train::Train;
+
 /// Walk through worlds dreamed by a neural network.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "oneiro", version, args_conflicts_with_subcommands = true)]
@@ -29,6 +32,12 @@ pub enum Command {
     /// Make or look at recorded play
     #[command(subcommand)]
     Episodes(EpisodesCommand),
+    /// Train a codec or a world from recorded play
+    #[command(subcommand)]
+    Train(Train),
+    /// Measure a world
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// List what there is to draw, compute and steer with
     Devices,
 }
@@ -42,6 +51,10 @@ pub struct PlayArgs {
     /// Seed of the world's noise: the same seed and actions give the same walk
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Evaluations of the network for each section: fewer are faster, more are finer [default: the
+    /// world's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub steps: Option<u32>,
     /// Begin from your own picture
     #[arg(long, value_name = "PNG")]
     pub start: Option<PathBuf>,

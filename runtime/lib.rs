@@ -60,6 +60,7 @@
 //! **Nothing that can fail outside the program panics.** No display, no graphics driver, no gamepad,
 //! a full disk, a damaged file: each is one clear line, and the walk goes on where it can.
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -84,6 +85,7 @@ pub mod stats;
 pub mod steer;
 pub mod stream;
 pub mod tape;
+pub mod train;
 pub mod walk;
 pub mod world;
 pub mod worlds;

@@ -25,7 +25,7 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
     let layout = world::layout(&dir)?;
-    let beginning = Beginning { seed: args.seed, start };
+    let beginning = Beginning { seed: args.seed, evaluations: args.steps, start };
     walk(args, script, &layout, &|| world::opener(dir.clone(), beginning.clone()))
 }
 

@@ -1,19 +1,26 @@
-//! Opening a world for a walk.
+//! Opening a world for a walk, and dreaming it with the engine.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use input::{ActionLayout, Frame};
+use anyhow::{Context as _, Result};
+use engine::dreamer::{DreamOptions, Dreamer};
+use engine::noise::Random;
+use engine::world::World;
+use input::{Action, ActionLayout, Frame};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::dream::{Dream, Opener};
+use crate::dream::{Dream, Facts, Opener};
 use crate::worlds;
 
 /// What a walk begins from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beginning {
-    /// Seed of the noise.
+    /// Seed of the noise, and of which opening is taken.
     pub seed: u64,
+    /// Evaluations per section; `None` for the world's own.
+    pub evaluations: Option<u32>,
     /// A picture of one's own, of any size.
     pub start: Option<Frame>,
 }
@@ -40,7 +47,135 @@ pub fn layout(dir: &Path) -> Result<ActionLayout> {
     Ok(described.layout)
 }
 
-fn open(world: &Path, _: &Beginning, _: &mut dyn FnMut(String)) -> Result<Box<dyn Dream>> {
+fn open(
+    world: &Path,
+    beginning: &Beginning,
+    tell: &mut dyn FnMut(String),
+) -> Result<Box<dyn Dream>> {
     let dir = worlds::find(world)?;
-    bail!("the engine is not joined to the loop yet: {}", dir.display())
+    let (device, notice) = engine::device::best();
+    if let Some(notice) = notice {
+        tell(notice);
+    }
+    let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
+    tell("encoding the opening".to_owned());
+    let name = dir.file_name().map_or_else(|| world.config.title.clone(), |name| name.to_string_lossy().into_owned());
+    Ok(Box::new(Dreaming::new(world, name, beginning)?))
+}
+
+/// A walk in an engine's world.
+#[derive(Debug)]
+struct Dreaming {
+    facts: Facts,
+    opening: Arc<Frame>,
+    dreamer: Dreamer,
+}
+
+impl Dreaming {
+    fn new(world: Arc<World>, name: String, beginning: &Beginning) -> Result<Self> {
+        let config = &world.config;
+        let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
+        let options = DreamOptions {
+            seed: beginning.seed,
+            evaluations: beginning.evaluations,
+            ..DreamOptions::default()
+        };
+        let settings = json!({
+            "schedule": config.schedule,
+            "time_weight": config.time_weight,
+            "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
+            "estimate": options.estimate,
+            "memory": "none",
+        });
+        let mut dreamer = Dreamer::new(Arc::clone(&world), options)?;
+        let opening = match &beginning.start {
+            Some(picture) => {
+                let picture = crate::start::fit(picture, width, height);
+                dreamer.open_with(&[&picture.pixels], &[Action::NEUTRAL])?;
+                picture
+            }
+            None => {
+                let at = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
+                let start = &world.starts[at];
+                let frames: Vec<&[u8]> = start.frames().collect();
+                dreamer.open_with(&frames, &start.actions)?;
+                let pixels = frames.last().map_or_else(Vec::new, |frame| frame.to_vec());
+                Frame { width, height, pixels }
+            }
+        };
+        let facts = Facts {
+            name,
+            hash: world.hash.clone(),
+            seed: beginning.seed,
+            settings,
+            width,
+            height,
+            fps: config.fps,
+            section_frames: u32::try_from(dreamer.section_frames())?,
+            layout: config.layout.clone(),
+        };
+        Ok(Self { facts, opening: Arc::new(opening), dreamer })
+    }
+}
+
+impl Dream for Dreaming {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn opening(&self) -> Arc<Frame> {
+        Arc::clone(&self.opening)
+    }
+
+    fn preview(&mut self, actions: &[Action]) -> Result<()> {
+        Ok(self.dreamer.preview(actions)?)
+    }
+
+    fn retrieve(&mut self) -> Result<()> {
+        Ok(self.dreamer.retrieve()?)
+    }
+
+    fn plan(&mut self) -> Result<()> {
+        Ok(self.dreamer.plan()?)
+    }
+
+    fn pack(&mut self) -> Result<()> {
+        Ok(self.dreamer.pack()?)
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        Ok(self.dreamer.encode()?)
+    }
+
+    fn denoise(&mut self) -> Result<()> {
+        Ok(self.dreamer.denoise()?)
+    }
+
+    fn decode(&mut self) -> Result<Vec<Frame>> {
+        let Facts { width, height, .. } = self.facts;
+        let frames = self.dreamer.decode()?.into_iter();
+        Ok(frames.map(|pixels| Frame { width, height, pixels }).collect())
+    }
+
+    fn remember(&mut self) -> Result<()> {
+        Ok(self.dreamer.remember()?)
+    }
+
+    fn account(&self) -> Value {
+        let account = self.dreamer.account();
+        let slots = account.plan.iter().flat_map(|plan| &plan.slots);
+        let slots: Vec<Value> = slots
+            .map(|slot| {
+                let frames: Vec<u32> = slot.group.frames.iter().map(|frame| frame.0).collect();
+                json!([slot.group.kernel.to_string(), frames, slot.position])
+            })
+            .collect();
+        json!({
+            "section": account.section,
+            "evaluations": account.evaluations,
+            "kv_hits": account.kv_hits,
+            "kv_misses": account.kv_misses,
+            "slots": slots,
+        })
+    }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What to train.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Train {
     /// Pictures to latents and back; comes first
     Codec(TrainArgs),
@@ -35,7 +35,7 @@ pub enum Preset {
 }
 
 /// What every training needs.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct TrainArgs {
     /// Folder of recorded episodes (.npz files or sessions), searched through
     #[arg(long, value_name = "DIR")]
@@ -61,7 +61,7 @@ pub struct TrainArgs {
 }
 
 /// What the world model needs beside.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct WorldArgs {
     /// Common settings
     #[command(flatten)]

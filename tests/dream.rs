@@ -1,0 +1,105 @@
+//! A tiny world with random weights: what must hold whatever the weights are.
+
+use std::sync::Arc;
+
+use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
+use engine::pack::Arrangement;
+use engine::world::World;
+use input::Action;
+
+use crate::support::tiny_world;
+
+/// Frames of a scripted walk: turns, steps, pauses.
+fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u8>> {
+    let mut dreamer = Dreamer::new(Arc::clone(world), options).expect("the options fit");
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = start.frames().collect();
+    dreamer.open_with(&frames, &start.actions).expect("the opening fits");
+    let mut made = Vec::new();
+    for tick in 0..sections * dreamer.section_frames() {
+        let turn = [0.5, 0.0, -0.5, 0.25][tick / 5 % 4];
+        let action = Action { turn, forward: f32::from(u8::from(tick % 7 < 4)), ..Action::NEUTRAL };
+        if tick % dreamer.section_frames() == 0 {
+            let actions = vec![action; dreamer.section_frames()];
+            made.extend(dreamer.section(&actions).expect("a section can be dreamed"));
+        }
+    }
+    made
+}
+
+#[test]
+fn kept_keys_and_values_change_nothing() {
+    let world = tiny_world();
+    for schedule in ["td_f16k4f4k2f5k1_g1", "td_f4k2f3k1_g1", "td_f8k4f2k2f2k1_g2"] {
+        for arrangement in [Arrangement::Default, Arrangement::Recency, Arrangement::Permutation] {
+            for estimate in [EstimateBy::Last, EstimateBy::Preview] {
+                let options = |reuse| DreamOptions {
+                    schedule: Some(schedule.parse().expect("a schedule")),
+                    arrangement,
+                    estimate,
+                    reuse,
+                    ..DreamOptions::default()
+                };
+                // A group is encoded alone in one shape, so a hit and a miss give the same bits.
+                let (with, without) = (walk(&world, options(true), 12), walk(&world, options(false), 12));
+                assert!(with == without, "{schedule} {arrangement:?} {estimate:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cache_too_small_for_anything_changes_nothing() {
+    let world = tiny_world();
+    let small = DreamOptions { kv_budget_bytes: 1, ..DreamOptions::default() };
+    assert!(walk(&world, small, 6) == walk(&world, DreamOptions::default(), 6));
+}
+
+#[test]
+fn frames_follow_from_seed_and_actions() {
+    let world = tiny_world();
+    let seeded = |seed| walk(&world, DreamOptions { seed, ..DreamOptions::default() }, 6);
+    assert!(seeded(1) == seeded(1));
+    assert!(seeded(1) != seeded(2), "the seed draws the noise");
+}
+
+#[test]
+fn frames_are_the_same_at_any_number_of_threads() {
+    let world = tiny_world();
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| walk(&world, DreamOptions::default(), 6))
+    };
+    assert!(with(1) == with(2));
+}
+
+#[test]
+fn actions_and_history_matter() {
+    let world = tiny_world();
+    let once = |turn: f32, opening: usize| {
+        let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
+        let start = &world.starts[0];
+        let frames: Vec<&[u8]> = start.frames().take(opening).collect();
+        dreamer.open_with(&frames, &start.actions[..opening]).expect("fits");
+        dreamer.section(&[Action { turn, ..Action::NEUTRAL }]).expect("a section")
+    };
+    assert!(once(1.0, 20) != once(-1.0, 20), "the action is not seen");
+    assert!(once(0.0, 20) != once(0.0, 12), "the history is not seen");
+}
+
+#[test]
+fn in_steady_state_one_group_a_tier_is_new() {
+    let world = tiny_world();
+    let options = DreamOptions { arrangement: Arrangement::Recency, ..DreamOptions::default() };
+    let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = start.frames().collect();
+    dreamer.open_with(&frames, &start.actions).expect("fits");
+    for section in 0..16 {
+        dreamer.section(&[Action::NEUTRAL]).expect("a section");
+        // The default schedule has three tiers; the first four sections fill the k4 tier.
+        if section >= 4 {
+            assert_eq!(dreamer.account().kv_misses, 3, "section {section}");
+        }
+    }
+}
