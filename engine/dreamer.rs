@@ -181,10 +181,11 @@ impl Dreamer {
     /// # Errors
     /// A frame has another size than the world's.
     pub fn open_with(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<(), Error> {
-        let config = &self.world.config;
+        let world = Arc::clone(&self.world);
+        let config = &world.config;
         for (frames, actions) in frames.chunks(16).zip(actions.chunks(16)) {
             let joined = frames.concat();
-            let latents = self.world.codec.encode(&joined, config.height, config.width)?;
+            let latents = world.codec.encode(&joined, config.height, config.width)?;
             for (at, action) in actions.iter().enumerate() {
                 let features: Arc<[f32]> = action.to_features(&config.layout).into();
                 self.remember_frame(&latents.get(at)?, features)?;

@@ -35,7 +35,7 @@ impl Random {
     pub fn below(&mut self, count: usize) -> usize {
         assert!(count > 0, "there is something to choose from");
         let count = count as u64;
-        usize::try_from(u128::from(self.bits()) * u128::from(count) >> 64).expect("below a usize")
+        usize::try_from((u128::from(self.bits()) * u128::from(count)) >> 64).expect("below a usize")
     }
 
     /// Whether an event of this probability happens.

@@ -34,8 +34,8 @@ impl Sampling {
 
 /// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A).
 ///
-/// Along the straight path x_t = (1 - t) x + t n the velocity is (x_t - x̂) / t, so one Euler step
-/// to t' is x̂ + (t' / t)(x_t - x̂); the last one is x̂ itself.
+/// Along the straight path `x_t` = (1 - t) x + t n the velocity is (`x_t` - x̂) / t, so one Euler step
+/// to a lower level s is x̂ + (s / t)(`x_t` - x̂); the last one is x̂ itself.
 pub fn sample(
     model: &WorldModel,
     noise: &Tensor,

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use input::{ActionLayout, Episode};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What `world.toml` says.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -121,6 +121,10 @@ fn check(config: &WorldConfig) -> Result<Schedule, String> {
         let got = (config.width, config.height);
         return Err(format!("expected pictures of {width}x{height}, got {}x{}", got.0, got.1));
     }
+    if config.codec.channels != model.channels {
+        let (want, got) = (model.channels, config.codec.channels);
+        return Err(format!("expected a codec of {want} channels, got {got}"));
+    }
     if config.layout.feature_count() != model.action {
         let (want, got) = (model.action, config.layout.feature_count());
         return Err(format!("expected a layout of {want} features, got {got}"));
@@ -154,7 +158,7 @@ fn read_weights<T>(
     Ok((built, hasher.finish()))
 }
 
-fn read_starts(folder: &PathBuf, config: &WorldConfig) -> Result<Vec<Episode>, Error> {
+fn read_starts(folder: &Path, config: &WorldConfig) -> Result<Vec<Episode>, Error> {
     let paths = input::episodes_in(folder)?;
     if paths.is_empty() {
         return Err(world_error(folder, "expected at least one opening (.npz)"));

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use input::Policy;
 
-use crate::bench::BenchCommand;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -35,9 +34,6 @@ pub enum Command {
     /// Train a codec or a world from recorded play
     #[command(subcommand)]
     Train(Train),
-    /// Measure a world
-    #[command(subcommand)]
-    Bench(BenchCommand),
     /// List what there is to draw, compute and steer with
     Devices,
 }

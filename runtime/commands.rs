@@ -6,7 +6,7 @@ use anyhow::Result;
 use engine::pack::{Grid, Schedule};
 
 use crate::cli::{Cli, Command, EpisodesCommand, PlanArgs};
-use crate::{bench, devices, episodes, play, train};
+use crate::{devices, episodes, play, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
         Command::Train(train) => train::run(&train),
-        Command::Bench(bench) => bench::run(&bench),
         Command::Devices => devices::list(),
     }
 }

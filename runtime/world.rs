@@ -60,7 +60,7 @@ fn open(
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
     tell("encoding the opening".to_owned());
     let name = dir.file_name().map_or_else(|| world.config.title.clone(), |name| name.to_string_lossy().into_owned());
-    Ok(Box::new(Dreaming::new(world, name, beginning)?))
+    Ok(Box::new(Dreaming::new(&world, name, beginning)?))
 }
 
 /// A walk in an engine's world.
@@ -72,7 +72,7 @@ struct Dreaming {
 }
 
 impl Dreaming {
-    fn new(world: Arc<World>, name: String, beginning: &Beginning) -> Result<Self> {
+    fn new(world: &Arc<World>, name: String, beginning: &Beginning) -> Result<Self> {
         let config = &world.config;
         let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
         let options = DreamOptions {
@@ -87,7 +87,7 @@ impl Dreaming {
             "estimate": options.estimate,
             "memory": "none",
         });
-        let mut dreamer = Dreamer::new(Arc::clone(&world), options)?;
+        let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
         let opening = match &beginning.start {
             Some(picture) => {
                 let picture = crate::start::fit(picture, width, height);

@@ -7,7 +7,7 @@ use engine::pack::Arrangement;
 use engine::world::World;
 use input::Action;
 
-use crate::support::tiny_world;
+use crate::support::world::tiny_world;
 
 /// Frames of a scripted walk: turns, steps, pauses.
 fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u8>> {

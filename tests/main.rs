@@ -1,6 +1,7 @@
 //! Tests of the whole program and of its parts together.
 
 mod cli;
+mod dream;
 mod queue;
 mod stream;
 mod support;

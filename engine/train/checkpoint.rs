@@ -39,7 +39,8 @@ impl Checkpoint {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let mut checkpoint = Self::default();
         let mut step = None;
-        for (name, tensor) in candle_core::safetensors::load(path, &Device::Cpu)? {
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
             if name == "step" {
                 step = tensor.to_vec1::<u32>()?.first().copied();
                 continue;

@@ -1,5 +1,7 @@
 //! A dream made of arithmetic, and controls made of a list.
 
+pub(crate) mod world;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
