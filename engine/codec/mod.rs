@@ -96,7 +96,9 @@ impl Codec {
         let finite = mean.to_vec1::<f32>()?.into_iter().all(f32::is_finite);
         let usable = deviation.to_vec1::<f32>()?.into_iter().all(|x| x.is_finite() && x > 0.0);
         if !(finite && usable) {
-            bail!("expected finite normalize.mean and positive normalize.std in the codec's weights");
+            bail!(
+                "expected finite normalize.mean and positive normalize.std in the codec's weights"
+            );
         }
         Ok(Self {
             config: config.clone(),
