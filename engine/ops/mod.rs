@@ -6,12 +6,14 @@
 
 mod attend;
 mod bf16;
+mod conv;
 mod elementwise;
 mod linear;
 mod norm;
 mod place;
 
 pub use attend::{Route, attend};
+pub use conv::Conv2d;
 pub use elementwise::{gated_add, gelu, silu};
 pub use linear::Linear;
 pub(crate) use linear::product_transposed;

@@ -1,0 +1,197 @@
+//! The codec: pictures to latents of an eighth of their size, and back.
+//!
+//! A convolutional autoencoder without a prior. Its latents are bounded, and normalised per channel
+//! before anything else sees them; the statistics lie beside the weights. Tensors are channel-last
+//! inside; names and layout of the weights are those of a PyTorch module.
+
+mod decoder;
+mod encoder;
+mod residual;
+mod shuffle;
+
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+
+use crate::ops::Precision;
+use candle_core::{Device, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+
+/// Pixels of a picture per latent cell, along each side.
+pub const CELL: usize = 8;
+
+/// Values of a pixel: red, green, blue.
+const COLOURS: usize = 3;
+
+/// Pictures that go through the networks at once: bounds the memory, and fills the processor.
+const AT_ONCE: usize = 8;
+
+/// Sizes of the codec.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodecConfig {
+    /// Latent channels, C.
+    pub channels: usize,
+    /// Width of the network at 1/8 of the picture's size.
+    pub low: usize,
+    /// Width at 1/4.
+    pub mid: usize,
+    /// Width at 1/2, in the decoder alone.
+    pub high: usize,
+    /// Residual blocks at 1/8 and at 1/4.
+    pub blocks: usize,
+    /// Residual blocks at 1/2.
+    pub high_blocks: usize,
+    /// How products are rounded on a CPU.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+impl CodecConfig {
+    /// For tests: networks that run in milliseconds.
+    pub fn tiny() -> Self {
+        Self {
+            channels: 4,
+            low: 16,
+            mid: 12,
+            high: 8,
+            blocks: 1,
+            high_blocks: 1,
+            precision: Precision::F32,
+        }
+    }
+
+    /// The shipped size: 2.9 million parameters.
+    pub fn base() -> Self {
+        Self {
+            channels: 16,
+            low: 128,
+            mid: 96,
+            high: 48,
+            blocks: 2,
+            high_blocks: 1,
+            precision: Precision::Bf16,
+        }
+    }
+}
+
+/// Encoder, decoder and the statistics of the latents.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    config: CodecConfig,
+    encoder: Encoder,
+    decoder: Decoder,
+    mean: Tensor,
+    deviation: Tensor,
+    device: Device,
+}
+
+impl Codec {
+    /// Reads `encoder`, `decoder` and `normalize`.
+    ///
+    /// # Errors
+    /// A tensor is missing, has another shape, or is no statistic.
+    pub fn new(config: &CodecConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let mean = vb.get(config.channels, "normalize.mean")?;
+        let deviation = vb.get(config.channels, "normalize.std")?;
+        let finite = mean.to_vec1::<f32>()?.into_iter().all(f32::is_finite);
+        let usable = deviation.to_vec1::<f32>()?.into_iter().all(|x| x.is_finite() && x > 0.0);
+        if !(finite && usable) {
+            bail!(
+                "expected finite normalize.mean and positive normalize.std in the codec's weights"
+            );
+        }
+        Ok(Self {
+            config: config.clone(),
+            encoder: Encoder::new(config, &vb.pp("encoder"))?,
+            decoder: Decoder::new(config, &vb.pp("decoder"))?,
+            mean,
+            deviation,
+            device: vb.device().clone(),
+        })
+    }
+
+    /// Prepares the weights for the fast kernels: call when they no longer change.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.encoder.freeze()?;
+        self.decoder.freeze()
+    }
+
+    /// Sizes.
+    pub fn config(&self) -> &CodecConfig {
+        &self.config
+    }
+
+    /// Normalised latents of RGB pictures, (B, height, width, 3) bytes: (B, C, height / 8, width / 8).
+    ///
+    /// # Errors
+    /// A side is no multiple of 8, or the bytes are no whole number of pictures.
+    pub fn encode(&self, frames: &[u8], height: usize, width: usize) -> Result<Tensor> {
+        let picture = picture_len(height, width)?;
+        if frames.is_empty() || !frames.len().is_multiple_of(picture) {
+            let got = frames.len();
+            bail!("expected pictures of {picture} bytes ({width}x{height} RGB), got {got} bytes");
+        }
+        let latents = frames.chunks(AT_ONCE * picture).map(|frames| {
+            let x = pixels(frames, height, width, &self.device)?;
+            let latents = self.encoder.forward(&x)?.broadcast_sub(&self.mean)?;
+            latents.broadcast_div(&self.deviation)?.permute((0, 3, 1, 2))?.contiguous()
+        });
+        Tensor::cat(&latents.collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// RGB pictures, (B, 8 · h, 8 · w, 3) bytes, of normalised latents (B, C, h, w).
+    ///
+    /// # Errors
+    /// The latents have another number of channels than the codec.
+    pub fn decode(&self, latents: &Tensor) -> Result<Vec<u8>> {
+        let (count, channels, ..) = latents.dims4()?;
+        if channels != self.config.channels {
+            bail!("expected latents of {} channels, got {channels}", self.config.channels);
+        }
+        let mut frames = Vec::new();
+        for first in (0..count).step_by(AT_ONCE) {
+            let latents = latents.narrow(0, first, AT_ONCE.min(count - first))?;
+            let latents = latents.permute((0, 2, 3, 1))?.contiguous()?;
+            let raw = latents.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?;
+            bytes(&self.decoder.forward(&raw)?, &mut frames)?;
+        }
+        Ok(frames)
+    }
+}
+
+/// Bytes of one RGB picture.
+pub(crate) fn picture_len(height: usize, width: usize) -> Result<usize> {
+    let fits = |side: usize| side > 0 && side.is_multiple_of(CELL);
+    let len = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(COLOURS));
+    match len {
+        Some(len) if fits(height) && fits(width) => Ok(len),
+        _ => bail!("expected a picture whose sides are multiples of {CELL}, got {width}x{height}"),
+    }
+}
+
+/// RGB bytes as the networks see them, in -1..=1: (B, height, width, 3).
+pub(crate) fn pixels(
+    frames: &[u8],
+    height: usize,
+    width: usize,
+    device: &Device,
+) -> Result<Tensor> {
+    let values: Vec<f32> = frames.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
+    let count = frames.len() / (height * width * COLOURS);
+    Tensor::from_vec(values, (count, height, width, COLOURS), device)
+}
+
+/// Appends pictures in -1..=1 as RGB bytes.
+pub(crate) fn bytes(pictures: &Tensor, out: &mut Vec<u8>) -> Result<()> {
+    let values = pictures.flatten_all()?.to_vec1::<f32>()?;
+    out.extend(values.into_iter().map(|value| {
+        let value = ((value + 1.0) * 127.5).round().clamp(0.0, 255.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let byte = value as u8;
+        byte
+    }));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use super::*;
+use candle_core::DType;
+use std::collections::HashMap;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/codec_tiny.safetensors");
+
+/// Both sum in f32, in another order.
+const TOLERANCE: f32 = 1e-4;
+
+fn golden() -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(GOLDEN, &Device::Cpu).unwrap()
+}
+
+fn codec(precision: Precision, tensors: &HashMap<String, Tensor>) -> Codec {
+    let vb = VarBuilder::from_tensors(tensors.clone(), DType::F32, &Device::Cpu);
+    Codec::new(&CodecConfig { precision, ..CodecConfig::tiny() }, &vb).unwrap()
+}
+
+fn farthest(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+/// RGB bytes of the golden pictures with their height and width.
+fn frames(golden: &HashMap<String, Tensor>) -> (Vec<u8>, usize, usize) {
+    let (_, height, width, _) = golden["frames"].dims4().unwrap();
+    (golden["frames"].flatten_all().unwrap().to_vec1().unwrap(), height, width)
+}
+
+#[test]
+fn agrees_with_the_pytorch_module() {
+    let golden = golden();
+    let codec = codec(Precision::F32, &golden);
+    let (frames, height, width) = frames(&golden);
+    let latents = codec.encode(&frames, height, width).unwrap();
+    let apart = farthest(&latents, &golden["latents"]);
+    assert!(apart < TOLERANCE, "latents are off by {apart}");
+
+    let raw = golden["raw"].permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+    let apart = farthest(&codec.decoder.forward(&raw).unwrap(), &golden["pictures"]);
+    assert!(apart < TOLERANCE, "pictures are off by {apart}");
+
+    let decoded = codec.decode(&golden["latents"]).unwrap();
+    let mut want = Vec::new();
+    bytes(&golden["pictures"], &mut want).unwrap();
+    // A value next to a half may round the other way.
+    assert!(decoded.iter().zip(&want).all(|(a, b)| a.abs_diff(*b) <= 1));
+    assert_eq!(decoded.len(), want.len());
+}
+
+#[test]
+fn bf16_stays_near_and_freezing_changes_no_bit() {
+    let golden = golden();
+    let mut codec = codec(Precision::Bf16, &golden);
+    let (frames, height, width) = frames(&golden);
+    let run = |codec: &Codec| {
+        let latents = codec.encode(&frames, height, width).unwrap();
+        (latents.flatten_all().unwrap().to_vec1::<f32>().unwrap(), codec.decode(&latents).unwrap())
+    };
+    let plain = run(&codec);
+    codec.freeze().unwrap();
+    assert!(plain == run(&codec), "freezing changes the result");
+    // Ten products with operands of 8 bits of mantissa, on latents of unit variance.
+    let latents = codec.encode(&frames, height, width).unwrap();
+    let apart = farthest(&latents, &golden["latents"]);
+    assert!(apart < 0.05, "latents are off by {apart}");
+}
+
+#[test]
+fn many_pictures_are_coded_like_one() {
+    let golden = golden();
+    let codec = codec(Precision::F32, &golden);
+    let (frames, height, width) = frames(&golden);
+    let picture = &frames[..height * width * 3];
+    let one = codec.encode(picture, height, width).unwrap();
+    let count = AT_ONCE + 1;
+    let many = codec.encode(&picture.repeat(count), height, width).unwrap();
+    assert_eq!(many.dim(0).unwrap(), count);
+    for at in 0..count {
+        assert!(farthest(&many.narrow(0, at, 1).unwrap(), &one) < TOLERANCE);
+    }
+    assert_eq!(codec.decode(&many).unwrap().len(), count * picture.len());
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let mut tensors = golden();
+    let codec = codec(Precision::F32, &tensors);
+    let message = |result: Result<Tensor>| result.unwrap_err().to_string();
+    assert!(message(codec.encode(&[0; 300], 10, 10)).contains("multiples of 8, got 10x10"));
+    assert!(message(codec.encode(&[0; 8 * 8 * 3 + 1], 8, 8)).contains("got 193 bytes"));
+    assert!(message(codec.encode(&[], 8, 8)).contains("got 0 bytes"));
+    assert!(message(codec.encode(&[0; 3], usize::MAX - 7, 8)).contains("multiples of 8"));
+    let wrong = Tensor::zeros((1, 5, 2, 2), DType::F32, &Device::Cpu).unwrap();
+    assert!(codec.decode(&wrong).unwrap_err().to_string().contains("4 channels, got 5"));
+    let zeros = Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap();
+    tensors.insert("normalize.std".to_owned(), zeros);
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let error = Codec::new(&CodecConfig::tiny(), &vb).unwrap_err().to_string();
+    assert!(error.contains("normalize.std"), "{error}");
+}

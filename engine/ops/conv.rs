@@ -1,0 +1,239 @@
+//! 3x3 convolution of channel-last pictures, zero-padded to the same size.
+//!
+//! In bf16, a picture is rounded once into a buffer with a border of zeros. There the three pixels
+//! under one row of the filter are adjacent, so that the convolution is a product of matrices whose
+//! left operand overlaps itself: nothing is copied nine times. Positions run over the border too;
+//! what they give there is dropped.
+
+mod kernel;
+mod slope;
+
+use super::{Precision, floats, fused, stored, with_floats};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_nn::VarBuilder;
+use kernel::{PackedFilter, PaddedPairs};
+use std::sync::Arc;
+
+/// A 3x3 convolution, weight stored (out, in, 3, 3) as in every checkpoint of the field.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    precision: Precision,
+    /// The weight in the kernel's order, once it no longer changes.
+    packed: Option<Arc<PackedFilter>>,
+}
+
+/// What happens to the input before the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Silu,
+}
+
+impl Conv2d {
+    /// Reads `weight` (out, in, 3, 3) and `bias` (out).
+    pub fn new(
+        inputs: usize,
+        outputs: usize,
+        precision: Precision,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let weight = vb.get((outputs, inputs, 3, 3), "weight")?;
+        Ok(Self { weight, bias: vb.get(outputs, "bias")?, precision, packed: None })
+    }
+
+    /// Packs the weight for the bf16 kernel: call when it no longer changes.
+    pub fn freeze(&mut self) -> Result<()> {
+        if self.precision.is_bf16() && self.weight.device().is_cpu() {
+            let (outputs, inputs, ..) = self.weight.dims4()?;
+            let weight = self.weight.contiguous()?;
+            let packed = with_floats([&weight], |[weight]| {
+                Ok(PackedFilter::forward(weight, inputs, outputs))
+            })?;
+            self.packed = Some(Arc::new(packed));
+        }
+        Ok(())
+    }
+
+    /// x: (B, H, W, in) to (B, H, W, out).
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, Before::Nothing)
+    }
+
+    /// The convolution of silu(x): (B, H, W, in) to (B, H, W, out).
+    pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, Before::Silu)
+    }
+
+    fn apply(&self, x: &Tensor, before: Before) -> Result<Tensor> {
+        if fused(x) && self.precision.is_bf16() {
+            let packed = self.packed.clone();
+            x.contiguous()?.apply_op3(&self.weight, &self.bias, Convolution { before, packed })
+        } else {
+            plain(x, &self.weight, &self.bias, before)
+        }
+    }
+}
+
+fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor, before: Before) -> Result<Tensor> {
+    let x = match before {
+        Before::Nothing => x.clone(),
+        Before::Silu => x.silu()?,
+    };
+    let x = x.permute((0, 3, 1, 2))?.contiguous()?; // B, C, H, W
+    let y = x.conv2d(weight, 1, 1, 1, 1)?.permute((0, 2, 3, 1))?;
+    y.contiguous()?.broadcast_add(bias)
+}
+
+/// Sizes of a batch of channel-last pictures.
+#[derive(Clone, Copy, Debug)]
+struct Pictures {
+    count: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Pictures {
+    fn of(shape: &Shape) -> Result<Self> {
+        let (count, height, width, channels) = shape.dims4()?;
+        Ok(Self { count, height, width, channels })
+    }
+
+    /// Values of one picture.
+    fn len(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Pixels of one line with its border.
+    fn padded_width(self) -> usize {
+        self.width + 2
+    }
+}
+
+struct Convolution {
+    before: Before,
+    packed: Option<Arc<PackedFilter>>,
+}
+
+impl CustomOp3 for Convolution {
+    fn name(&self) -> &'static str {
+        "bf16_conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let pictures = Pictures::of(x_layout.shape())?;
+        let outputs = weight_layout.shape().dims4()?.0;
+        let (x, weight, bias) =
+            (floats(x, x_layout)?, floats(weight, weight_layout)?, floats(bias, bias_layout)?);
+        let fresh;
+        let filter = match &self.packed {
+            Some(packed) => packed.as_ref(),
+            None => {
+                fresh = PackedFilter::forward(weight, pictures.channels, outputs);
+                &fresh
+            }
+        };
+        let out = PaddedPairs::new(x, pictures, self.before).convolve(filter, bias);
+        Ok(stored(out, (pictures.count, pictures.height, pictures.width, outputs)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let pictures = Pictures::of(x.shape())?;
+        let gradient = gradient.contiguous()?;
+        let (to_x, to_weight, to_bias) =
+            with_floats([x, weight, &gradient], |[x, weight, gradient]| {
+                let to_x = slope::to_input(x, weight, gradient, pictures, self.before);
+                let (to_weight, to_bias) = slope::to_filter(x, gradient, pictures, self.before);
+                Ok((to_x, to_weight, to_bias))
+            })?;
+        Ok((
+            Some(Tensor::from_vec(to_x, x.shape(), x.device())?),
+            Some(Tensor::from_vec(to_weight, weight.shape(), x.device())?),
+            Some(Tensor::from_vec(to_bias, bias.shape(), x.device())?),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bf16;
+    use super::super::check::{random, same_with_gradients};
+    use super::*;
+    use candle_core::{DType, Device};
+
+    fn fused_form(t: &[Tensor], before: Before) -> Result<Tensor> {
+        t[0].apply_op3(&t[1], &t[2], Convolution { before, packed: None })
+    }
+
+    #[test]
+    fn bf16_convolution_follows_the_plain_one() {
+        if !bf16::available() {
+            println!("skipped: this CPU has no AVX-512 BF16");
+            return;
+        }
+        // Odd and even channels, panels of 16, 32 and both, lines shorter and longer than a tile.
+        for (shape, outputs) in
+            [([1, 1, 1, 1], 1), ([2, 5, 3, 7], 12), ([3, 9, 20, 16], 40), ([1, 24, 32, 6], 64)]
+        {
+            for before in [Before::Nothing, Before::Silu] {
+                // Operands are rounded to 8 bits of mantissa: 2^-9 each, over sums of about
+                // sqrt(n) / 3, relative to the largest value.
+                same_with_gradients(
+                    &[&shape, &[outputs, shape[3], 3, 3], &[outputs]],
+                    1e-2,
+                    |t| fused_form(t, before),
+                    |t| plain(&t[0], &t[1], &t[2], before),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn threads_and_packing_change_no_bit() {
+        if !bf16::available() {
+            println!("skipped: this CPU has no AVX-512 BF16");
+            return;
+        }
+        let run = |threads: usize, freeze: bool| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| -> Result<Vec<Vec<f32>>> {
+                let weight = candle_core::Var::from_tensor(&random(&[40, 6, 3, 3], 2)?)?;
+                let x = candle_core::Var::from_tensor(&random(&[5, 13, 18, 6], 1)?)?;
+                let tensors = [
+                    ("weight".to_owned(), weight.as_tensor().clone()),
+                    ("bias".to_owned(), random(&[40], 3)?),
+                ];
+                let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
+                let mut conv = Conv2d::new(6, 40, Precision::Bf16, &vb)?;
+                if freeze {
+                    conv.freeze()?;
+                }
+                let y = conv.forward_silu(&x)?;
+                let gradients = (&y * random(y.dims(), 4)?)?.sum_all()?.backward()?;
+                let of = |var: &candle_core::Var| gradients.get(var).expect("a gradient").clone();
+                [y, of(&x), of(&weight)].iter().map(|t| t.flatten_all()?.to_vec1()).collect()
+            })
+            .unwrap()
+        };
+        let one = run(1, false);
+        assert!(one == run(3, false), "threads change the result");
+        assert!(one == run(2, true), "packing the weight changes the result");
+    }
+}
