@@ -13,8 +13,9 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 
 use crate::ops::Precision;
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use std::path::Path;
 
 /// Pixels of a picture per latent cell, along each side.
 pub const CELL: usize = 8;
@@ -108,6 +109,21 @@ impl Codec {
             deviation,
             device: vb.device().clone(),
         })
+    }
+
+    /// Reads the weights from a file and prepares them for use.
+    ///
+    /// # Errors
+    /// The file is missing, damaged, or of another codec; the message names it.
+    pub fn open(config: &CodecConfig, path: &Path, device: &Device) -> Result<Self> {
+        let named = |error: candle_core::Error| {
+            candle_core::Error::Msg(format!("{error}: {}", path.display()))
+        };
+        let tensors = candle_core::safetensors::load(path, device).map_err(named)?;
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
+        let mut codec = Self::new(config, &vb).map_err(named)?;
+        codec.freeze()?;
+        Ok(codec)
     }
 
     /// Prepares the weights for the fast kernels: call when they no longer change.

@@ -13,7 +13,7 @@ use input::{ActionLayout, Policy};
 
 /// Names and shapes of the tiny codec's tensors.
 fn codec_shapes(config: &CodecConfig) -> Vec<(String, Vec<usize>)> {
-    let [low, mid, high] = config.widths;
+    let CodecConfig { low, mid, high, .. } = *config;
     let mut convolutions = vec![
         ("encoder.stem".to_owned(), 48, mid),
         ("encoder.down".to_owned(), 4 * mid, low),
