@@ -21,7 +21,7 @@ use std::path::Path;
 pub const CELL: usize = 8;
 
 /// Values of a pixel: red, green, blue.
-const COLOURS: usize = 3;
+pub(crate) const COLOURS: usize = 3;
 
 /// Pictures that go through the networks at once: bounds the memory, and fills the processor.
 const AT_ONCE: usize = 8;
@@ -198,7 +198,7 @@ pub(crate) fn pixels(
 }
 
 /// Appends pictures in -1..=1 as RGB bytes.
-pub(crate) fn bytes(pictures: &Tensor, out: &mut Vec<u8>) -> Result<()> {
+fn bytes(pictures: &Tensor, out: &mut Vec<u8>) -> Result<()> {
     let values = pictures.flatten_all()?.to_vec1::<f32>()?;
     out.extend(values.into_iter().map(|value| {
         let value = ((value + 1.0) * 127.5).round().clamp(0.0, 255.0);

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod clip;
+mod codec;
 mod groups;
 mod init;
 mod latents;
@@ -11,6 +12,7 @@ mod world;
 pub use candle_core::Tensor;
 pub use checkpoint::{Checkpoint, load_weights, save_half};
 pub use clip::{ClipSampler, Sample};
+pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
 pub use init::initial_weights;
 pub use latents::LatentEpisode;
 pub use optimizer::{Muon, MuonConfig};

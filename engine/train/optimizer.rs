@@ -43,9 +43,10 @@ struct Slot {
 const MOMENTUM: f64 = 0.95;
 const ADAM: (f64, f64) = (0.9, 0.99);
 
-/// Whether a weight is stepped as a matrix.
+/// Whether a weight is stepped as a matrix; a filter is the matrix (out, in · taps).
 fn is_matrix(name: &str, var: &Var) -> bool {
-    name.starts_with("blocks.") && !name.contains("modulation") && var.rank() == 2
+    let filter = var.rank() == 4;
+    filter || (name.starts_with("blocks.") && !name.contains("modulation") && var.rank() == 2)
 }
 
 impl Muon {
@@ -122,12 +123,13 @@ impl Muon {
                 None => {
                     slot.mean = ((&slot.mean * MOMENTUM)? + (&g * (1.0 - MOMENTUM))?)?;
                     let ahead = ((&slot.mean * MOMENTUM)? + (g * (1.0 - MOMENTUM))?)?;
-                    let update = orthogonal(&ahead, self.precision)?;
+                    let update = orthogonal(&ahead.flatten_from(1)?, self.precision)?;
                     let (rows, columns) = update.dims2()?;
                     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^52")]
                     let scale = 0.2 * (rows.max(columns) as f64).sqrt();
                     let kept = (slot.var.as_tensor() * (1.0 - rate * self.config.weight_decay))?;
-                    slot.var.set(&(kept - (update * (rate * scale))?)?)?;
+                    let update = (update * (rate * scale))?.reshape(kept.shape())?;
+                    slot.var.set(&(kept - update)?)?;
                 }
                 Some(square) => {
                     slot.mean = ((&slot.mean * ADAM.0)? + (&g * (1.0 - ADAM.0))?)?;
@@ -200,5 +202,24 @@ mod tests {
         for name in vars.keys() {
             assert!(loss(name).to_scalar::<f32>().unwrap() < 0.2 * first, "{name}");
         }
+    }
+
+    #[test]
+    fn a_filter_is_stepped_as_its_matrix() {
+        let start = Tensor::from_vec(Random::new(5, 0).normals(12), (3, 4), &Device::Cpu).unwrap();
+        let filter = start.reshape((3, 1, 2, 2)).unwrap();
+        let vars = BTreeMap::from([
+            ("blocks.0.q.weight".to_owned(), Var::from_tensor(&start).unwrap()),
+            ("stem.weight".to_owned(), Var::from_tensor(&filter).unwrap()),
+        ]);
+        let mut muon = Muon::new(&vars, MuonConfig::default(), Precision::F32).unwrap();
+        let loss = |name: &str| vars[name].as_tensor().sqr().unwrap().sum_all().unwrap();
+        for _ in 0..3 {
+            let total = (loss("blocks.0.q.weight") + loss("stem.weight")).unwrap();
+            muon.step(&total.backward().unwrap(), 0.05).unwrap();
+        }
+        let values = |name: &str| vars[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values("stem.weight") == values("blocks.0.q.weight"));
+        assert!(values("stem.weight") != start.flatten_all().unwrap().to_vec1::<f32>().unwrap());
     }
 }

@@ -88,14 +88,21 @@ impl PaddedPairs {
             }
             let source = &x[(picture * height + y - 1) * width * channels..][..width * channels];
             let out = &mut out[pixel..pixel * (width + 1)];
+            // Closures that are not inlined are compiled without the wide instructions.
             match before {
-                Before::Nothing => vectorized(|| round_pixels(source, channels, out)),
+                Before::Nothing => vectorized(
+                    #[inline(always)]
+                    || round_pixels(source, channels, out),
+                ),
                 Before::Silu => {
                     let mut values = vec![0.0; source.len()];
-                    vectorized(|| {
-                        silu(source, &mut values);
-                        round_pixels(&values, channels, out);
-                    });
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            silu(source, &mut values);
+                            round_pixels(&values, channels, out);
+                        },
+                    );
                 }
             }
         });

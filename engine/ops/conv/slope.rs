@@ -25,12 +25,15 @@ pub(super) fn to_input(
     if before == Before::Silu {
         let chunk = 1 << 14;
         out.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(out, x)| {
-            vectorized(|| {
-                for (out, &x) in out.iter_mut().zip(x) {
-                    let s = 1.0 / (1.0 + exp(-x));
-                    *out *= s * x.mul_add(1.0 - s, 1.0);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        let s = 1.0 / (1.0 + exp(-x));
+                        *out *= s * x.mul_add(1.0 - s, 1.0);
+                    }
+                },
+            );
         });
     }
     out
@@ -56,7 +59,10 @@ pub(super) fn to_filter(
             let each = x.chunks(pictures.len()).zip(gradient.chunks(gradients.len()));
             for (x, gradient) in each {
                 add_picture(x, gradient, [pictures, gradients], before, &mut sums);
-                vectorized(|| gradient.chunks(outputs).for_each(|row| add(&mut to_bias, row)));
+                vectorized(
+                    #[inline(always)]
+                    || gradient.chunks(outputs).for_each(|row| add(&mut to_bias, row)),
+                );
             }
             (sums, to_bias)
         })
@@ -64,7 +70,10 @@ pub(super) fn to_filter(
     let mut sums = vec![0.0; 9 * inputs * outputs]; // taps, in, out
     let mut to_bias = vec![0.0; outputs];
     for (part, bias) in &parts {
-        vectorized(|| add(&mut sums, part));
+        vectorized(
+            #[inline(always)]
+            || add(&mut sums, part),
+        );
         add(&mut to_bias, bias);
     }
     let mut to_weight = vec![0.0; sums.len()];
@@ -93,7 +102,10 @@ fn add_picture(
         let out = &mut out[inputs..(pictures.width + 1) * inputs];
         match before {
             Before::Nothing => out.copy_from_slice(x),
-            Before::Silu => vectorized(|| silu(x, out)),
+            Before::Silu => vectorized(
+                #[inline(always)]
+                || silu(x, out),
+            ),
         }
     }
     // The border's positions weigh nothing.
@@ -115,7 +127,10 @@ fn add_picture(
             column_stride: 1,
         };
         bf16::multiply(windows.transposed(), &weights, &mut product);
-        vectorized(|| add(sums, &product));
+        vectorized(
+            #[inline(always)]
+            || add(sums, &product),
+        );
     }
 }
 
