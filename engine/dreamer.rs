@@ -380,7 +380,8 @@ impl Dreamer {
 
     /// The last three actions of every section frame: (g, 3 · A).
     fn actions(&self) -> Result<Tensor, Error> {
-        let all: Vec<&Arc<[f32]>> = self.recent_actions.iter().chain(&self.section.actions).collect();
+        let all: Vec<&Arc<[f32]>> =
+            self.recent_actions.iter().chain(&self.section.actions).collect();
         let values: Vec<f32> =
             all.windows(3).flatten().flat_map(|features| features.iter().copied()).collect();
         let width = 3 * self.world.model.config().action;

@@ -47,7 +47,11 @@ pub fn sample(
     for pair in sampling.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
         let clean = model.estimate(&x, level, sampling.step(), actions, context)?;
-        x = if next == 0.0 { clean } else { ((x - &clean)? * f64::from(next / level))?.add(&clean)? };
+        x = if next == 0.0 {
+            clean
+        } else {
+            ((x - &clean)? * f64::from(next / level))?.add(&clean)?
+        };
     }
     Ok(x)
 }

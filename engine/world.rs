@@ -78,9 +78,13 @@ impl World {
     ) -> Result<Self, Error> {
         progress("reading world.toml");
         let path = folder.join("world.toml");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| Error::Read { what: "the world's settings", source, path: path.clone() })?;
-        let config: WorldConfig = toml::from_str(&text).map_err(|error| world_error(&path, error))?;
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            what: "the world's settings",
+            source,
+            path: path.clone(),
+        })?;
+        let config: WorldConfig =
+            toml::from_str(&text).map_err(|error| world_error(&path, error))?;
         let schedule = check(&config).map_err(|reason| Error::World { reason, path })?;
         progress("reading the codec");
         let (codec, codec_hash) = read_weights(&folder.join("codec.safetensors"), device, |vb| {
@@ -146,13 +150,16 @@ fn read_weights<T>(
     let read = |source| Error::Read { what: "weights", source, path: path.to_owned() };
     let size = std::fs::metadata(path).map_err(read)?.len();
     if size > WEIGHTS_MAX_BYTES {
-        return Err(world_error(path, format!("expected at most 4 GiB of weights, got {size} bytes")));
+        return Err(world_error(
+            path,
+            format!("expected at most 4 GiB of weights, got {size} bytes"),
+        ));
     }
     let bytes = std::fs::read(path).map_err(read)?;
     let mut hasher = DefaultHasher::new();
     hasher.write(&bytes);
-    let tensors: HashMap<String, Tensor> =
-        candle_core::safetensors::load_buffer(&bytes, device).map_err(|error| world_error(path, error))?;
+    let tensors: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&bytes, device)
+        .map_err(|error| world_error(path, error))?;
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
     let built = build(&vb).map_err(|error| world_error(path, error))?;
     Ok((built, hasher.finish()))
@@ -170,7 +177,11 @@ fn read_starts(folder: &Path, config: &WorldConfig) -> Result<Vec<Episode>, Erro
         if size != (config.width, config.height) || episode.is_empty() {
             let reason = format!(
                 "expected frames of {}x{}, got {} of {}x{}",
-                config.width, config.height, episode.len(), size.0, size.1
+                config.width,
+                config.height,
+                episode.len(),
+                size.0,
+                size.1
             );
             return Err(Error::World { reason, path });
         }

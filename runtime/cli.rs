@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use input::Policy;
 
+use crate::bench::RolloutArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -34,6 +35,9 @@ pub enum Command {
     /// Train a codec or a world from recorded play
     #[command(subcommand)]
     Train(Train),
+    /// Measure a world
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// List what there is to draw, compute and steer with
     Devices,
 }
@@ -97,6 +101,13 @@ pub struct PlanArgs {
     /// Size of a frame in latent cells, rows by columns
     #[arg(long, value_name = "HxW", default_value = "12x16", value_parser = parse_grid)]
     pub grid: (u16, u16),
+}
+
+/// What `bench` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Hold a world against held-out play: likeness, steering, drift, rate
+    Rollout(RolloutArgs),
 }
 
 /// What `episodes` can do.

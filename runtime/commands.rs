@@ -5,8 +5,11 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 use engine::pack::{Grid, Schedule};
 
-use crate::cli::{Cli, Command, EpisodesCommand, PlanArgs};
-use crate::{devices, episodes, play, train};
+use crate::bench::RolloutArgs;
+use crate::bench::dreamed::Dreamed;
+use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
+use crate::clock::Clock;
+use crate::{bench, devices, episodes, play, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +27,17 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
         Command::Train(train) => train::run(&train),
+        Command::Bench(BenchCommand::Rollout(args)) => rollout(&args),
         Command::Devices => devices::list(),
     }
+}
+
+fn rollout(args: &RolloutArgs) -> Result<()> {
+    let mut world = Dreamed::open(&args.world, args.seed)?;
+    let clock = Clock::real();
+    let report = bench::run(&mut world, args, &|| clock.now())?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
 }
 
 fn plan(args: &PlanArgs) -> Result<()> {

@@ -60,6 +60,7 @@
 //! **Nothing that can fail outside the program panics.** No display, no graphics driver, no gamepad,
 //! a full disk, a damaged file: each is one clear line, and the walk goes on where it can.
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;

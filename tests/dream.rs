@@ -41,7 +41,8 @@ fn kept_keys_and_values_change_nothing() {
                     ..DreamOptions::default()
                 };
                 // A group is encoded alone in one shape, so a hit and a miss give the same bits.
-                let (with, without) = (walk(&world, options(true), 12), walk(&world, options(false), 12));
+                let (with, without) =
+                    (walk(&world, options(true), 12), walk(&world, options(false), 12));
                 assert!(with == without, "{schedule} {arrangement:?} {estimate:?}");
             }
         }

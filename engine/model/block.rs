@@ -22,9 +22,8 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn new(config: &ModelConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let (dim, head) = (config.dim, config.dim / config.heads);
-        let linear = |inputs, outputs, name| {
-            Linear::new(inputs, outputs, config.precision, &vb.pp(name))
-        };
+        let linear =
+            |inputs, outputs, name| Linear::new(inputs, outputs, config.precision, &vb.pp(name));
         Ok(Self {
             modulation: linear(config.condition, 6 * dim, "modulation")?,
             q: linear(dim, dim, "q")?,

@@ -24,7 +24,11 @@ pub fn patchify(latents: &Tensor, k: usize) -> Result<Tensor> {
 }
 
 /// Frames of the token vectors of kernel 1: (frames · L, C · 4) to (frames, C, H, W).
-pub fn unpatchify(tokens: &Tensor, channels: usize, (rows, columns): (usize, usize)) -> Result<Tensor> {
+pub fn unpatchify(
+    tokens: &Tensor,
+    channels: usize,
+    (rows, columns): (usize, usize),
+) -> Result<Tensor> {
     let frames = tokens.dim(0)? / (rows * columns);
     tokens
         .reshape(vec![frames, rows, columns, channels, 2, 2])?
@@ -54,6 +58,9 @@ mod tests {
         assert_eq!(tokens.dims(), [4, 4 * 8 * 8]);
         let last = tokens.get(3).unwrap().reshape((4, 8, 8)).unwrap().to_vec3::<f32>().unwrap();
         // Rows 8 to 11 are real, the four below repeat row 11.
-        assert_eq!(last[3][4..], [last[3][3].clone(), last[3][3].clone(), last[3][3].clone(), last[3][3].clone()]);
+        assert_eq!(
+            last[3][4..],
+            [last[3][3].clone(), last[3][3].clone(), last[3][3].clone(), last[3][3].clone()]
+        );
     }
 }

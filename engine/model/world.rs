@@ -122,9 +122,8 @@ impl WorldModel {
     /// A tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let (dim, condition, precision) = (config.dim, config.condition, config.precision);
-        let linear = |inputs, outputs, name: &str| {
-            Linear::new(inputs, outputs, precision, &vb.pp(name))
-        };
+        let linear =
+            |inputs, outputs, name: &str| Linear::new(inputs, outputs, precision, &vb.pp(name));
         let bare = |inputs, outputs, name: &str| {
             Linear::without_bias(inputs, outputs, precision, &vb.pp(name))
         };

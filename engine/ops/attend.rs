@@ -98,7 +98,8 @@ impl Head {
             let mut out = vec![0.0; tokens * head];
             let rows = &index[sequence * tokens..(sequence + 1) * tokens];
             vectorized(|| {
-                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate() {
+                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate()
+                {
                     let x = &source[row as usize * width + column..][..head];
                     place::rotate::<1>(x, phases.token(token), out);
                 }

@@ -62,7 +62,11 @@ pub fn place(pool: &Tensor, index: &[u32], phases: &Phases) -> Result<Tensor> {
 
 /// `out = x · phase` for every head, or `x · conj(phase)` where `SIGN` is -1.
 #[inline(always)]
-pub(super) fn rotate<const SIGN: i8>(x: &[f32], (real, imaginary): (&[f32], &[f32]), out: &mut [f32]) {
+pub(super) fn rotate<const SIGN: i8>(
+    x: &[f32],
+    (real, imaginary): (&[f32], &[f32]),
+    out: &mut [f32],
+) {
     let head = 2 * real.len();
     for (x, out) in x.chunks_exact(head).zip(out.chunks_exact_mut(head)) {
         let pairs = x.chunks_exact(2).zip(out.chunks_exact_mut(2));
@@ -73,7 +77,6 @@ pub(super) fn rotate<const SIGN: i8>(x: &[f32], (real, imaginary): (&[f32], &[f3
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

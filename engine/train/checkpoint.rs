@@ -72,6 +72,13 @@ pub fn save_half(weights: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> 
     save_atomically(&weights.iter().map(half).collect::<Result<_>>()?, path)
 }
 
+/// Writes weights as they are.
+pub fn save_weights(weights: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
+    let on_cpu =
+        |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?));
+    save_atomically(&weights.iter().map(on_cpu).collect::<Result<_>>()?, path)
+}
+
 /// Reads weights of any float type as f32.
 pub fn load_weights(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let tensors = candle_core::safetensors::load(path, device)?;

@@ -85,9 +85,14 @@ impl Weights<'_> {
         for axis in 2..5 {
             let mut wide = weight.dims().to_vec();
             wide.insert(axis + 1, k);
-            weight = weight.unsqueeze(axis + 1)?.broadcast_as(wide)?.contiguous()?.flatten(axis, axis + 1)?;
+            weight = weight
+                .unsqueeze(axis + 1)?
+                .broadcast_as(wide)?
+                .contiguous()?
+                .flatten(axis, axis + 1)?;
         }
-        let share = (0..3).fold(1.0, |share, _| share / f64::from(u32::try_from(k).expect("small")));
+        let share =
+            (0..3).fold(1.0, |share, _| share / f64::from(u32::try_from(k).expect("small")));
         let weight = (weight.flatten_from(1)? * share)?;
         self.all.insert(format!("patch.k{k}.weight"), weight);
         self.zeros(&format!("patch.k{k}.bias"), &[config.dim])
@@ -112,11 +117,16 @@ mod tests {
         let small = Random::new(1, 1).normals(4 * 2 * 4);
         let small = Tensor::from_vec(small, (1, 1, 4, 2, 4), &Device::Cpu).unwrap();
         let wide = small
-            .repeat((1, 2, 1, 1, 1)).unwrap()
-            .reshape(vec![1, 2, 4, 2, 1, 4, 1]).unwrap()
-            .broadcast_as(vec![1, 2, 4, 2, 2, 4, 2]).unwrap()
-            .contiguous().unwrap()
-            .reshape((1, 2, 4, 4, 8)).unwrap();
+            .repeat((1, 2, 1, 1, 1))
+            .unwrap()
+            .reshape(vec![1, 2, 4, 2, 1, 4, 1])
+            .unwrap()
+            .broadcast_as(vec![1, 2, 4, 2, 2, 4, 2])
+            .unwrap()
+            .contiguous()
+            .unwrap()
+            .reshape((1, 2, 4, 4, 8))
+            .unwrap();
         let difference = (apply(1, &small) - apply(2, &wide)).unwrap().abs().unwrap();
         assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
     }
@@ -127,7 +137,9 @@ mod tests {
         let weights = initial_weights(&config, 3, &Device::Cpu).unwrap();
         let count = weights.len();
         let vb = candle_nn::VarBuilder::from_tensors(
-            weights.into_iter().collect(), DType::F32, &Device::Cpu,
+            weights.into_iter().collect(),
+            DType::F32,
+            &Device::Cpu,
         );
         WorldModel::new(&config, &vb).unwrap();
         assert_eq!(count, 2 * (3 + 5) - 1 + 2 + config.depth * 18 - 3);

@@ -53,9 +53,8 @@ impl LatentEpisode {
     /// Writes the episode; `shape` is (C, H, W).
     pub fn save(&self, path: &Path, shape: (usize, usize, usize)) -> Result<()> {
         let frames = self.frames();
-        let latents = Tensor::from_slice(
-            &self.latents, (frames, shape.0, shape.1, shape.2), &Device::Cpu,
-        )?;
+        let latents =
+            Tensor::from_slice(&self.latents, (frames, shape.0, shape.1, shape.2), &Device::Cpu)?;
         let actions = Tensor::from_slice(&self.actions, (frames, self.action_len), &Device::Cpu)?;
         let tensors = HashMap::from([("latents", latents), ("actions", actions)]);
         let unfinished = path.with_extension("partial");
@@ -93,9 +92,9 @@ impl LatentEpisode {
     /// The actions of a frame and of the two before it, oldest first; neutral before the episode.
     pub fn last_actions(&self, frame: usize) -> Vec<f32> {
         let neutral = vec![0.0; self.action_len];
-        let actions = (0..3).rev().map(|back| {
-            frame.checked_sub(back).map_or(&neutral[..], |frame| self.action(frame))
-        });
+        let actions = (0..3)
+            .rev()
+            .map(|back| frame.checked_sub(back).map_or(&neutral[..], |frame| self.action(frame)));
         actions.flatten().copied().collect()
     }
 }

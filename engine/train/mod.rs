@@ -10,7 +10,7 @@ mod optimizer;
 mod world;
 
 pub use candle_core::Tensor;
-pub use checkpoint::{Checkpoint, load_weights, save_half};
+pub use checkpoint::{Checkpoint, load_weights, save_half, save_weights};
 pub use clip::{ClipSampler, Sample};
 pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
 pub use init::initial_weights;

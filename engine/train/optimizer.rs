@@ -4,8 +4,8 @@
 //! Newton-Schulz iterations, and scaled so that its root mean square is that of an Adam step.
 
 use crate::ops::{Precision, product_transposed};
-use candle_core::{Result, Tensor, Var};
 use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// Rates of the optimizer.
@@ -67,9 +67,10 @@ impl Muon {
     /// State under names, for a checkpoint.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         let means = self.slots.iter().map(|(name, s)| (format!("{name}.mean"), s.mean.clone()));
-        let squares = self.slots.iter().filter_map(|(name, slot)| {
-            Some((format!("{name}.square"), slot.square.clone()?))
-        });
+        let squares = self
+            .slots
+            .iter()
+            .filter_map(|(name, slot)| Some((format!("{name}.square"), slot.square.clone()?)));
         means.chain(squares).collect()
     }
 
@@ -86,7 +87,9 @@ impl Muon {
                 let tensor = state.get(&name);
                 let tensor = tensor.filter(|tensor| tensor.shape() == slot.var.shape());
                 tensor
-                    .ok_or_else(|| candle_core::Error::Msg(format!("checkpoint: no fitting {name}")))?
+                    .ok_or_else(|| {
+                        candle_core::Error::Msg(format!("checkpoint: no fitting {name}"))
+                    })?
                     .to_device(device)
             };
             slot.mean = take("mean")?;

@@ -53,7 +53,13 @@ fn session(frames: u32, fields: [f32; 3]) -> Warm {
         let feature = feature.expect("the latent is sound");
         let stamp =
             FrameStamp { frame: FrameId(frame), branch: BranchId(1), tick: u64::from(frame) };
-        let record = Record { stamp, latent: Vec::new().into(), action: Vec::new().into(), feature, pose: None };
+        let record = Record {
+            stamp,
+            latent: Vec::new().into(),
+            action: Vec::new().into(),
+            feature,
+            pose: None,
+        };
         warm.insert(record).expect("the shapes agree");
     }
     warm

@@ -9,6 +9,7 @@
 //!
 //! Rollouts run one after the other: the networks use all cores themselves.
 
+pub mod dreamed;
 pub mod drift;
 pub mod held;
 pub mod metric;

@@ -1,6 +1,6 @@
 //! `oneiro train`: a codec, then a world model, from recorded episodes.
 
-//mod codec;
+mod codec;
 mod export;
 mod picture;
 mod progress;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use engine::codec::CodecConfig;
 use engine::model::ModelConfig;
-use engine::train::WorldTraining;
+use engine::train::{CodecTraining, WorldTraining};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,9 @@ pub struct TrainConfig {
     pub codec: CodecConfig,
     /// Sizes of the world model.
     pub model: ModelConfig,
+    /// Training of the codec.
+    #[serde(default)]
+    pub codec_training: CodecTraining,
     /// Training of the world model.
     #[serde(default)]
     pub world_training: WorldTraining,
@@ -107,7 +110,7 @@ impl TrainConfig {
 /// Runs a training.
 pub fn run(train: &Train) -> Result<()> {
     match train {
-        Train::Codec(_) => Ok(()),
+        Train::Codec(args) => codec::train(args),
         Train::World(args) => world::train(args),
     }
 }
@@ -130,7 +133,13 @@ mod tests {
         let read = |preset| {
             let (episodes, out) = (PathBuf::new(), PathBuf::new());
             let args = TrainArgs {
-                episodes, out, preset, config: None, steps: None, checkpoint_minutes: 1, from: None,
+                episodes,
+                out,
+                preset,
+                config: None,
+                steps: None,
+                checkpoint_minutes: 1,
+                from: None,
             };
             TrainConfig::read(&args).unwrap()
         };

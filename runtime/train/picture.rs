@@ -4,7 +4,11 @@ use anyhow::{Context as _, Result};
 use std::path::Path;
 
 /// Rows of equally large RGB frames, written one below the other as a PNG.
-pub(super) fn write_strip(path: &Path, rows: &[Vec<&[u8]>], (width, height): (u32, u32)) -> Result<()> {
+pub(super) fn write_strip(
+    path: &Path,
+    rows: &[Vec<&[u8]>],
+    (width, height): (u32, u32),
+) -> Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let line = 3 * width as usize;
     let mut pixels = Vec::with_capacity(rows.len() * columns * line * height as usize);

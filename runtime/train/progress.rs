@@ -23,7 +23,8 @@ impl Progress {
     /// Goes on with the curve in `dir` (`loss.csv`) where there is one.
     pub(super) fn new(dir: &Path, done: u32, steps: u32) -> Result<Self> {
         let template = "{bar:30} {pos}/{len} steps, {per_sec}, {eta} left, {msg}";
-        let bar = ProgressBar::new(u64::from(steps)).with_style(ProgressStyle::with_template(template)?);
+        let bar =
+            ProgressBar::new(u64::from(steps)).with_style(ProgressStyle::with_template(template)?);
         bar.set_position(u64::from(done));
         bar.reset_eta();
         let curve = dir.join("loss.csv");

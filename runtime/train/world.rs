@@ -81,8 +81,11 @@ fn encoded(
     let mut episodes = Vec::with_capacity(paths.len());
     for path in paths.iter().progress_with(bar) {
         // The whole path is in the name: files of one name in two folders are two episodes.
-        let name: String =
-            path.to_string_lossy().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+        let name: String = path
+            .to_string_lossy()
+            .chars()
+            .map(|c| if c.is_alphanumeric() { c } else { '_' })
+            .collect();
         let kept = dir.join(format!("{name}.safetensors"));
         if kept.exists() {
             episodes.push(LatentEpisode::load(&kept)?);
@@ -98,8 +101,11 @@ fn encoded(
         let size = episode.frame_bytes();
         let parts = episode.video.chunks(32 * size).map(|part| codec.encode(part, height, width));
         let actions = episode.actions.iter().flat_map(|a| a.to_features(&episode.layout)).collect();
-        let latents =
-            LatentEpisode::from_parts(&parts.collect::<Result<Vec<_>, _>>()?, actions, model.action)?;
+        let latents = LatentEpisode::from_parts(
+            &parts.collect::<Result<Vec<_>, _>>()?,
+            actions,
+            model.action,
+        )?;
         latents.save(&kept, (model.channels, model.height, model.width))?;
         episodes.push(latents);
     }

@@ -1,0 +1,57 @@
+//! The engine's worlds under test.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use engine::dreamer::{DreamOptions, Dreamer};
+use engine::world::World;
+use input::Action;
+
+use super::Rollout;
+use crate::worlds;
+
+/// A world that is dreamed one frame at a time.
+#[derive(Debug)]
+pub struct Dreamed {
+    world: Arc<World>,
+    options: DreamOptions,
+    dreamer: Dreamer,
+}
+
+impl Dreamed {
+    /// Reads the world of this folder or name.
+    ///
+    /// # Errors
+    /// When it cannot be read, or makes several frames at a time.
+    pub fn open(world: &Path, seed: u64) -> Result<Self> {
+        let (device, notice) = engine::device::best();
+        if let Some(notice) = notice {
+            eprintln!("{notice}");
+        }
+        let world = Arc::new(World::open(&worlds::find(world)?, &device, |_| ())?);
+        let options = DreamOptions { seed, ..DreamOptions::default() };
+        let dreamer = Dreamer::new(Arc::clone(&world), options.clone())?;
+        anyhow::ensure!(
+            dreamer.section_frames() == 1,
+            "expected a schedule that ends in g1 for this benchmark, got {}",
+            world.config.schedule
+        );
+        Ok(Self { world, options, dreamer })
+    }
+}
+
+impl Rollout for Dreamed {
+    fn begin(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<()> {
+        self.dreamer = Dreamer::new(Arc::clone(&self.world), self.options.clone())?;
+        Ok(self.dreamer.open_with(frames, actions)?)
+    }
+
+    fn next(&mut self, action: &Action) -> Result<Vec<u8>> {
+        Ok(self.dreamer.section(std::slice::from_ref(action))?.concat())
+    }
+
+    fn reconstruct(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.dreamer.reconstruct(frame)?)
+    }
+}
