@@ -21,6 +21,8 @@ pub(crate) use linear::product_transposed;
 pub use norm::{modulate, rms_norm};
 pub use place::{Phases, place};
 
+use wide::{exp, vectorized};
+
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 

@@ -3,24 +3,12 @@
 //! Every level gives the same bits: sums go by lanes of a fixed number, and a product is fused with
 //! a sum where the code says `mul_add` and nowhere else.
 
-/// Runs an expression compiled for the widest vectors this CPU has.
+/// Runs `work` compiled for the widest vectors this CPU has.
 ///
-/// A macro, because the expression must be inlined into a function of each level: a closure that
-/// is not stays compiled for the oldest CPU, where `mul_add` is a call into the C library.
-macro_rules! vectorized {
-    ($work:expr) => {
-        $crate::ops::wide::widest(
-            #[inline(always)]
-            || $work,
-        )
-    };
-}
-
-pub(super) use vectorized;
-
-/// What [`vectorized!`] expands to: call it through the macro alone.
+/// Write the closure as `#[inline(always)] || ...`: one that is not inlined into the function of
+/// each level stays compiled for the oldest CPU, where `mul_add` is a call into the C library.
 #[inline(always)]
-pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         if x86::has_wide() {
@@ -141,7 +129,7 @@ mod tests {
             (exps, dot(x, y).to_bits(), sum(x, |x| x * x).to_bits())
         };
         let plain = work((&x, &y));
-        assert_eq!(vectorized!(work((&x, &y))), plain);
+        assert_eq!(vectorized(#[inline(always)] || work((&x, &y))), plain);
         #[cfg(target_arch = "x86_64")]
         if x86::has_middle() {
             // SAFETY: the CPU has every feature that the function is compiled for.
