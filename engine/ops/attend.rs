@@ -2,7 +2,8 @@
 
 use super::bf16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
-use super::{Precision, exp, floats, fused, stored, vectorized, with_floats};
+use super::wide::{dot, exp, vectorized};
+use super::{Precision, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -97,9 +98,8 @@ impl Head {
             let tokens = phases.tokens();
             let mut out = vec![0.0; tokens * head];
             let rows = &index[sequence * tokens..(sequence + 1) * tokens];
-            vectorized(|| {
-                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate()
-                {
+            vectorized(#[inline(always)] || {
+                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate() {
                     let x = &source[row as usize * width + column..][..head];
                     place::rotate::<1>(x, phases.token(token), out);
                 }
@@ -126,7 +126,7 @@ impl Head {
         let keys = self.k.len() / self.width;
         let mut scores = product(self.view(&self.q), self.view(&self.k).transposed());
         let scale = scale(self.width);
-        vectorized(|| scores.chunks_mut(keys).for_each(|row| softmax(row, scale)));
+        vectorized(#[inline(always)] || scores.chunks_mut(keys).for_each(|row| softmax(row, scale)));
         scores
     }
 
@@ -144,7 +144,7 @@ impl Head {
         let to_v = product(View::rows(&weights, queries, keys).transposed(), g);
         let mut to_scores = product(g, self.view(&self.v).transposed()); // Lq, Lk
         let scale = scale(self.width);
-        vectorized(|| {
+        vectorized(#[inline(always)] || {
             for (slopes, weights) in to_scores.chunks_mut(keys).zip(weights.chunks(keys)) {
                 let along: f32 = slopes.iter().zip(weights).map(|(g, w)| g * w).sum();
                 slopes.iter_mut().zip(weights).for_each(|(g, w)| *g = (*g - along) * w * scale);
@@ -298,7 +298,7 @@ impl Attend {
                 let tokens = slopes.len() / columns;
                 let rows = &index[sequence * tokens..(sequence + 1) * tokens];
                 let mut turned = vec![0.0; columns];
-                vectorized(|| {
+                vectorized(#[inline(always)] || {
                     for (token, (&row, g)) in rows.iter().zip(slopes.chunks(columns)).enumerate() {
                         place::rotate::<-1>(g, phases.token(token), &mut turned);
                         let out = &mut out[row as usize * width + head * columns..][..columns];

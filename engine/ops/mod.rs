@@ -11,6 +11,7 @@ mod elementwise;
 mod linear;
 mod norm;
 mod place;
+mod wide;
 
 pub use attend::{Route, attend};
 pub use conv::Conv2d;
@@ -19,6 +20,8 @@ pub use linear::Linear;
 pub(crate) use linear::product_transposed;
 pub use norm::{modulate, rms_norm};
 pub use place::{Phases, place};
+
+use wide::{exp, vectorized};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
@@ -89,12 +92,6 @@ impl Rows {
     }
 }
 
-/// Runs `work` compiled for the widest vectors this CPU has.
-#[inline(always)]
-fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
-}
-
 /// The contiguous values of a CPU storage.
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let CpuStorage::F32(values) = storage else { bail!("expected f32 on the CPU") };
@@ -128,38 +125,9 @@ fn fused(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32
 }
 
-/// e^x, to about 2 units in the last place, without branches.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Cody-Waite reduction to [-ln 2 / 2, ln 2 / 2], then a polynomial of degree 6.
-    let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
-    let r = n.mul_add(-0.693_359_4, x);
-    let r = n.mul_add(2.121_944_4e-4, r);
-    let p = r.mul_add(1.0 / 720.0, 1.0 / 120.0);
-    let p = r.mul_add(p, 1.0 / 24.0);
-    let p = r.mul_add(p, 1.0 / 6.0);
-    let p = r.mul_add(p, 0.5);
-    let p = r.mul_add(p, 1.0);
-    let p = r.mul_add(p, 1.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "|n| <= 127")]
-    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
-    p * scale
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exp_follows_the_library() {
-        for i in -8_000..8_000_i16 {
-            let x = f32::from(i) / 100.0;
-            let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
-            // Degree 6 leaves a relative error of about 2e-7 at the ends of the interval.
-            assert!((got - want).abs() <= 1e-6 * want, "exp({x}) = {got}, not {want}");
-        }
-    }
 
     #[test]
     fn rows_name_their_groups() {

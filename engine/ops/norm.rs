@@ -1,6 +1,7 @@
 //! Layer norm with modulation, and RMS norm of attention heads.
 
-use super::{Rows, floats, fused, stored, vectorized, with_floats};
+use super::wide::{dot, sum, vectorized};
+use super::{Rows, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -47,33 +48,6 @@ fn moments(x: &[f32]) -> (f32, f32) {
     (mean, 1.0 / (variance + EPSILON).sqrt())
 }
 
-/// Sum of `map` over `x` in sixteen lanes, so that it vectorises in one fixed order.
-#[inline(always)]
-fn sum(x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let chunks = x.chunks_exact(16);
-    let rest: f32 = chunks.remainder().iter().map(|&x| map(x)).sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += map(x));
-    }
-    lanes.iter().sum::<f32>() + rest
-}
-
-/// Sum of products, in the same fixed order.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let split = a.len() / 16 * 16;
-    for (a, b) in a[..split].chunks_exact(16).zip(b[..split].chunks_exact(16)) {
-        lanes
-            .iter_mut()
-            .zip(a.iter().zip(b))
-            .for_each(|(lane, (a, b))| *lane = a.mul_add(*b, *lane));
-    }
-    let rest: f32 = a[split..].iter().zip(&b[split..]).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
-}
-
 struct Modulate(Rows);
 
 impl CustomOp3 for Modulate {
@@ -98,7 +72,7 @@ impl CustomOp3 for Modulate {
         rows.zip(&self.0.group_of[..]).for_each(|((out, x), &group)| {
             let at = group as usize * width;
             let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
-            vectorized(|| {
+            vectorized(#[inline(always)] || {
                 let (mean, deviation) = moments(x);
                 for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
                     *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
@@ -136,7 +110,7 @@ impl CustomOp3 for Modulate {
                     let range = start..start + to_x.len();
                     let rows = x[range.clone()].chunks(width).zip(gradient[range].chunks(width));
                     for ((x, g), to_x) in rows.zip(to_x.chunks_mut(width)) {
-                        vectorized(|| modulate_slope(x, g, scale, to_x, to_shift, to_scale));
+                        vectorized(#[inline(always)] || modulate_slope(x, g, scale, to_x, to_shift, to_scale));
                     }
                 },
             );
@@ -197,7 +171,7 @@ impl CustomOp2 for RmsNorm {
         let (x, gain) = (floats(x, x_layout)?, floats(gain, gain_layout)?);
         let mut out = vec![0.0; x.len()];
         out.par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(out, x)| {
-            vectorized(|| {
+            vectorized(#[inline(always)] || {
                 for (out, x) in out.chunks_mut(gain.len()).zip(x.chunks(gain.len())) {
                     let inverse = inverse_rms(x);
                     for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
@@ -227,7 +201,7 @@ impl CustomOp2 for RmsNorm {
                 .zip(gradient.par_chunks(chunk))
                 .map(|((to_x, x), g)| {
                     let mut to_gain = vec![0.0; gain.len()];
-                    vectorized(|| rms_norm_slope(x, g, gain, to_x, &mut to_gain));
+                    vectorized(#[inline(always)] || rms_norm_slope(x, g, gain, to_x, &mut to_gain));
                     to_gain
                 })
                 .collect();
