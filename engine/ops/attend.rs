@@ -98,12 +98,17 @@ impl Head {
             let tokens = phases.tokens();
             let mut out = vec![0.0; tokens * head];
             let rows = &index[sequence * tokens..(sequence + 1) * tokens];
-            vectorized(#[inline(always)] || {
-                for (token, (&row, out)) in rows.iter().zip(out.chunks_exact_mut(head)).enumerate() {
-                    let x = &source[row as usize * width + column..][..head];
-                    place::rotate::<1>(x, phases.token(token), out);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (token, (&row, out)) in
+                        rows.iter().zip(out.chunks_exact_mut(head)).enumerate()
+                    {
+                        let x = &source[row as usize * width + column..][..head];
+                        place::rotate::<1>(x, phases.token(token), out);
+                    }
+                },
+            );
             out
         };
         let tokens = route.key_phases.tokens();
@@ -126,7 +131,10 @@ impl Head {
         let keys = self.k.len() / self.width;
         let mut scores = product(self.view(&self.q), self.view(&self.k).transposed());
         let scale = scale(self.width);
-        vectorized(#[inline(always)] || scores.chunks_mut(keys).for_each(|row| softmax(row, scale)));
+        vectorized(
+            #[inline(always)]
+            || scores.chunks_mut(keys).for_each(|row| softmax(row, scale)),
+        );
         scores
     }
 
@@ -144,12 +152,15 @@ impl Head {
         let to_v = product(View::rows(&weights, queries, keys).transposed(), g);
         let mut to_scores = product(g, self.view(&self.v).transposed()); // Lq, Lk
         let scale = scale(self.width);
-        vectorized(#[inline(always)] || {
-            for (slopes, weights) in to_scores.chunks_mut(keys).zip(weights.chunks(keys)) {
-                let along: f32 = slopes.iter().zip(weights).map(|(g, w)| g * w).sum();
-                slopes.iter_mut().zip(weights).for_each(|(g, w)| *g = (*g - along) * w * scale);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (slopes, weights) in to_scores.chunks_mut(keys).zip(weights.chunks(keys)) {
+                    let along: f32 = slopes.iter().zip(weights).map(|(g, w)| g * w).sum();
+                    slopes.iter_mut().zip(weights).for_each(|(g, w)| *g = (*g - along) * w * scale);
+                }
+            },
+        );
         let to_scores = View::rows(&to_scores, queries, keys);
         [
             product(to_scores, self.view(&self.k)),
@@ -298,13 +309,18 @@ impl Attend {
                 let tokens = slopes.len() / columns;
                 let rows = &index[sequence * tokens..(sequence + 1) * tokens];
                 let mut turned = vec![0.0; columns];
-                vectorized(#[inline(always)] || {
-                    for (token, (&row, g)) in rows.iter().zip(slopes.chunks(columns)).enumerate() {
-                        place::rotate::<-1>(g, phases.token(token), &mut turned);
-                        let out = &mut out[row as usize * width + head * columns..][..columns];
-                        out.iter_mut().zip(&turned).for_each(|(out, g)| *out += g);
-                    }
-                });
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (token, (&row, g)) in
+                            rows.iter().zip(slopes.chunks(columns)).enumerate()
+                        {
+                            place::rotate::<-1>(g, phases.token(token), &mut turned);
+                            let out = &mut out[row as usize * width + head * columns..][..columns];
+                            out.iter_mut().zip(&turned).for_each(|(out, g)| *out += g);
+                        }
+                    },
+                );
             };
             scatter(to_q, q, &route.queries, &route.query_phases);
             scatter(to_k, k, &route.keys, &route.key_phases);

@@ -38,20 +38,38 @@ struct Curve {
 
 static GELU: Curve = Curve {
     name: "gelu",
-    value: |x, y| vectorized(#[inline(always)] || x.iter().zip(y).for_each(|(&x, y)| *y = gelu_parts(x).0)),
-    slope: |x, g| vectorized(#[inline(always)] || x.iter().zip(g).for_each(|(&x, g)| *g *= gelu_parts(x).1)),
+    value: |x, y| {
+        vectorized(
+            #[inline(always)]
+            || x.iter().zip(y).for_each(|(&x, y)| *y = gelu_parts(x).0),
+        )
+    },
+    slope: |x, g| {
+        vectorized(
+            #[inline(always)]
+            || x.iter().zip(g).for_each(|(&x, g)| *g *= gelu_parts(x).1),
+        )
+    },
 };
 
 static SILU: Curve = Curve {
     name: "silu",
-    value: |x, y| vectorized(#[inline(always)] || x.iter().zip(y).for_each(|(&x, y)| *y = x / (1.0 + exp(-x)))),
+    value: |x, y| {
+        vectorized(
+            #[inline(always)]
+            || x.iter().zip(y).for_each(|(&x, y)| *y = x / (1.0 + exp(-x))),
+        )
+    },
     slope: |x, g| {
-        vectorized(#[inline(always)] || {
-            x.iter().zip(g).for_each(|(&x, g)| {
-                let s = 1.0 / (1.0 + exp(-x));
-                *g *= s * x.mul_add(1.0 - s, 1.0);
-            });
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                x.iter().zip(g).for_each(|(&x, g)| {
+                    let s = 1.0 / (1.0 + exp(-x));
+                    *g *= s * x.mul_add(1.0 - s, 1.0);
+                });
+            },
+        );
     },
 };
 
@@ -116,11 +134,14 @@ impl CustomOp3 for GatedAdd {
         let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(update.par_chunks(width));
         rows.zip(&self.0.group_of[..]).for_each(|(((out, x), update), &group)| {
             let gate = &gate[group as usize * width..][..width];
-            vectorized(#[inline(always)] || {
-                for (((out, x), update), gate) in out.iter_mut().zip(x).zip(update).zip(gate) {
-                    *out = update.mul_add(*gate, *x);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (((out, x), update), gate) in out.iter_mut().zip(x).zip(update).zip(gate) {
+                        *out = update.mul_add(*gate, *x);
+                    }
+                },
+            );
         });
         Ok(stored(out, x_layout.shape()))
     }
@@ -140,24 +161,30 @@ impl CustomOp3 for GatedAdd {
             let rows = to_update.par_chunks_mut(width).zip(g.par_chunks(width));
             rows.zip(&self.0.group_of[..]).for_each(|((out, g), &group)| {
                 let gate = &gate[group as usize * width..][..width];
-                vectorized(#[inline(always)] || {
-                    for ((out, g), gate) in out.iter_mut().zip(g).zip(gate) {
-                        *out = g * gate;
-                    }
-                });
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((out, g), gate) in out.iter_mut().zip(g).zip(gate) {
+                            *out = g * gate;
+                        }
+                    },
+                );
             });
             let starts: Vec<_> = self.0.starts().collect();
             let mut to_gate = vec![0.0; gate.len()];
             to_gate.par_chunks_mut(width).zip(&starts).for_each(|(out, &(start, length))| {
                 let range = start * width..(start + length) * width;
                 let rows = g[range.clone()].chunks(width).zip(update[range].chunks(width));
-                vectorized(#[inline(always)] || {
-                    for (g, update) in rows {
-                        for ((out, g), update) in out.iter_mut().zip(g).zip(update) {
-                            *out = g.mul_add(*update, *out);
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (g, update) in rows {
+                            for ((out, g), update) in out.iter_mut().zip(g).zip(update) {
+                                *out = g.mul_add(*update, *out);
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
             Ok((to_update, to_gate))
         })?;

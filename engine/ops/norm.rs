@@ -72,12 +72,15 @@ impl CustomOp3 for Modulate {
         rows.zip(&self.0.group_of[..]).for_each(|((out, x), &group)| {
             let at = group as usize * width;
             let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
-            vectorized(#[inline(always)] || {
-                let (mean, deviation) = moments(x);
-                for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
-                    *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let (mean, deviation) = moments(x);
+                    for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
+                        *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
+                    }
+                },
+            );
         });
         Ok(stored(out, x_layout.shape()))
     }
@@ -110,7 +113,10 @@ impl CustomOp3 for Modulate {
                     let range = start..start + to_x.len();
                     let rows = x[range.clone()].chunks(width).zip(gradient[range].chunks(width));
                     for ((x, g), to_x) in rows.zip(to_x.chunks_mut(width)) {
-                        vectorized(#[inline(always)] || modulate_slope(x, g, scale, to_x, to_shift, to_scale));
+                        vectorized(
+                            #[inline(always)]
+                            || modulate_slope(x, g, scale, to_x, to_shift, to_scale),
+                        );
                     }
                 },
             );
@@ -171,14 +177,17 @@ impl CustomOp2 for RmsNorm {
         let (x, gain) = (floats(x, x_layout)?, floats(gain, gain_layout)?);
         let mut out = vec![0.0; x.len()];
         out.par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(out, x)| {
-            vectorized(#[inline(always)] || {
-                for (out, x) in out.chunks_mut(gain.len()).zip(x.chunks(gain.len())) {
-                    let inverse = inverse_rms(x);
-                    for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
-                        *out = x * inverse * gain;
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_mut(gain.len()).zip(x.chunks(gain.len())) {
+                        let inverse = inverse_rms(x);
+                        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+                            *out = x * inverse * gain;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok(stored(out, x_layout.shape()))
     }
@@ -201,7 +210,10 @@ impl CustomOp2 for RmsNorm {
                 .zip(gradient.par_chunks(chunk))
                 .map(|((to_x, x), g)| {
                     let mut to_gain = vec![0.0; gain.len()];
-                    vectorized(#[inline(always)] || rms_norm_slope(x, g, gain, to_x, &mut to_gain));
+                    vectorized(
+                        #[inline(always)]
+                        || rms_norm_slope(x, g, gain, to_x, &mut to_gain),
+                    );
                     to_gain
                 })
                 .collect();

@@ -122,14 +122,20 @@ mod tests {
 
     #[test]
     fn every_level_gives_the_same_bits() {
-        let x: Vec<f32> = (0..1_003_i16).map(|i| f32::from(i * 37 % 501) / 77.0 - 3.0).collect();
+        let x: Vec<f32> = (0..1_003_i16).map(|i| f32::from(i % 501) / 77.0 - 3.0).collect();
         let y: Vec<f32> = x.iter().rev().copied().collect();
         let work = |(x, y): (&[f32], &[f32])| {
             let exps: Vec<u32> = x.iter().map(|&x| exp(x).to_bits()).collect();
             (exps, dot(x, y).to_bits(), sum(x, |x| x * x).to_bits())
         };
         let plain = work((&x, &y));
-        assert_eq!(vectorized(#[inline(always)] || work((&x, &y))), plain);
+        assert_eq!(
+            vectorized(
+                #[inline(always)]
+                || work((&x, &y))
+            ),
+            plain
+        );
         #[cfg(target_arch = "x86_64")]
         if x86::has_middle() {
             // SAFETY: the CPU has every feature that the function is compiled for.
