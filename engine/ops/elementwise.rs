@@ -42,13 +42,13 @@ static GELU: Curve = Curve {
         vectorized(
             #[inline(always)]
             || x.iter().zip(y).for_each(|(&x, y)| *y = gelu_parts(x).0),
-        )
+        );
     },
     slope: |x, g| {
         vectorized(
             #[inline(always)]
             || x.iter().zip(g).for_each(|(&x, g)| *g *= gelu_parts(x).1),
-        )
+        );
     },
 };
 
@@ -58,7 +58,7 @@ static SILU: Curve = Curve {
         vectorized(
             #[inline(always)]
             || x.iter().zip(y).for_each(|(&x, y)| *y = x / (1.0 + exp(-x))),
-        )
+        );
     },
     slope: |x, g| {
         vectorized(
