@@ -41,7 +41,7 @@
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
-//! | [`bench`] | a world held against recorded play |
+//! | [`mod@bench`] | a world held against recorded play |
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants

@@ -262,7 +262,7 @@ impl WorldModel {
         unpatchify(&y, self.config.channels, self.config.grid())
     }
 
-    /// Clean token vectors of a batch's sections: (S · g · L, C · 4), as [`patchify`] orders them.
+    /// Clean token vectors of a batch's sections: (S · g · L, C · 4), as [`patchify()`] orders them.
     pub fn estimate_batch(&self, batch: &Batch) -> Result<Tensor> {
         let (sections, frames, ..) = batch.sections.dims5()?;
         let (mut parts, mut conditions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
