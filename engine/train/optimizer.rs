@@ -102,26 +102,22 @@ impl Muon {
 
     /// One step at `rate`; answers the norm of the gradients.
     ///
-    /// # Errors
-    /// A weight has no gradient: an operation on its way to the loss cuts it.
+    /// Weights that the loss did not use, such as the projection of a kernel that no plan of the
+    /// batch holds, stay as they are.
     pub fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<f64> {
         self.step += 1;
-        let gradient = |name: &str, var: &Var| {
-            gradients
-                .get(var)
-                .ok_or_else(|| candle_core::Error::Msg(format!("no gradient reaches {name}")))
-        };
         let mut norm = 0.0;
-        for (name, slot) in &self.slots {
-            norm += f64::from(gradient(name, &slot.var)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        for gradient in self.slots.values().filter_map(|slot| gradients.get(&slot.var)) {
+            norm += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
         }
         let norm = norm.sqrt();
         if !norm.is_finite() {
             return Ok(norm);
         }
         let shrink = (self.config.clip / (norm + 1e-12)).min(1.0);
-        for (name, slot) in &mut self.slots {
-            let g = (gradient(name, &slot.var)? * shrink)?;
+        for slot in self.slots.values_mut() {
+            let Some(gradient) = gradients.get(&slot.var) else { continue };
+            let g = (gradient * shrink)?;
             match &slot.square {
                 None => {
                     slot.mean = ((&slot.mean * MOMENTUM)? + (&g * (1.0 - MOMENTUM))?)?;

@@ -83,12 +83,14 @@ fn draw(path: &Path, points: &[(u32, f32)]) -> Result<(), Box<dyn std::error::Er
     let high = points.iter().map(|point| point.1).fold(f32::MIN, f32::max);
     let root = plot::BitMapBackend::new(path, (800, 400)).into_drawing_area();
     root.fill(&plot::WHITE)?;
-    // No labels: they would need a font on the machine; the numbers are in loss.csv.
-    let mut chart = plot::ChartBuilder::on(&root)
-        .margin(10)
-        .build_cartesian_2d(first.0..last.0.max(first.0 + 1), low * 0.95..high * 1.05)?;
-    chart.configure_mesh().x_labels(0).y_labels(0).draw()?;
-    chart.draw_series(plot::LineSeries::new(points.iter().copied(), &plot::BLUE))?;
+    // Grid lines without labels: those would need a font on the machine; numbers are in loss.csv.
+    let mut chart = plot::ChartBuilder::on(&root).margin(10).build_cartesian_2d(
+        f64::from(first.0)..f64::from(last.0.max(first.0 + 1)),
+        low * 0.95..high * 1.05,
+    )?;
+    chart.configure_mesh().draw()?;
+    let line = points.iter().map(|&(step, loss)| (f64::from(step), loss));
+    chart.draw_series(plot::LineSeries::new(line, &plot::BLUE))?;
     root.present()?;
     Ok(())
 }
