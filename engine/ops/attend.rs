@@ -113,11 +113,14 @@ impl Head {
         };
         let tokens = route.key_phases.tokens();
         let rows = &route.keys[sequence * tokens..(sequence + 1) * tokens];
-        let v = rows.iter().flat_map(|&row| &v[row as usize * width + column..][..head]).copied();
+        let mut values = Vec::with_capacity(tokens * head);
+        for &row in rows {
+            values.extend_from_slice(&v[row as usize * width + column..][..head]);
+        }
         Self {
             q: rotated(q, &route.queries, &route.query_phases),
             k: rotated(k, &route.keys, &route.key_phases),
-            v: v.collect(),
+            v: values,
             width: head,
         }
     }
@@ -133,7 +136,11 @@ impl Head {
         let scale = scale(self.width);
         vectorized(
             #[inline(always)]
-            || scores.chunks_mut(keys).for_each(|row| softmax(row, scale)),
+            || {
+                for row in scores.chunks_mut(keys) {
+                    softmax(row, scale);
+                }
+            },
         );
         scores
     }
@@ -156,8 +163,10 @@ impl Head {
             #[inline(always)]
             || {
                 for (slopes, weights) in to_scores.chunks_mut(keys).zip(weights.chunks(keys)) {
-                    let along: f32 = slopes.iter().zip(weights).map(|(g, w)| g * w).sum();
-                    slopes.iter_mut().zip(weights).for_each(|(g, w)| *g = (*g - along) * w * scale);
+                    let along = dot(slopes, weights);
+                    for (g, w) in slopes.iter_mut().zip(weights) {
+                        *g = (*g - along) * w * scale;
+                    }
                 }
             },
         );
@@ -178,20 +187,41 @@ fn product(left: View<'_>, right: View<'_>) -> Vec<f32> {
 
 #[inline(always)]
 fn softmax(row: &mut [f32], scale: f32) {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    for chunk in row.chunks(16) {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = lane.max(x));
-    }
-    let top = lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max) * scale;
-    let mut lanes = [0.0_f32; 16];
-    for chunk in row.chunks_mut(16) {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *x = exp(x.mul_add(scale, -top));
-            *lane += *x;
+    let mut tops = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            tops[i] = tops[i].max(chunk[i]);
         }
     }
-    let inverse = 1.0 / lanes.iter().sum::<f32>();
-    row.iter_mut().for_each(|x| *x *= inverse);
+    let mut top = f32::NEG_INFINITY;
+    for &x in &tops {
+        top = top.max(x);
+    }
+    for &x in rest {
+        top = top.max(x);
+    }
+    let top = top * scale;
+    let mut lanes = [0.0_f32; 16];
+    let (chunks, rest) = row.as_chunks_mut::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            chunk[i] = exp(chunk[i].mul_add(scale, -top));
+            lanes[i] += chunk[i];
+        }
+    }
+    let mut sum = 0.0;
+    for lane in lanes {
+        sum += lane;
+    }
+    for x in rest {
+        *x = exp(x.mul_add(scale, -top));
+        sum += *x;
+    }
+    let inverse = 1.0 / sum;
+    for x in row {
+        *x *= inverse;
+    }
 }
 
 impl Attend {
@@ -295,10 +325,10 @@ impl Attend {
             .map(|(&(route, sequence, head), &first)| {
                 let columns = 2 * route.query_phases.half;
                 let rows = first..first + route.query_phases.tokens();
-                let g: Vec<f32> = rows
-                    .flat_map(|row| &gradient[row * width + head * columns..][..columns])
-                    .copied()
-                    .collect();
+                let mut g = Vec::with_capacity(rows.len() * columns);
+                for row in rows {
+                    g.extend_from_slice(&gradient[row * width + head * columns..][..columns]);
+                }
                 Head::gather(route, sequence, head, width, values).slopes(&g)
             })
             .collect();
@@ -317,15 +347,21 @@ impl Attend {
                         {
                             place::rotate::<-1>(g, phases.token(token), &mut turned);
                             let out = &mut out[row as usize * width + head * columns..][..columns];
-                            out.iter_mut().zip(&turned).for_each(|(out, g)| *out += g);
+                            for (out, g) in out.iter_mut().zip(&turned) {
+                                *out += g;
+                            }
                         }
                     },
                 );
             };
             scatter(to_q, q, &route.queries, &route.query_phases);
             scatter(to_k, k, &route.keys, &route.key_phases);
-            let still = Phases::none(route.key_phases.half, route.key_phases.tokens());
-            scatter(to_v, v, &route.keys, &still);
+            let tokens = route.key_phases.tokens();
+            let rows = &route.keys[sequence * tokens..(sequence + 1) * tokens];
+            for (&row, v) in rows.iter().zip(v.chunks(columns)) {
+                let out = &mut to_v[row as usize * width + head * columns..][..columns];
+                out.iter_mut().zip(v).for_each(|(out, g)| *out += g);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! what `vdpbf16ps` multiplies. Each element of the product is accumulated in one fixed order, so
 //! the number of threads never changes a bit of the result.
 
+use super::vectorized;
 use rayon::prelude::*;
 
 /// Rows of a left panel: 12 × 2 accumulators leave registers for the right operand.
@@ -80,8 +81,88 @@ impl PackedRight {
 }
 
 /// Packs up to `R` rows of `source` from `first`, columns `range`, as pairs: (pair, row).
-#[inline(always)]
 fn pack<const R: usize>(
+    source: View<'_>,
+    first: usize,
+    range: std::ops::Range<usize>,
+    out: &mut [u32],
+) {
+    let whole = source.rows - first >= R && range.len() % 2 == 0;
+    if whole && source.row_stride == 1 {
+        vectorized(
+            #[inline(always)]
+            || pack_across::<R>(source, first, range, out),
+        );
+    } else if whole && source.column_stride == 1 {
+        vectorized(
+            #[inline(always)]
+            || pack_along::<R>(source, first, range, out),
+        );
+    } else {
+        pack_any::<R>(source, first, range, out);
+    }
+}
+
+/// [`pack`] where the rows are neighbours in memory.
+#[inline(always)]
+fn pack_across<const R: usize>(
+    source: View<'_>,
+    first: usize,
+    range: std::ops::Range<usize>,
+    out: &mut [u32],
+) {
+    let (slots, _) = out.as_chunks_mut::<R>();
+    for (column, slots) in range.step_by(2).zip(slots) {
+        let at = first + column * source.column_stride;
+        let low = &source.values[at..at + R];
+        let high = &source.values[at + source.column_stride..][..R];
+        for i in 0..R {
+            slots[i] = round(low[i]) | (round(high[i]) << 16);
+        }
+    }
+}
+
+/// [`pack`] where the columns are neighbours in memory.
+#[inline(always)]
+fn pack_along<const R: usize>(
+    source: View<'_>,
+    first: usize,
+    range: std::ops::Range<usize>,
+    out: &mut [u32],
+) {
+    // So many pairs of every row are rounded at a time, then turned.
+    const RUN: usize = 16;
+    let mut rows = [&[][..]; R];
+    for (row, values) in rows.iter_mut().enumerate() {
+        *values = &source.values[(first + row) * source.row_stride..][range.clone()];
+    }
+    let mut runs = [[0_u32; RUN]; R];
+    for (at, out) in out.chunks_mut(RUN * R).enumerate() {
+        let count = RUN.min((range.len() - at * 2 * RUN) / 2);
+        for (run, row) in runs.iter_mut().zip(&rows) {
+            let values = &row[at * 2 * RUN..][..2 * count];
+            // 2 · RUN of them, but for the last run.
+            if let Some((values, _)) = values.split_first_chunk::<32>() {
+                for i in 0..RUN {
+                    run[i] = round(values[2 * i]) | (round(values[2 * i + 1]) << 16);
+                }
+            } else {
+                for (slot, pair) in run.iter_mut().zip(values.chunks_exact(2)) {
+                    *slot = round(pair[0]) | (round(pair[1]) << 16);
+                }
+            }
+        }
+        let (slots, _) = out.as_chunks_mut::<R>();
+        for (pair, slots) in slots.iter_mut().enumerate().take(count) {
+            for row in 0..R {
+                slots[row] = runs[row][pair];
+            }
+        }
+    }
+}
+
+/// [`pack`] with any strides, and at the ends: what is missing is zero.
+fn pack_any<const R: usize>(
     source: View<'_>,
     first: usize,
     range: std::ops::Range<usize>,
@@ -106,11 +187,42 @@ fn pack<const R: usize>(
     }
 }
 
+/// Packs the rows of a task, panel after panel.
+///
+/// Rows that are neighbours in memory are read across all panels at once, so that each line of the
+/// cache is visited once.
+fn pack_left(
+    left: View<'_>,
+    first: usize,
+    rows: usize,
+    range: std::ops::Range<usize>,
+    out: &mut [u32],
+) {
+    let panel = LEFT * range.len().div_ceil(2);
+    let panels = rows.div_ceil(LEFT);
+    if left.row_stride != 1 {
+        for (at, out) in out.chunks_mut(panel).enumerate().take(panels) {
+            pack::<LEFT>(left, first + at * LEFT, range.clone(), out);
+        }
+        return;
+    }
+    // Pairs for which the visited lines stay in the L1 cache.
+    const RUN: usize = 16;
+    for start in range.clone().step_by(2 * RUN) {
+        let run = start..range.end.min(start + 2 * RUN);
+        for at in 0..panels {
+            let slots = at * panel + (start - range.start) / 2 * LEFT;
+            let out = &mut out[slots..][..run.len().div_ceil(2) * LEFT];
+            pack::<LEFT>(left, first + at * LEFT, run.clone(), out);
+        }
+    }
+}
+
 /// The bf16 nearest to `value`, ties to even, in the low half.
 #[inline(always)]
 fn round(value: f32) -> u32 {
     let bits = value.to_bits();
-    (bits + 0x7fff + ((bits >> 16) & 1)) >> 16
+    bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16
 }
 
 /// `out = left · right`: `left` (rows, depth), `out` (rows, columns) row-major.
@@ -118,6 +230,19 @@ fn round(value: f32) -> u32 {
 /// # Panics
 /// On a CPU for which [`available`] is false, or when the shapes do not fit.
 pub(crate) fn multiply(left: View<'_>, right: &PackedRight, out: &mut [f32]) {
+    multiply_biased(left, right, None, out);
+}
+
+/// `out = left · right + bias`, the same bias (columns) for every row.
+///
+/// # Panics
+/// As [`multiply`].
+pub(crate) fn multiply_biased(
+    left: View<'_>,
+    right: &PackedRight,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
     assert!(available(), "bf16 products need AVX-512 BF16");
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     assert_eq!(out.len(), left.rows * right.columns, "size of a product");
@@ -126,12 +251,17 @@ pub(crate) fn multiply(left: View<'_>, right: &PackedRight, out: &mut [f32]) {
     }
     let width = right.columns;
     out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-        let mut panel = vec![0_u32; TASK_ROWS.div_ceil(LEFT) * LEFT * BLOCK_PAIRS];
+        match bias {
+            Some(bias) => out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias)),
+            None => out.fill(0.0),
+        }
+        let rows = (out.len() / width).next_multiple_of(LEFT);
+        let mut panel = vec![0_u32; rows * BLOCK_PAIRS.min(right.depth.div_ceil(2))];
         multiply_rows(left, right, task * TASK_ROWS, out, &mut panel);
     });
 }
 
-/// The rows of the product that start at `first` and fill `out`.
+/// Adds the rows of the product that start at `first` to `out`.
 fn multiply_rows(
     left: View<'_>,
     right: &PackedRight,
@@ -142,13 +272,10 @@ fn multiply_rows(
     let width = right.columns;
     let rows = out.len() / width;
     let pairs = right.depth.div_ceil(2);
-    out.fill(0.0);
     for block in (0..pairs).step_by(BLOCK_PAIRS) {
         let block_pairs = BLOCK_PAIRS.min(pairs - block);
         let range = 2 * block..(2 * (block + block_pairs)).min(right.depth);
-        for (panel, out) in packed.chunks_mut(LEFT * block_pairs).zip(0..rows.div_ceil(LEFT)) {
-            pack::<LEFT>(left, first + out * LEFT, range.clone(), panel);
-        }
+        pack_left(left, first, rows, range, packed);
         for panel in 0..width.div_ceil(RIGHT) {
             let at = (panel * pairs + block) * RIGHT;
             let right_panel = &right.pairs[at..at + block_pairs * RIGHT];

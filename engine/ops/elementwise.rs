@@ -41,13 +41,21 @@ static GELU: Curve = Curve {
     value: |x, y| {
         vectorized(
             #[inline(always)]
-            || x.iter().zip(y).for_each(|(&x, y)| *y = gelu_parts(x).0),
+            || {
+                for (&x, y) in x.iter().zip(y) {
+                    *y = gelu_parts(x).0;
+                }
+            },
         );
     },
     slope: |x, g| {
         vectorized(
             #[inline(always)]
-            || x.iter().zip(g).for_each(|(&x, g)| *g *= gelu_parts(x).1),
+            || {
+                for (&x, g) in x.iter().zip(g) {
+                    *g *= gelu_parts(x).1;
+                }
+            },
         );
     },
 };
@@ -57,17 +65,21 @@ static SILU: Curve = Curve {
     value: |x, y| {
         vectorized(
             #[inline(always)]
-            || x.iter().zip(y).for_each(|(&x, y)| *y = x / (1.0 + exp(-x))),
+            || {
+                for (&x, y) in x.iter().zip(y) {
+                    *y = x / (1.0 + exp(-x));
+                }
+            },
         );
     },
     slope: |x, g| {
         vectorized(
             #[inline(always)]
             || {
-                x.iter().zip(g).for_each(|(&x, g)| {
+                for (&x, g) in x.iter().zip(g) {
                     let s = 1.0 / (1.0 + exp(-x));
                     *g *= s * x.mul_add(1.0 - s, 1.0);
-                });
+                }
             },
         );
     },

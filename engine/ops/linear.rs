@@ -1,9 +1,10 @@
 //! The linear layer.
 
-use super::{Precision, bf16, floats, stored, with_floats};
+use super::{Precision, bf16, floats, stored, vectorized, with_floats};
 use bf16::{PackedRight, View};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// `y = x · weightᵀ + bias`, weight stored (out, in) as in every checkpoint of the field.
@@ -54,10 +55,16 @@ impl Linear {
 
     /// x: (R, in) to (R, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = match &self.packed {
-            Some(packed) => x.apply_op2(&self.weight, Product(Some(Arc::clone(packed))))?,
-            None => product_transposed(x, &self.weight, self.precision)?,
-        };
+        let op = Product(self.packed.clone());
+        match &self.bias {
+            _ if !(self.precision.is_bf16() && x.device().is_cpu()) => self.plain_forward(x),
+            Some(bias) => x.apply_op3(&self.weight, bias, op),
+            None => x.apply_op2(&self.weight, op),
+        }
+    }
+
+    fn plain_forward(&self, x: &Tensor) -> Result<Tensor> {
+        let product = x.matmul(&self.weight.t()?)?;
         match &self.bias {
             Some(bias) => product.broadcast_add(bias),
             None => Ok(product),
@@ -65,17 +72,78 @@ impl Linear {
     }
 }
 
-/// `a · bᵀ`: (M, K), (N, K) to (M, N).
-pub(crate) fn product_transposed(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
-    if precision.is_bf16() && a.device().is_cpu() {
-        a.apply_op2(b, Product(None))
-    } else {
-        a.matmul(&b.t()?)
+/// `x · weightᵀ`, or `x · weightᵀ + bias`, in bf16.
+struct Product(Option<Arc<PackedRight>>);
+
+/// Rows whose gradients are summed into one part of the bias's: fixed, so that the sum has one order.
+const BIAS_ROWS: usize = 64;
+
+type Part<'a> = (&'a CpuStorage, &'a Layout);
+
+impl Product {
+    fn forward(
+        &self,
+        x: Part<'_>,
+        weight: Part<'_>,
+        bias: Option<&[f32]>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, inputs) = x.1.shape().dims2()?;
+        let outputs = weight.1.shape().dims2()?.0;
+        let (x, weight) = (floats(x.0, x.1)?, floats(weight.0, weight.1)?);
+        let mut out = vec![0.0; rows * outputs];
+        let fresh;
+        let packed = match &self.0 {
+            Some(packed) => packed.as_ref(),
+            None => {
+                fresh = PackedRight::new(View::rows(weight, outputs, inputs).transposed());
+                &fresh
+            }
+        };
+        bf16::multiply_biased(View::rows(x, rows, inputs), packed, bias, &mut out);
+        Ok(stored(out, (rows, outputs)))
+    }
+
+    /// Gradients to x and to the weight.
+    fn slopes(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<(Tensor, Tensor)> {
+        let ((rows, inputs), outputs) = (x.dims2()?, weight.dims2()?.0);
+        let (to_x, to_weight) = with_floats([x, weight, gradient], |[x, weight, gradient]| {
+            let gradient = View::rows(gradient, rows, outputs);
+            let mut to_x = vec![0.0; rows * inputs];
+            let weight = PackedRight::new(View::rows(weight, outputs, inputs));
+            bf16::multiply(gradient, &weight, &mut to_x);
+            let mut to_weight = vec![0.0; outputs * inputs];
+            let x = PackedRight::new(View::rows(x, rows, inputs));
+            bf16::multiply(gradient.transposed(), &x, &mut to_weight);
+            Ok((to_x, to_weight))
+        })?;
+        let to_x = Tensor::from_vec(to_x, (rows, inputs), x.device())?;
+        Ok((to_x, Tensor::from_vec(to_weight, (outputs, inputs), x.device())?))
     }
 }
 
-/// `x · weightᵀ` in bf16.
-struct Product(Option<Arc<PackedRight>>);
+/// Sums of the columns of a row-major matrix.
+fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
+    let add = |sums: &mut [f32], row: &[f32]| {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    };
+    let parts = values.par_chunks(BIAS_ROWS * width).map(|rows| {
+        let mut sums = vec![0.0; width];
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in rows.chunks(width) {
+                    add(&mut sums, row);
+                }
+            },
+        );
+        sums
+    });
+    let mut sums = vec![0.0; width];
+    parts.collect::<Vec<_>>().iter().for_each(|part| add(&mut sums, part));
+    sums
+}
 
 impl CustomOp2 for Product {
     fn name(&self) -> &'static str {
@@ -89,20 +157,7 @@ impl CustomOp2 for Product {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (rows, inputs) = x_layout.shape().dims2()?;
-        let outputs = weight_layout.shape().dims2()?.0;
-        let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
-        let mut out = vec![0.0; rows * outputs];
-        let fresh;
-        let packed = match &self.0 {
-            Some(packed) => packed.as_ref(),
-            None => {
-                fresh = PackedRight::new(View::rows(weight, outputs, inputs).transposed());
-                &fresh
-            }
-        };
-        bf16::multiply(View::rows(x, rows, inputs), packed, &mut out);
-        Ok(stored(out, (rows, outputs)))
+        self.forward((x, x_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -112,22 +167,43 @@ impl CustomOp2 for Product {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((rows, inputs), outputs) = (x.dims2()?, weight.dims2()?.0);
+        let (to_x, to_weight) = Self::slopes(x, weight, &gradient.contiguous()?)?;
+        Ok((Some(to_x), Some(to_weight)))
+    }
+}
+
+impl CustomOp3 for Product {
+    fn name(&self) -> &'static str {
+        "bf16_linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let bias = floats(bias, bias_layout)?;
+        self.forward((x, x_layout), (weight, weight_layout), Some(bias))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let (to_x, to_weight) = with_floats([x, weight, &gradient], |[x, weight, gradient]| {
-            let gradient = View::rows(gradient, rows, outputs);
-            let mut to_x = vec![0.0; rows * inputs];
-            let weight = PackedRight::new(View::rows(weight, outputs, inputs));
-            bf16::multiply(gradient, &weight, &mut to_x);
-            let mut to_weight = vec![0.0; outputs * inputs];
-            let x = PackedRight::new(View::rows(x, rows, inputs));
-            bf16::multiply(gradient.transposed(), &x, &mut to_weight);
-            Ok((to_x, to_weight))
-        })?;
-        Ok((
-            Some(Tensor::from_vec(to_x, (rows, inputs), x.device())?),
-            Some(Tensor::from_vec(to_weight, (outputs, inputs), x.device())?),
-        ))
+        let (to_x, to_weight) = Self::slopes(x, weight, &gradient)?;
+        let width = bias.dims1()?;
+        let sums = with_floats([&gradient], |[gradient]| Ok(column_sums(gradient, width)))?;
+        let to_bias = Tensor::from_vec(sums, width, bias.device())?;
+        Ok((Some(to_x), Some(to_weight), Some(to_bias)))
     }
 }
 
@@ -148,6 +224,13 @@ mod tests {
             1e-2,
             |t| t[0].apply_op2(&t[1], Product(None)),
             |t| t[0].matmul(&t[1].t()?),
+        );
+        // 130 rows: more than one part of the bias's gradient.
+        same_with_gradients(
+            &[&[130, 70], &[40, 70], &[40]],
+            1e-2,
+            |t| t[0].apply_op3(&t[1], &t[2], Product(None)),
+            |t| t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2]),
         );
     }
 }

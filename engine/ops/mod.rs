@@ -10,6 +10,7 @@ mod conv;
 mod elementwise;
 mod linear;
 mod norm;
+mod pass;
 mod place;
 mod wide;
 
@@ -17,8 +18,8 @@ pub use attend::{Route, attend};
 pub use conv::Conv2d;
 pub use elementwise::{gated_add, gelu, silu};
 pub use linear::Linear;
-pub(crate) use linear::product_transposed;
 pub use norm::{modulate, rms_norm};
+pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
 pub use place::{Phases, place};
 
 use wide::{exp, vectorized};

@@ -6,7 +6,8 @@
 /// Runs `work` compiled for the widest vectors this CPU has.
 ///
 /// Write the closure as `#[inline(always)] || ...`: one that is not inlined into the function of
-/// each level stays compiled for the oldest CPU, where `mul_add` is a call into the C library.
+/// each level stays compiled for the oldest CPU, where `mul_add` is a call into the C library. So
+/// do the closures given to `for_each`, `fold` and the like: write `for` loops inside.
 #[inline(always)]
 pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
@@ -62,7 +63,10 @@ pub(super) fn sum(x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
             lanes[i] += map(chunk[i]);
         }
     }
-    let mut total: f32 = lanes.iter().sum();
+    let mut total = 0.0;
+    for lane in lanes {
+        total += lane;
+    }
     for &x in rest {
         total += map(x);
     }
@@ -79,7 +83,10 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] = a[i].mul_add(b[i], lanes[i]);
         }
     }
-    let mut total: f32 = lanes.iter().sum();
+    let mut total = 0.0;
+    for lane in lanes {
+        total += lane;
+    }
     for (a, b) in a_rest.iter().zip(b_rest) {
         total = a.mul_add(*b, total);
     }

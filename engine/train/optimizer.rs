@@ -3,7 +3,7 @@
 //! Muon (K. Jordan 2024) steps along the momentum's nearest semi-orthogonal matrix, found by five
 //! Newton-Schulz iterations, and scaled so that its root mean square is that of an Adam step.
 
-use crate::ops::{Precision, product_transposed};
+use crate::ops::{Precision, in_place, product, square_sum, update, update_by_two};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use std::collections::BTreeMap;
@@ -64,14 +64,16 @@ impl Muon {
         Ok(Self { config, precision, slots: slots.collect::<Result<_>>()?, step: 0 })
     }
 
-    /// State under names, for a checkpoint.
-    pub fn state(&self) -> BTreeMap<String, Tensor> {
-        let means = self.slots.iter().map(|(name, s)| (format!("{name}.mean"), s.mean.clone()));
-        let squares = self
-            .slots
-            .iter()
-            .filter_map(|(name, slot)| Some((format!("{name}.square"), slot.square.clone()?)));
-        means.chain(squares).collect()
+    /// A copy of the state under names, for a checkpoint.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut state = BTreeMap::new();
+        for (name, slot) in &self.slots {
+            state.insert(format!("{name}.mean"), slot.mean.copy()?);
+            if let Some(square) = &slot.square {
+                state.insert(format!("{name}.square"), square.copy()?);
+            }
+        }
+        Ok(state)
     }
 
     /// Takes up the state of a checkpoint made after `step` steps.
@@ -90,7 +92,8 @@ impl Muon {
                     .ok_or_else(|| {
                         candle_core::Error::Msg(format!("checkpoint: no fitting {name}"))
                     })?
-                    .to_device(device)
+                    .to_device(device)?
+                    .copy() // steps write in place
             };
             slot.mean = take("mean")?;
             if slot.square.is_some() {
@@ -108,7 +111,7 @@ impl Muon {
         self.step += 1;
         let mut norm = 0.0;
         for gradient in self.slots.values().filter_map(|slot| gradients.get(&slot.var)) {
-            norm += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            norm += square_sum(gradient)?;
         }
         let norm = norm.sqrt();
         if !norm.is_finite() {
@@ -117,25 +120,24 @@ impl Muon {
         let shrink = (self.config.clip / (norm + 1e-12)).min(1.0);
         for slot in self.slots.values_mut() {
             let Some(gradient) = gradients.get(&slot.var) else { continue };
-            let g = (gradient * shrink)?;
+            let gradient = gradient.contiguous()?;
             match &slot.square {
                 None => {
-                    slot.mean = ((&slot.mean * MOMENTUM)? + (&g * (1.0 - MOMENTUM))?)?;
-                    let ahead = ((&slot.mean * MOMENTUM)? + (g * (1.0 - MOMENTUM))?)?;
-                    let update = orthogonal(&ahead.flatten_from(1)?, self.precision)?;
-                    let (rows, columns) = update.dims2()?;
+                    slot.mean = blend(&slot.mean, &gradient, MOMENTUM, shrink)?;
+                    let ahead = blend(&slot.mean.copy()?, &gradient, MOMENTUM, shrink)?;
+                    let direction = orthogonal(&ahead.flatten_from(1)?, self.precision)?;
+                    let (rows, columns) = direction.dims2()?;
                     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^52")]
                     let scale = 0.2 * (rows.max(columns) as f64).sqrt();
-                    let kept = (slot.var.as_tensor() * (1.0 - rate * self.config.weight_decay))?;
-                    let update = (update * (rate * scale))?.reshape(kept.shape())?;
-                    slot.var.set(&(kept - update)?)?;
+                    let kept = 1.0 - rate * self.config.weight_decay;
+                    descend(&slot.var, &direction.reshape(slot.var.shape())?, kept, rate * scale)?;
                 }
                 Some(square) => {
-                    slot.mean = ((&slot.mean * ADAM.0)? + (&g * (1.0 - ADAM.0))?)?;
-                    let square = ((square * ADAM.1)? + (g.sqr()? * (1.0 - ADAM.1))?)?;
-                    let mean = (&slot.mean / (1.0 - ADAM.0.powi(self.step)))?;
-                    let deviation = ((&square / (1.0 - ADAM.1.powi(self.step)))?.sqrt()? + 1e-8)?;
-                    slot.var.set(&(slot.var.as_tensor() - ((mean / deviation)? * rate)?)?)?;
+                    slot.mean = blend(&slot.mean, &gradient, ADAM.0, shrink)?;
+                    let square = blend_squares(square, &gradient, ADAM.1, shrink)?;
+                    let first = 1.0 - ADAM.0.powi(self.step);
+                    let second = 1.0 - ADAM.1.powi(self.step);
+                    descend_adam(&slot.var, (&slot.mean, first), (&square, second), rate)?;
                     slot.square = Some(square);
                 }
             }
@@ -144,20 +146,75 @@ impl Muon {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// `mean · decay + gradient · shrink · (1 - decay)`; where it can, in place of `mean`.
+fn blend(mean: &Tensor, gradient: &Tensor, decay: f64, shrink: f64) -> Result<Tensor> {
+    let share = shrink * (1.0 - decay);
+    if !in_place(mean) {
+        return (mean * decay)? + (gradient * share)?;
+    }
+    let (decay, share) = (single(decay), single(share));
+    update(mean, gradient, |mean, gradient| mean * decay + gradient * share)?;
+    Ok(mean.clone())
+}
+
+/// [`blend`] of the squares of the shrunk gradient.
+fn blend_squares(mean: &Tensor, gradient: &Tensor, decay: f64, shrink: f64) -> Result<Tensor> {
+    let share = shrink * shrink * (1.0 - decay);
+    if !in_place(mean) {
+        return (mean * decay)? + (gradient.sqr()? * share)?;
+    }
+    let (decay, share) = (single(decay), single(share));
+    update(mean, gradient, |mean, gradient| mean * decay + gradient * gradient * share)?;
+    Ok(mean.clone())
+}
+
+/// `weight = weight · kept - direction · rate`.
+fn descend(weight: &Var, direction: &Tensor, kept: f64, rate: f64) -> Result<()> {
+    if !in_place(weight) {
+        return weight.set(&((weight.as_tensor() * kept)? - (direction * rate)?)?);
+    }
+    let (kept, rate) = (single(kept), single(rate));
+    update(weight, &direction.contiguous()?, |weight, step| weight * kept - step * rate)
+}
+
+/// `weight -= rate · mean / sqrt(square)`, both moments corrected for their start at zero.
+fn descend_adam(
+    weight: &Var,
+    (mean, first): (&Tensor, f64),
+    (square, second): (&Tensor, f64),
+    rate: f64,
+) -> Result<()> {
+    if !in_place(weight) {
+        let deviation = ((square / second)?.sqrt()? + 1e-8)?;
+        let step = ((mean / first)? / deviation)?;
+        return weight.set(&(weight.as_tensor() - (step * rate)?)?);
+    }
+    let (rate, second) = (single(rate / first), single(1.0 / second));
+    update_by_two(weight, mean, square, |weight, mean, square| {
+        weight - rate * mean / ((square * second).sqrt() + 1e-8)
+    })
+}
+
 /// The semi-orthogonal matrix nearest to `matrix`, approximately (singular values 0.7 to 1.2).
 fn orthogonal(matrix: &Tensor, precision: Precision) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;
-    let wide = if tall { matrix.t()?.contiguous()? } else { matrix.clone() };
-    let norm = wide.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?;
-    let mut x = (wide / (f64::from(norm) + 1e-7))?;
+    let mut x = (matrix / (square_sum(matrix)?.sqrt() + 1e-7))?;
     for _ in 0..5 {
-        let a = product_transposed(&x, &x, precision)?; // symmetric
-        let b = ((&a * -4.775)? + (product_transposed(&a, &a, precision)? * 2.0315)?)?;
-        let bx = product_transposed(&b, &x.t()?.contiguous()?, precision)?;
+        // The smaller of the two Gram matrices; it and all that follows from it are symmetric.
+        let gram =
+            if tall { product(&x.t()?, &x, precision)? } else { product(&x, &x.t()?, precision)? };
+        let square = product(&gram, &gram, precision)?;
+        let b = ((gram * -4.775)? + (square * 2.0315)?)?;
+        let bx = if tall { product(&x, &b, precision)? } else { product(&b, &x, precision)? };
         x = ((x * 3.4445)? + bx)?;
     }
-    if tall { x.t()?.contiguous() } else { Ok(x) }
+    Ok(x)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use super::{Checkpoint, ClipSampler, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
+use crate::ops::approach;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Settings of a training.
@@ -129,11 +129,12 @@ impl WorldTrainer {
 
     /// Everything needed to go on.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        // Copies, because steps write in place.
+        let weights = self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?)));
         Ok(Checkpoint {
-            weights: weights.collect(),
+            weights: weights.collect::<Result<_>>()?,
             average: self.average()?,
-            optimizer: self.optimizer.state(),
+            optimizer: self.optimizer.state()?,
             step: self.step,
         })
     }
@@ -178,10 +179,7 @@ impl WorldTrainer {
         let step = self.step as f32;
         let decay = self.training.average.min((1.0 + step) / (10.0 + step));
         for (name, average) in &mut self.average {
-            let weights = values(&self.vars[name])?;
-            average.par_chunks_mut(1 << 14).zip(weights.par_chunks(1 << 14)).for_each(|(a, w)| {
-                a.iter_mut().zip(w).for_each(|(a, w)| *a += (1.0 - decay) * (w - *a));
-            });
+            approach(average, &self.vars[name], 1.0 - decay)?;
         }
         Ok(())
     }
