@@ -2,7 +2,7 @@
 
 use super::bf16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
-use super::wide::{exp, vectorized};
+use super::wide::{dot, exp, vectorized};
 use super::{Precision, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;

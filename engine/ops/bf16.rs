@@ -87,7 +87,7 @@ fn pack<const R: usize>(
     range: std::ops::Range<usize>,
     out: &mut [u32],
 ) {
-    let whole = source.rows - first >= R && range.len() % 2 == 0;
+    let whole = source.rows - first >= R && range.len().is_multiple_of(2);
     if whole && source.row_stride == 1 {
         vectorized(
             #[inline(always)]

@@ -153,7 +153,7 @@ impl CodecTrainer {
         Ok(Checkpoint {
             weights: weights.collect::<Result<_>>()?,
             average: self.average()?,
-            optimizer: self.optimizer.state(),
+            optimizer: self.optimizer.state()?,
             step: self.step,
         })
     }

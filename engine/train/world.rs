@@ -1,6 +1,9 @@
 //! Training of the world model: flow matching with clean-latent prediction.
 
-use super::{Checkpoint, ClipSampler, LatentEpisode, Muon, MuonConfig, initial_weights};
+#[cfg(test)]
+mod tests;
+
+use super::{Checkpoint, ClipSampler, LatentEpisode, Muon, MuonConfig, Sample, initial_weights};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
@@ -163,14 +166,19 @@ impl WorldTrainer {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
         let clips = self.training.clips;
         let sample = self.sampler.sample(&self.episodes, clips, &mut random, &self.device)?;
-        let answer = self.model.estimate_batch(&sample.batch)?;
-        let error = (answer - &sample.clean)?.sqr()?;
-        let loss = (error.mean_keepdim(1)? * &sample.weight)?.mean_all()?;
+        let loss = self.loss(&sample)?;
         let rate = self.training.rate_at(self.step);
         let gradient = self.optimizer.step(&loss.backward()?, rate)?;
         self.step += 1;
         self.follow()?;
         Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
+    }
+
+    /// Mean squared error of the velocity.
+    fn loss(&self, sample: &Sample) -> Result<Tensor> {
+        let answer = self.model.estimate_batch(&sample.batch)?;
+        let error = (answer - &sample.clean)?.sqr()?;
+        (error.mean_keepdim(1)? * &sample.weight)?.mean_all()
     }
 
     /// Moves the average towards the weights; early on faster, so that it forgets the start.
