@@ -9,7 +9,7 @@ use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
-use crate::{bench, devices, episodes, play, train};
+use crate::{bench, cores, devices, episodes, play, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +26,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Plan(args) => plan(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
-        Command::Train(train) => train::run(&train),
-        Command::Bench(BenchCommand::Rollout(args)) => rollout(&args),
+        Command::Train(train) => cores::on_all(|| train::run(&train))?,
+        Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Devices => devices::list(),
     }
 }

@@ -40,6 +40,7 @@
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`clock`] | figures; the one reader of the machine's clock |
+//! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
 //! | [`start`] | a picture of one's own to begin from |
@@ -65,6 +66,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod cores;
 pub mod date;
 pub mod devices;
 pub mod dream;

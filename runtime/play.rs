@@ -11,7 +11,7 @@ use crate::dream::Opener;
 use crate::steer::ByScript;
 use crate::walk::{Plan, Walked};
 use crate::world::Beginning;
-use crate::{date, headless, paths, start, tape, world, worlds};
+use crate::{cores, date, headless, paths, start, tape, world, worlds};
 
 /// Frames of a walk without a window when nothing else is said: 20 seconds at 17.5 frames/s.
 const HEADLESS_FRAMES: u64 = 350;
@@ -68,7 +68,7 @@ pub fn walk(
         frames: Some(frames),
         sessions: PathBuf::new(),
     };
-    report(&headless::run(plan, &out)?)
+    report(&cores::on_all(|| headless::run(plan, &out))??)
 }
 
 /// Frames of the walk: as many as asked for, or as the script has actions.

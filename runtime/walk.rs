@@ -10,6 +10,7 @@ use anyhow::Result;
 use input::Frame;
 
 use crate::clock::Clock;
+use crate::cores;
 use crate::dream::{Facts, Opener};
 use crate::gate::{Gate, Pass};
 use crate::hash::FramesHash;
@@ -89,7 +90,8 @@ impl Walk {
             tape: None,
         };
         let thread = Builder::new().name("dream".into()).spawn(move || {
-            let ended = end.walk(plan.dream, plan.steer, plan.sessions);
+            let ended = cores::on_all(|| end.walk(plan.dream, plan.steer, plan.sessions));
+            let ended = ended.unwrap_or_else(|error| Err(error.into()));
             end.line.tell(News::Ended(ended));
             end.finish()
         })?;

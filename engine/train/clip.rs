@@ -87,11 +87,11 @@ impl ClipSampler {
         Ok(Self { config: config.clone(), schedules: schedules.collect(), ends })
     }
 
-    /// A batch of `clips` clips.
+    /// A batch of `clips` clips, each of whose sections comes at `draws` noise levels.
     pub fn sample(
         &self,
         episodes: &[LatentEpisode],
-        clips: usize,
+        (clips, draws): (usize, usize),
         random: &mut Random,
         device: &Device,
     ) -> Result<Sample> {
@@ -104,7 +104,8 @@ impl ClipSampler {
             for section in 0..sections {
                 let first = clip.first + section * frames;
                 let plan = self.plan(schedule, clip, first);
-                planned.push(PlannedSection { clip: at, first, plan });
+                let planning = PlannedSection { clip: at, first, plan };
+                planned.extend(std::iter::repeat_n(planning, draws));
             }
         }
         self.assemble(&clips, &planned, frames, random, device)
