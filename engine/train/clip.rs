@@ -87,11 +87,11 @@ impl ClipSampler {
         Ok(Self { config: config.clone(), schedules: schedules.collect(), ends })
     }
 
-    /// A batch of `clips` clips, each of whose sections comes at `draws` noise levels.
+    /// A batch of `clips` clips.
     pub fn sample(
         &self,
         episodes: &[LatentEpisode],
-        (clips, draws): (usize, usize),
+        clips: usize,
         random: &mut Random,
         device: &Device,
     ) -> Result<Sample> {
@@ -104,8 +104,7 @@ impl ClipSampler {
             for section in 0..sections {
                 let first = clip.first + section * frames;
                 let plan = self.plan(schedule, clip, first);
-                let planning = PlannedSection { clip: at, first, plan };
-                planned.extend(std::iter::repeat_n(planning, draws));
+                planned.push(PlannedSection { clip: at, first, plan });
             }
         }
         self.assemble(&clips, &planned, frames, random, device)

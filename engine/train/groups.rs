@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One section of a clip, planned.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct PlannedSection {
     /// Which clip of the batch.
     pub(super) clip: usize,

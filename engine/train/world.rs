@@ -17,8 +17,6 @@ use std::collections::BTreeMap;
 pub struct WorldTraining {
     /// Clips in a step; a clip is about eight section frames.
     pub clips: usize,
-    /// Noise levels at which each section of a clip is seen: the clip's groups are encoded once for all.
-    pub draws: usize,
     /// Rate after warm-up.
     pub rate: f64,
     /// Steps over which the rate rises from zero.
@@ -37,7 +35,6 @@ impl Default for WorldTraining {
     fn default() -> Self {
         Self {
             clips: 4,
-            draws: 2,
             rate: 1.5e-3,
             warmup: 200,
             steps: 100_000,
@@ -167,8 +164,8 @@ impl WorldTrainer {
     /// One step. Its batch is a function of the seed and the step alone.
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
-        let size = (self.training.clips, self.training.draws);
-        let sample = self.sampler.sample(&self.episodes, size, &mut random, &self.device)?;
+        let clips = self.training.clips;
+        let sample = self.sampler.sample(&self.episodes, clips, &mut random, &self.device)?;
         let loss = self.loss(&sample)?;
         let rate = self.training.rate_at(self.step);
         let gradient = self.optimizer.step(&loss.backward()?, rate)?;

@@ -6,6 +6,7 @@ mod picture;
 mod progress;
 mod world;
 
+use crate::cores;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use engine::codec::CodecConfig;
@@ -109,6 +110,7 @@ impl TrainConfig {
 
 /// Runs a training.
 pub fn run(train: &Train) -> Result<()> {
+    let _ = cores::keep_memory();
     match train {
         Train::Codec(args) => codec::train(args),
         Train::World(args) => world::train(args),

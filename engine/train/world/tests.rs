@@ -32,7 +32,7 @@ fn trainer(seed: u64) -> WorldTrainer {
 
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
     let mut random = Random::new(seed, 0);
-    trainer.sampler.sample(&trainer.episodes, (4, 1), &mut random, &Device::Cpu).unwrap()
+    trainer.sampler.sample(&trainer.episodes, 4, &mut random, &Device::Cpu).unwrap()
 }
 
 #[test]
