@@ -12,7 +12,7 @@ use crate::sampler::{Sampling, sample};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
-use input::Action;
+use input::{Action, Pose};
 use memory::{
     BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
     Query, Ranking, Selection, Warm,
@@ -99,6 +99,10 @@ pub struct Dreamer {
     history: History,
     kv: ByteLru<Group, Arc<GroupKv>>,
     tick: u64,
+    /// Where the coming section is seen from, where that is known.
+    pose: Option<memory::Pose>,
+    /// The first frame that is not retrieved any more.
+    retrievable_before: Option<FrameId>,
     /// Action features of the last frames, newest last: what the coming section's actions follow.
     recent_actions: [Arc<[f32]>; 2],
     section: Section,
@@ -148,6 +152,8 @@ impl Dreamer {
             section: Section::default(),
             account: Account::default(),
             tick: 0,
+            pose: None,
+            retrievable_before: None,
             schedule,
             rules,
             history,
@@ -181,17 +187,63 @@ impl Dreamer {
     /// # Errors
     /// A frame has another size than the world's.
     pub fn open_with(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<(), Error> {
+        self.open_with_poses(frames, actions, &[])
+    }
+
+    /// The same for frames that were seen from known `poses`, one for each frame; with fewer, the later frames
+    /// have none.
+    ///
+    /// # Errors
+    /// A frame has another size than the world's.
+    pub fn open_with_poses(
+        &mut self,
+        frames: &[&[u8]],
+        actions: &[Action],
+        poses: &[Pose],
+    ) -> Result<(), Error> {
         let world = Arc::clone(&self.world);
         let config = &world.config;
+        let mut poses = poses.iter().copied();
         for (frames, actions) in frames.chunks(16).zip(actions.chunks(16)) {
             let joined = frames.concat();
             let latents = world.codec.encode(&joined, config.height, config.width)?;
             for (at, action) in actions.iter().enumerate() {
                 let features: Arc<[f32]> = action.to_features(&config.layout).into();
+                self.stand_at(poses.next());
                 self.remember_frame(&latents.get(at)?, features)?;
             }
         }
+        self.stand_at(None);
         Ok(())
+    }
+
+    /// Says where the coming section is seen from, for rankings by pose.
+    pub fn stand_at(&mut self, pose: Option<Pose>) {
+        self.pose = pose.map(|pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw });
+    }
+
+    /// The same walk from here on with history picked in another way, retrieving nothing that comes after; this
+    /// one stays as it is.
+    #[must_use]
+    pub fn fork(&self, ranking: Ranking, arrangement: Arrangement) -> Self {
+        let live = self.history.live();
+        let next = live.last().map_or(FrameId(0), |newest| FrameId(newest.frame.0 + 1));
+        Self {
+            world: Arc::clone(&self.world),
+            schedule: self.schedule.clone(),
+            sampling: self.sampling,
+            ranking,
+            rules: PlanRules { arrangement, ..self.rules },
+            options: DreamOptions { arrangement, ..self.options.clone() },
+            history: self.history.clone(),
+            kv: ByteLru::new(self.options.kv_budget_bytes),
+            tick: self.tick,
+            pose: self.pose,
+            retrievable_before: Some(next),
+            recent_actions: self.recent_actions.clone(),
+            section: Section::default(),
+            account: Account::default(),
+        }
     }
 
     /// A real picture, encoded and decoded: what the codec leaves of it.
@@ -256,19 +308,22 @@ impl Dreamer {
         let Some(estimate) = &self.section.estimate else { return Ok(()) };
         let live = self.history.live();
         let recent = live.len().saturating_sub(self.schedule.history_frames());
-        let exclude: Vec<FrameId> = match self.options.arrangement {
+        let mut exclude: Vec<FrameId> = match self.options.arrangement {
             Arrangement::Permutation => Vec::new(),
             Arrangement::Default | Arrangement::Recency => {
                 live[recent..].iter().map(|stamp| stamp.frame).collect()
             }
         };
+        let limit = self.retrievable_before.unwrap_or(FrameId(u32::MAX));
+        exclude
+            .extend(live[..recent].iter().map(|stamp| stamp.frame).filter(|&frame| frame >= limit));
         let permutation = self.options.arrangement == Arrangement::Permutation;
         let query = Query {
             estimate,
             branch: self.history.branch(),
             tick: self.tick,
             ticks_per_second: self.world.config.fps,
-            pose: None,
+            pose: self.pose,
         };
         let selection = Selection {
             count: self.schedule.history_frames(),
@@ -414,7 +469,7 @@ impl Dreamer {
             latent: halves.iter().map(|half| half.to_bits()).collect(),
             action: Arc::clone(&action),
             feature: Feature::new(feature_shape(&self.world), &self.look(&values))?,
-            pose: None,
+            pose: self.pose,
         };
         self.history.remember(self.tick, look)?;
         self.tick += 1;

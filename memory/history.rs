@@ -22,7 +22,7 @@ pub struct Look {
 }
 
 /// The live branch's recent frames, and warm memory. Nothing grows with the session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct History {
     warm: Warm,
     /// Frames leading up to now, the newest last; at most twice the window.

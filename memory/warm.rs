@@ -25,7 +25,7 @@ pub struct Record {
 }
 
 /// At most so many frames, the least recently used let go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Warm {
     shape: FeatureShape,
     capacity: usize,

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use input::Policy;
 
 use crate::bench::RolloutArgs;
+use crate::bench::revisit::RevisitArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -108,6 +109,8 @@ pub struct PlanArgs {
 pub enum BenchCommand {
     /// Hold a world against held-out play: likeness, steering, drift, rate
     Rollout(RolloutArgs),
+    /// See what memory brings back: walks that return, history picked in several ways
+    Revisit(RevisitArgs),
 }
 
 /// What `episodes` can do.

@@ -7,6 +7,8 @@ use engine::pack::{Grid, Schedule};
 
 use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
+use crate::bench::revisit::RevisitArgs;
+use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
 use crate::{bench, cores, devices, episodes, play, train};
@@ -28,6 +30,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
+        Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
         Command::Devices => devices::list(),
     }
 }
@@ -36,6 +39,13 @@ fn rollout(args: &RolloutArgs) -> Result<()> {
     let mut world = Dreamed::open(&args.world, args.seed)?;
     let clock = Clock::real();
     let report = bench::run(&mut world, args, &|| clock.now())?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
+}
+
+fn revisit(args: &RevisitArgs) -> Result<()> {
+    let mut world = Remembering::open(&args.world, args.seed)?;
+    let report = bench::revisit::run(&mut world, args)?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::pack::Arrangement;
 use engine::world::World;
-use input::Action;
+use input::{Action, Pose};
+use memory::{FieldOfView, Ranking};
 
 use crate::support::world::tiny_world;
 
@@ -103,4 +104,58 @@ fn in_steady_state_one_group_a_tier_is_new() {
             assert_eq!(dreamer.account().kv_misses, 3, "section {section}");
         }
     }
+}
+
+#[test]
+fn a_fork_retrieves_from_before_it_only_and_leaves_the_walk_as_it_was() {
+    let world = tiny_world();
+    let begin = || {
+        let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
+        let start = &world.starts[0];
+        let frames: Vec<&[u8]> = start.frames().collect();
+        // Long enough that there is something behind the recent window.
+        for _ in 0..4 {
+            dreamer.open_with(&frames, &start.actions).expect("the opening fits");
+        }
+        dreamer
+    };
+    let action = [Action { turn: 0.5, ..Action::NEUTRAL }];
+    let hybrid = Ranking::Similarity { time_weight: world.config.time_weight };
+    let mut walk = begin();
+    let newest = walk.history().live().last().expect("it has opened").frame;
+    let mut fork = walk.fork(hybrid, Arrangement::Default);
+    let forked: Vec<_> = (0..60).map(|_| fork.section(&action).expect("a section")).collect();
+    assert!(!fork.account().hits.is_empty(), "something is retrieved");
+    assert!(fork.account().hits.iter().all(|hit| hit.stamp.frame <= newest));
+    let (first, unforked) = (walk.section(&action), begin().section(&action));
+    assert!(first.expect("a section") == unforked.expect("a section"), "the walk has changed");
+    let mut again = begin().fork(hybrid, Arrangement::Default);
+    assert!(forked[0] == again.section(&action).expect("a section"));
+    // What the walk itself dreamed is retrieved once it is old.
+    let mut hits = Vec::new();
+    for _ in 0..60 {
+        walk.section(&action).expect("a section");
+        hits.extend(walk.account().hits.iter().map(|hit| hit.stamp.frame));
+    }
+    assert!(hits.iter().any(|&frame| frame > newest));
+}
+
+#[test]
+fn poses_rank_where_frames_have_them() {
+    let world = tiny_world();
+    let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = (0..8).flat_map(|_| start.frames()).collect();
+    let actions = vec![Action::NEUTRAL; frames.len()];
+    let place = |t: usize| Pose { x: f32::from(u8::try_from(t).expect("few")), ..Pose::default() };
+    let poses: Vec<Pose> = (0..frames.len()).map(place).collect();
+    dreamer.open_with_poses(&frames, &actions, &poses).expect("the opening fits");
+    let view = FieldOfView { degrees: 90.0, reach: 5.0 };
+    let mut fork = dreamer.fork(Ranking::Pose(view), Arrangement::Default);
+    fork.stand_at(Some(poses[3]));
+    fork.section(&[Action::NEUTRAL]).expect("a section");
+    let best = fork.account().hits.first().expect("the place is known");
+    assert_eq!(best.stamp.frame.0, 3, "the view from the same place covers all of it");
+    fork.stand_at(None);
+    assert!(fork.section(&[Action::NEUTRAL]).is_err(), "a ranking by pose needs one");
 }

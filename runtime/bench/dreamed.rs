@@ -25,20 +25,30 @@ impl Dreamed {
     /// # Errors
     /// When it cannot be read, or makes several frames at a time.
     pub fn open(world: &Path, seed: u64) -> Result<Self> {
-        let (device, notice) = engine::device::best();
-        if let Some(notice) = notice {
-            eprintln!("{notice}");
-        }
-        let world = Arc::new(World::open(&worlds::find(world)?, &device, |_| ())?);
         let options = DreamOptions { seed, ..DreamOptions::default() };
+        let world = open_world(world, &options)?;
         let dreamer = Dreamer::new(Arc::clone(&world), options.clone())?;
-        anyhow::ensure!(
-            dreamer.section_frames() == 1,
-            "expected a schedule that ends in g1 for this benchmark, got {}",
-            world.config.schedule
-        );
         Ok(Self { world, options, dreamer })
     }
+}
+
+/// Reads the world of this folder or name on the best device.
+///
+/// # Errors
+/// When it cannot be read, or makes several frames at a time.
+pub(super) fn open_world(world: &Path, options: &DreamOptions) -> Result<Arc<World>> {
+    let (device, notice) = engine::device::best();
+    if let Some(notice) = notice {
+        eprintln!("{notice}");
+    }
+    let world = Arc::new(World::open(&worlds::find(world)?, &device, |_| ())?);
+    let dreamer = Dreamer::new(Arc::clone(&world), options.clone())?;
+    anyhow::ensure!(
+        dreamer.section_frames() == 1,
+        "expected a schedule that ends in g1 for this benchmark, got {}",
+        world.config.schedule
+    );
+    Ok(world)
 }
 
 impl Rollout for Dreamed {

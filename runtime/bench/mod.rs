@@ -14,6 +14,7 @@ pub mod drift;
 pub mod held;
 pub mod metric;
 pub mod report;
+pub mod revisit;
 pub mod rollout;
 pub mod shift;
 pub mod steer;

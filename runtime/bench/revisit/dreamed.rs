@@ -1,0 +1,78 @@
+//! The engine's worlds under test for what they remember.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use engine::dreamer::{DreamOptions, Dreamer};
+use engine::pack::Arrangement;
+use engine::world::World;
+use input::{Action, Pose};
+use memory::{FieldOfView, Ranking};
+
+use super::{Arm, Revisit};
+use crate::bench::dreamed::open_world;
+
+/// Opening angle of the games' views in degrees; both use the usual one.
+const VIEW_DEGREES: f32 = 90.0;
+/// How far a view reaches, in ticks of walking: about across a room.
+const VIEW_STEPS: f32 = 24.0;
+
+/// A world that is dreamed one frame at a time, from one memory again and again.
+#[derive(Debug)]
+pub struct Remembering {
+    world: Arc<World>,
+    options: DreamOptions,
+    /// At the end of the outward leg.
+    out: Option<Dreamer>,
+    reach: f32,
+    back: Option<Dreamer>,
+}
+
+impl Remembering {
+    /// Reads the world of this folder or name.
+    ///
+    /// # Errors
+    /// When it cannot be read, or makes several frames at a time.
+    pub fn open(world: &Path, seed: u64) -> Result<Self> {
+        let options = DreamOptions { seed, ..DreamOptions::default() };
+        let world = open_world(world, &options)?;
+        Ok(Self { world, options, out: None, reach: 1.0, back: None })
+    }
+}
+
+impl Revisit for Remembering {
+    fn go_out(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()> {
+        let mut dreamer = Dreamer::new(Arc::clone(&self.world), self.options.clone())?;
+        dreamer.open_with_poses(frames, actions, poses)?;
+        let step = |pair: &[Pose]| (pair[0].x - pair[1].x).hypot(pair[0].y - pair[1].y);
+        let mut steps: Vec<f32> = poses.windows(2).map(step).filter(|&step| step > 0.0).collect();
+        steps.sort_by(f32::total_cmp);
+        self.reach = VIEW_STEPS * steps.get(steps.len() / 2).copied().unwrap_or(1.0);
+        self.out = Some(dreamer);
+        Ok(())
+    }
+
+    fn turn_back(&mut self, arm: Arm) -> Result<()> {
+        let out = self.out.as_ref().context("the outward leg comes first")?;
+        let time_weight = self.world.config.time_weight;
+        let (ranking, arrangement) = match arm {
+            Arm::None => (Ranking::Recency, Arrangement::Recency),
+            Arm::Time => (Ranking::Recency, Arrangement::Default),
+            Arm::Cosine => (Ranking::Similarity { time_weight: 0.0 }, Arrangement::Default),
+            Arm::Hybrid => (Ranking::Similarity { time_weight }, Arrangement::Default),
+            Arm::Pose => {
+                let view = FieldOfView { degrees: VIEW_DEGREES, reach: self.reach };
+                (Ranking::Pose(view), Arrangement::Default)
+            }
+        };
+        self.back = Some(out.fork(ranking, arrangement));
+        Ok(())
+    }
+
+    fn next(&mut self, action: &Action, pose: Pose) -> Result<Vec<u8>> {
+        let back = self.back.as_mut().context("it turned back")?;
+        back.stand_at(Some(pose));
+        Ok(back.section(std::slice::from_ref(action))?.concat())
+    }
+}
