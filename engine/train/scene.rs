@@ -2,9 +2,12 @@
 
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
+use super::teacher::Teacher;
 use crate::model::{Batch, ModelConfig, StepSize, patchify};
 use crate::noise::Random;
+use crate::sampler::Sampling;
 use candle_core::{Device, Result, Tensor};
+use half::f16;
 use std::collections::BTreeMap;
 
 /// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
@@ -42,6 +45,34 @@ pub(super) struct Sample {
 }
 
 impl Scene<'_> {
+    /// Makes the teacher's dream of each clip's first `frames` frames the history of what follows.
+    ///
+    /// Section after section, each going on from the dreams before it; what the sections themselves
+    /// are to be stays real. A clip's last section is not dreamed: none would see it.
+    pub(super) fn dream(
+        &mut self,
+        teacher: &Teacher,
+        sampling: Sampling,
+        frames: usize,
+        random: &mut Random,
+    ) -> Result<()> {
+        let (sections, len) =
+            (self.planned.len() / self.history.clips.len(), self.config.latent_len());
+        for number in 0..frames.div_ceil(self.frames).min(sections - 1) {
+            let planned: Vec<_> =
+                self.planned.iter().skip(number).step_by(sections).cloned().collect();
+            let noise = random.normals(planned.len() * self.frames * len);
+            let batch = self.batch(&planned, noise, vec![1.0; planned.len()], random)?;
+            let dreams = teacher.dream(batch, sampling)?.flatten_all()?.to_vec1::<f32>()?;
+            for (section, dream) in planned.iter().zip(dreams.chunks(self.frames * len)) {
+                for (frame, latent) in (section.first..).zip(dream.chunks(len)) {
+                    self.history.replace(section.clip, frame, latent);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
     ///
     /// By whole clips, so that a teacher encodes the groups of few.
@@ -176,5 +207,12 @@ impl<'a> NoisyHistory<'a> {
             }
             latent.map(|x| x + noise * random.normal()).collect()
         })
+    }
+
+    /// Puts a dream in the place of a frame, without noise (it has its own faults), rounded as play
+    /// stores it.
+    fn replace(&mut self, clip: usize, frame: usize, latent: &[f32]) {
+        let stored = latent.iter().map(|&x| f16::from_f32(x).to_f32());
+        self.frames.insert((clip, frame), stored.collect());
     }
 }

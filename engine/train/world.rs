@@ -10,9 +10,15 @@ use super::{Checkpoint, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
+use crate::sampler::Sampling;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
+
+/// Most frames of a clip that are dreamed: beyond, a dream is no longer what was recorded.
+const ROLLOUT_FRAMES: usize = 4;
+/// Evaluations of a dreamed section: each encodes all its groups again, so fewer than play's.
+const ROLLOUT_EVALUATIONS: u32 = 2;
 
 /// Settings of a training.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -37,6 +43,11 @@ pub struct WorldTraining {
     pub shortcut_share: f32,
     /// Steps before they do: a young average has nothing to teach.
     pub shortcut_from: u32,
+    /// Odds that the clips of a step go on from what the average dreams instead of real frames,
+    /// against drift; 0 for never.
+    pub rollout_odds: f32,
+    /// Steps before they do: a young network's dreams are no history.
+    pub rollout_from: u32,
     /// Of everything random.
     pub seed: u64,
 }
@@ -53,6 +64,8 @@ impl Default for WorldTraining {
             average: 0.9995,
             shortcut_share: 0.25,
             shortcut_from: 10_000,
+            rollout_odds: 0.15,
+            rollout_from: 10_000,
             seed: 0,
         }
     }
@@ -76,6 +89,10 @@ impl WorldTraining {
 
     fn shortcut_share_at(&self, step: u32) -> f32 {
         if step >= self.shortcut_from { self.shortcut_share } else { 0.0 }
+    }
+
+    fn rollout_odds_at(&self, step: u32) -> f32 {
+        if step >= self.rollout_from { self.rollout_odds } else { 0.0 }
     }
 }
 
@@ -202,10 +219,17 @@ impl WorldTrainer {
         Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
     }
 
-    /// A batch, with targets where the average teaches.
+    /// A batch, with dreamed history and with targets where the average teaches.
     fn sample(&self, random: &mut Random) -> Result<Sample> {
         let size = (self.training.clips, self.training.draws);
-        let scene = self.sampler.draw(&self.episodes, size, random, &self.device);
+        let mut scene = self.sampler.draw(&self.episodes, size, random, &self.device);
+        let odds = self.training.rollout_odds_at(self.step);
+        if odds > 0.0 && random.chance(odds) {
+            let sampling =
+                Sampling { evaluations: ROLLOUT_EVALUATIONS, shortcut: self.knows_shortcuts() };
+            let frames = 1 + random.below(ROLLOUT_FRAMES);
+            scene.dream(&self.teacher()?, sampling, frames, random)?;
+        }
         let mut sample = scene.sample(self.training.shortcut_share_at(self.step), random)?;
         if let Some(batch) = &sample.taught {
             let targets = self.teacher()?.targets(batch)?;

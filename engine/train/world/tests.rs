@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::model::{Batch, StepSize, patchify, unpatchify};
+use crate::sampler;
+use half::f16;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Frames that stay the same but for a little, so that the last ones tell the next.
 fn still_episode(config: &ModelConfig, frames: usize) -> LatentEpisode {
@@ -22,9 +25,10 @@ fn short(seed: u64) -> WorldTraining {
     WorldTraining { seed, ..all }
 }
 
-/// What play in a few evaluations needs, from the first step on.
+/// Taught by the average, shortcuts and dreams, from the first step on.
 fn taught(seed: u64) -> WorldTraining {
-    WorldTraining { shortcut_share: 0.5, shortcut_from: 0, ..short(seed) }
+    let dreams = WorldTraining { rollout_odds: 0.5, rollout_from: 0, ..short(seed) };
+    WorldTraining { shortcut_share: 0.5, shortcut_from: 0, ..dreams }
 }
 
 fn start(training: WorldTraining, weights: Option<BTreeMap<String, Tensor>>) -> WorldTrainer {
@@ -127,6 +131,12 @@ fn goes_on_as_if_unbroken(training: &WorldTraining) {
     }
 }
 
+fn average_model(trainer: &WorldTrainer) -> WorldModel {
+    let weights = trainer.average().unwrap().into_iter().collect();
+    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    WorldModel::new(&ModelConfig::tiny(), &vb).unwrap()
+}
+
 /// Noise levels that a step starts at, passes with half its size, and ends at.
 fn levels_of(step: StepSize, level: f32) -> (f32, f32, f32) {
     match (step, level) {
@@ -172,9 +182,7 @@ fn a_shortcut_lands_where_two_half_steps_of_the_average_do() {
     for _ in 0..6 {
         trainer.step().unwrap();
     }
-    let weights = trainer.average().unwrap().into_iter().collect();
-    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-    let average = WorldModel::new(&ModelConfig::tiny(), &vb).unwrap();
+    let average = average_model(&trainer);
     let mut seen = BTreeSet::new();
     for seed in 0..4 {
         let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
@@ -212,7 +220,8 @@ fn along_a_straight_flow_the_target_is_the_clean_latent() {
 
 #[test]
 fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teacher() {
-    let trainer = start(taught(7), None);
+    let training = WorldTraining { rollout_odds: 0.0, ..taught(7) };
+    let trainer = start(training, None);
     let plain = |seed| {
         let mut random = Random::new(seed, 7);
         let size = (trainer.training.clips, trainer.training.draws);
@@ -256,5 +265,111 @@ fn a_young_network_is_told_no_steps() {
             trainer.step().unwrap();
         }
         assert_eq!((told(&trainer), trainer.knows_shortcuts()), expected, "after {step} steps");
+    }
+}
+
+#[test]
+fn a_dream_is_what_play_makes() {
+    let mut trainer = start(taught(10), None);
+    for _ in 0..6 {
+        trainer.step().unwrap();
+    }
+    let (average, teacher) = (average_model(&trainer), trainer.teacher().unwrap());
+    let mut random = Random::new(10, 7);
+    let size = (1, 1);
+    let mut scene = trainer.sampler.draw(&trainer.episodes, size, &mut random, &Device::Cpu);
+    let planned = scene.planned[..1].to_vec();
+    let noise = random.normals(scene.frames * scene.config.latent_len());
+    let batch = scene.batch(&planned, noise, vec![1.0], &mut random).unwrap();
+    let mut placed = Vec::new();
+    for group in &batch.groups {
+        let slots = planned[0].plan.slots.iter();
+        let slots = slots.filter(|slot| slot.group.kernel.frames() == group.kernel);
+        for (at, slot) in slots.enumerate() {
+            let (latents, action) =
+                (group.latents.get(at).unwrap(), group.actions.get(at).unwrap());
+            let kv = Arc::new(average.encode(&latents, &action).unwrap());
+            placed.push((kv, group.kernel, slot.position));
+        }
+    }
+    let context = average.place(&placed).unwrap();
+    for (evaluations, shortcut) in [(1, true), (2, false), (2, true), (4, true)] {
+        let sampling = Sampling { evaluations, shortcut };
+        let noise = batch.sections.get(0).unwrap();
+        let played = sampler::sample(&average, &noise, &batch.actions, &context, sampling).unwrap();
+        let dreamed = teacher.dream(batch.clone(), sampling).unwrap();
+        for (played, dreamed) in flat(&played).into_iter().zip(flat(&dreamed)) {
+            assert!((played - dreamed).abs() < 1e-4, "{played} played, {dreamed} dreamed");
+        }
+    }
+}
+
+/// The frame that an oracle of `answer` dreams, as it is stored.
+fn oracle_frame(answer: &[f32]) -> Vec<f32> {
+    let config = ModelConfig::tiny();
+    let tokens = answer.repeat(config.frame_tokens());
+    let tokens = Tensor::from_vec(tokens, (config.frame_tokens(), answer.len()), &Device::Cpu);
+    let frame = unpatchify(&tokens.unwrap(), config.channels, config.grid()).unwrap();
+    flat(&frame).into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
+}
+
+/// How many frames of the groups of a batch are `frame`.
+fn count_in_groups(sample: &Sample, frame: &[f32]) -> usize {
+    let count = |latents: &Tensor| {
+        flat(latents).chunks(frame.len()).filter(|other| *other == frame).count()
+    };
+    sample.batch.groups.iter().map(|group| count(&group.latents)).sum()
+}
+
+#[test]
+fn dreamed_frames_are_the_history_of_the_sections_after_them() {
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let trainer = start(short(9), Some(oracle(&answer)));
+    let teacher = trainer.teacher().unwrap();
+    let sampling = Sampling { evaluations: 2, shortcut: false };
+    let mut total = 0;
+    for seed in 0..6 {
+        let mut random = Random::new(seed, 7);
+        let size = (2, 1);
+        let mut scene = trainer.sampler.draw(&trainer.episodes, size, &mut random, &Device::Cpu);
+        let sections = scene.planned.len() / 2;
+        let frames = scene.frames * 3_usize.div_ceil(scene.frames).min(sections - 1);
+        // Each distinct group is there once.
+        let groups = scene.planned.iter().flat_map(|section| {
+            let start = scene.planned[section.clip * sections].first;
+            section.plan.groups().map(move |group| {
+                let first = group.frames[0].0 as usize;
+                (section.clip, start, first, group.kernel.frames())
+            })
+        });
+        let dreamed =
+            groups.collect::<BTreeSet<_>>().into_iter().map(|(_, start, first, kernel)| {
+                (first..first + kernel)
+                    .filter(|frame| (start..start + frames).contains(frame))
+                    .count()
+            });
+        let expected: usize = dreamed.sum();
+        scene.dream(&teacher, sampling, 3, &mut random).unwrap();
+        let sample = scene.sample(0.0, &mut random).unwrap();
+        assert_eq!(count_in_groups(&sample, &oracle_frame(&answer)), expected);
+        let real = flat(&sample.clean);
+        assert!(real.chunks(answer.len()).all(|token| token != answer), "targets stay real");
+        total += expected;
+    }
+    assert!(total > 20, "{total} dreamed frames");
+}
+
+#[test]
+fn a_young_network_does_not_dream() {
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let training = WorldTraining { rollout_odds: 1.0, rollout_from: 2, ..short(9) };
+    let mut trainer = start(training, Some(oracle(&answer)));
+    for (step, expected) in [(0, false), (1, false), (2, true)] {
+        trainer.step = step;
+        let dreams = (0..4).any(|seed| {
+            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            count_in_groups(&sample, &oracle_frame(&answer)) > 0
+        });
+        assert_eq!(dreams, expected, "at step {step}");
     }
 }
