@@ -14,7 +14,7 @@ pub struct Sampling {
 
 impl Sampling {
     /// What the network is told: a step size it was trained for, or plain flow.
-    fn step(self) -> StepSize {
+    pub(crate) fn step(self) -> StepSize {
         match (self.shortcut, self.evaluations) {
             (true, 1) => StepSize::Whole,
             (true, 2) => StepSize::Half,
@@ -24,7 +24,7 @@ impl Sampling {
     }
 
     /// Noise levels at which the network is evaluated, then 0.
-    fn levels(self) -> Vec<f32> {
+    pub(crate) fn levels(self) -> Vec<f32> {
         let count = self.evaluations.max(1);
         #[expect(clippy::cast_precision_loss, reason = "a handful of evaluations")]
         let level = |left: u32| left as f32 / count as f32;
@@ -33,9 +33,6 @@ impl Sampling {
 }
 
 /// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A).
-///
-/// Along the straight path `x_t` = (1 - t) x + t n the velocity is (`x_t` - x̂) / t, so one Euler step
-/// to a lower level s is x̂ + (s / t)(`x_t` - x̂); the last one is x̂ itself.
 pub fn sample(
     model: &WorldModel,
     noise: &Tensor,
@@ -47,13 +44,20 @@ pub fn sample(
     for pair in sampling.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
         let clean = model.estimate(&x, level, sampling.step(), actions, context)?;
-        x = if next == 0.0 {
-            clean
-        } else {
-            ((x - &clean)? * f64::from(next / level))?.add(&clean)?
-        };
+        x = euler(&x, clean, (level, next))?;
     }
     Ok(x)
+}
+
+/// One Euler step from `x` at noise level t to a lower level s, towards the `clean` that is seen in it.
+///
+/// Along the straight path `x_t` = (1 - t) x + t n the velocity is (`x_t` - x̂) / t, so the step leads
+/// to x̂ + (s / t)(`x_t` - x̂); the last one to x̂ itself.
+pub(crate) fn euler(x: &Tensor, clean: Tensor, (level, next): (f32, f32)) -> Result<Tensor> {
+    if next == 0.0 {
+        return Ok(clean);
+    }
+    ((x - &clean)? * f64::from(next / level))? + clean
 }
 
 #[cfg(test)]

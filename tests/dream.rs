@@ -147,7 +147,7 @@ fn poses_rank_where_frames_have_them() {
     let start = &world.starts[0];
     let frames: Vec<&[u8]> = (0..8).flat_map(|_| start.frames()).collect();
     let actions = vec![Action::NEUTRAL; frames.len()];
-    let place = |t: usize| Pose { x: f32::from(u8::try_from(t).expect("few")), ..Pose::default() };
+    let place = |t: usize| Pose { x: f32::from(u16::try_from(t).expect("few")), ..Pose::default() };
     let poses: Vec<Pose> = (0..frames.len()).map(place).collect();
     dreamer.open_with_poses(&frames, &actions, &poses).expect("the opening fits");
     let view = FieldOfView { degrees: 90.0, reach: 5.0 };

@@ -28,6 +28,25 @@ impl StepSize {
     /// All of them, in the order of their embeddings.
     pub const ALL: [Self; 4] = [Self::Flow, Self::Quarter, Self::Half, Self::Whole];
 
+    /// The step two of which lead as far; none for a step that clean latents teach.
+    pub fn half(self) -> Option<Self> {
+        match self {
+            Self::Flow | Self::Quarter => None,
+            Self::Half => Some(Self::Quarter),
+            Self::Whole => Some(Self::Half),
+        }
+    }
+
+    /// How far the noise level falls.
+    pub fn length(self) -> f32 {
+        match self {
+            Self::Flow => 0.0,
+            Self::Quarter => 0.25,
+            Self::Half => 0.5,
+            Self::Whole => 1.0,
+        }
+    }
+
     fn index(self) -> u32 {
         match self {
             Self::Flow => 0,

@@ -1,13 +1,13 @@
-//! Clips of recorded play as training batches: groups encoded once, shared by a clip's sections.
+//! Clips of recorded play, drawn at random and planned as play itself plans.
 
 use super::LatentEpisode;
-use super::groups::{GroupTable, PlannedSection};
-use crate::model::{Batch, ModelConfig, StepSize, patchify};
+use super::groups::PlannedSection;
+use super::scene::{NoisyHistory, Scene};
+use crate::model::{ModelConfig, StepSize};
 use crate::noise::Random;
 use crate::pack::{Arrangement, Grid, HistoryView, PackPlan, PlanRules, Schedule};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result};
 use memory::{BranchId, FrameId, FrameStamp};
-use std::collections::BTreeMap;
 
 /// What training draws from: schedule, sections of a clip, odds. They sum to 1.
 const SCHEDULES: [(&str, usize, f32); 7] = [
@@ -27,12 +27,10 @@ const APART: usize = 9;
 const RETRIEVAL_ODDS: f32 = 0.5;
 /// Largest noise on history, in standard deviations of a latent.
 const HISTORY_NOISE: f32 = 0.25;
-/// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
-pub(super) const LEVEL_MIN: f32 = 0.05;
 
-/// Draws batches from episodes.
+/// Draws clips from episodes.
 #[derive(Debug)]
-pub struct ClipSampler {
+pub(super) struct ClipSampler {
     config: ModelConfig,
     schedules: Vec<(Schedule, usize, f32)>,
     /// Frames of all episodes up to and with each, short ones counted as none.
@@ -45,31 +43,18 @@ pub(super) struct Clip<'a> {
     pub(super) episode: &'a LatentEpisode,
     first: usize,
     /// Noise on each history frame, in standard deviations.
-    noise: f32,
+    pub(super) noise: f32,
     retrieved: Vec<usize>,
     /// History frames that are known: fewer at the start of a session.
     known: usize,
 }
 
-/// A batch with what the network should answer.
-#[derive(Debug)]
-pub struct Sample {
-    /// Input of the network.
-    pub batch: Batch,
-    /// Clean token vectors: (S · g · L, C · 4).
-    pub clean: Tensor,
-    /// Weight of each row's squared error: (S · g · L, 1).
-    pub weight: Tensor,
-    /// Section frames in the batch.
-    pub frames: usize,
-}
-
 impl ClipSampler {
-    /// Draws from `episodes`; each [`Self::sample`] must be given the same.
+    /// Draws from `episodes`; each [`Self::draw`] must be given the same.
     ///
     /// # Errors
     /// No episode is long enough.
-    pub fn new(config: &ModelConfig, episodes: &[LatentEpisode]) -> Result<Self> {
+    pub(super) fn new(config: &ModelConfig, episodes: &[LatentEpisode]) -> Result<Self> {
         let mut total = 0;
         let ends: Vec<usize> = episodes
             .iter()
@@ -87,14 +72,14 @@ impl ClipSampler {
         Ok(Self { config: config.clone(), schedules: schedules.collect(), ends })
     }
 
-    /// A batch of `clips` clips.
-    pub fn sample(
-        &self,
-        episodes: &[LatentEpisode],
+    /// `clips` clips with the plans of their sections.
+    pub(super) fn draw<'a>(
+        &'a self,
+        episodes: &'a [LatentEpisode],
         clips: usize,
         random: &mut Random,
-        device: &Device,
-    ) -> Result<Sample> {
+        device: &'a Device,
+    ) -> Scene<'a> {
         let (schedule, sections) = self.draw_schedule(random);
         let frames = schedule.generate();
         let clips: Vec<_> =
@@ -104,10 +89,11 @@ impl ClipSampler {
             for section in 0..sections {
                 let first = clip.first + section * frames;
                 let plan = self.plan(schedule, clip, first);
-                planned.push(PlannedSection { clip: at, first, plan });
+                planned.push(PlannedSection { clip: at, first, plan, step: StepSize::Flow });
             }
         }
-        self.assemble(&clips, &planned, frames, random, device)
+        let history = NoisyHistory::new(clips);
+        Scene { config: &self.config, history, planned, frames, device }
     }
 
     fn draw_schedule(&self, random: &mut Random) -> (&Schedule, usize) {
@@ -212,80 +198,5 @@ impl ClipSampler {
             grid: Grid { height: size(self.config.height), width: size(self.config.width) },
         };
         schedule.plan(HistoryView::new(&view), &ranked, &rules).expect("the names are tested")
-    }
-
-    fn assemble(
-        &self,
-        clips: &[Clip<'_>],
-        planned: &[PlannedSection],
-        frames: usize,
-        random: &mut Random,
-        device: &Device,
-    ) -> Result<Sample> {
-        let table = GroupTable::new(&self.config, planned);
-        let mut history = NoisyHistory { clips, frames: BTreeMap::new() };
-        let groups = table.tokens(&self.config, &mut history, random, device)?;
-        let count = planned.len();
-        let (mut clean, mut actions) = (Vec::new(), Vec::new());
-        for section in planned {
-            let episode = clips[section.clip].episode;
-            clean.extend(episode.latents(section.first, frames));
-            for frame in section.first..section.first + frames {
-                actions.extend(episode.last_actions(frame));
-            }
-        }
-        let levels: Vec<f32> = (0..count).map(|_| draw_level(random)).collect();
-        let mut noisy = clean.clone();
-        for (values, level) in noisy.chunks_mut(clean.len() / count).zip(&levels) {
-            values.iter_mut().for_each(|x| *x = (1.0 - level) * *x + level * random.normal());
-        }
-        let (rows, config) = (frames * self.config.frame_tokens(), &self.config);
-        let shape = (count, frames, config.channels, config.height, config.width);
-        let clean = Tensor::from_vec(clean, shape, device)?.flatten(0, 1)?.unsqueeze(1)?;
-        let weight = levels
-            .iter()
-            .flat_map(|level| std::iter::repeat_n(level.max(LEVEL_MIN).powi(-2), rows))
-            .collect();
-        Ok(Sample {
-            batch: Batch {
-                groups,
-                sections: Tensor::from_vec(noisy, shape, device)?,
-                steps: vec![StepSize::Flow; count],
-                levels,
-                actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), device)?,
-                routes: table.routes(config, planned, frames),
-            },
-            clean: patchify(&clean, 1)?,
-            weight: Tensor::from_vec(weight, (count * rows, 1), device)?,
-            frames: count * frames,
-        })
-    }
-}
-
-/// A noise level: mostly logit-normal around 0.6, now and then one that play starts a step at.
-fn draw_level(random: &mut Random) -> f32 {
-    if random.chance(0.15) {
-        [0.25, 0.5, 0.75, 1.0][random.below(4)]
-    } else {
-        1.0 / (1.0 + (-(random.normal() + 0.4)).exp())
-    }
-}
-
-/// History frames with their noise: a frame has the same in every group that holds it.
-pub(super) struct NoisyHistory<'a> {
-    pub(super) clips: &'a [Clip<'a>],
-    frames: BTreeMap<(usize, usize), Vec<f32>>,
-}
-
-impl NoisyHistory<'_> {
-    pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
-        let Clip { episode, noise, .. } = &self.clips[clip];
-        self.frames.entry((clip, frame)).or_insert_with(|| {
-            let latent = episode.latents(frame, 1);
-            if *noise == 0.0 {
-                return latent.collect();
-            }
-            latent.map(|x| x + noise * random.normal()).collect()
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! The distinct groups of a batch, and who attends to whom.
 
-use super::clip::NoisyHistory;
-use crate::model::{GroupTokens, ModelConfig, group_phases, section_phases};
+use super::scene::NoisyHistory;
+use crate::model::{GroupTokens, ModelConfig, StepSize, group_phases, section_phases};
 use crate::noise::Random;
 use crate::ops::{Phases, Route};
 use crate::pack::PackPlan;
@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One section of a clip, planned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PlannedSection {
     /// Which clip of the batch.
     pub(super) clip: usize,
     /// First frame of the section in its episode.
     pub(super) first: usize,
     pub(super) plan: PackPlan,
+    /// What the network is told of the step that it makes.
+    pub(super) step: StepSize,
 }
 
 /// The groups of a batch: by kernel, numbered in order of first use.

@@ -7,11 +7,12 @@ mod groups;
 mod init;
 mod latents;
 mod optimizer;
+mod scene;
+mod teacher;
 mod world;
 
 pub use candle_core::Tensor;
 pub use checkpoint::{Checkpoint, load_weights, save_half, save_weights};
-pub use clip::{ClipSampler, Sample};
 pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
 pub use init::initial_weights;
 pub use latents::LatentEpisode;

@@ -3,13 +3,22 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Checkpoint, ClipSampler, LatentEpisode, Muon, MuonConfig, Sample, initial_weights};
+use super::clip::ClipSampler;
+use super::scene::Sample;
+use super::teacher::Teacher;
+use super::{Checkpoint, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
+use crate::sampler::Sampling;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
+
+/// Most frames of a clip that are dreamed: beyond, a dream is no longer what was recorded.
+const ROLLOUT_FRAMES: usize = 4;
+/// Evaluations of a dreamed section: each encodes all its groups again, so fewer than play's.
+const ROLLOUT_EVALUATIONS: u32 = 2;
 
 /// Settings of a training.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -27,6 +36,16 @@ pub struct WorldTraining {
     pub cooldown: f64,
     /// Decay of the moving average of the weights.
     pub average: f32,
+    /// Share of the clips whose sections learn to make long steps, for play in 1, 2 or 4
+    /// evaluations; 0 for none.
+    pub shortcut_share: f32,
+    /// Steps before they do: a young average has nothing to teach.
+    pub shortcut_from: u32,
+    /// Odds that the clips of a step go on from what the average dreams instead of real frames,
+    /// against drift; 0 for never.
+    pub rollout_odds: f32,
+    /// Steps before they do: a young network's dreams are no history.
+    pub rollout_from: u32,
     /// Of everything random.
     pub seed: u64,
 }
@@ -40,6 +59,10 @@ impl Default for WorldTraining {
             steps: 100_000,
             cooldown: 0.2,
             average: 0.9995,
+            shortcut_share: 0.25,
+            shortcut_from: 10_000,
+            rollout_odds: 0.15,
+            rollout_from: 10_000,
             seed: 0,
         }
     }
@@ -53,12 +76,27 @@ impl WorldTraining {
         let fall = (steps - f64::from(step)) / (steps * self.cooldown).max(1.0);
         self.rate * rise.min(fall).clamp(0.0, 1.0)
     }
+
+    /// Whether the average of the weights after `steps` steps knows shortcuts: once the steps that
+    /// taught them are most of what it averages.
+    pub fn knows_shortcuts(&self, steps: u32) -> bool {
+        let taught = f64::from(steps) - f64::from(self.shortcut_from);
+        self.shortcut_share > 0.0 && taught * f64::from(1.0 - self.average) >= 1.0
+    }
+
+    fn shortcut_share_at(&self, step: u32) -> f32 {
+        if step >= self.shortcut_from { self.shortcut_share } else { 0.0 }
+    }
+
+    fn rollout_odds_at(&self, step: u32) -> f32 {
+        if step >= self.rollout_from { self.rollout_odds } else { 0.0 }
+    }
 }
 
 /// What one step did.
 #[derive(Clone, Copy, Debug)]
 pub struct WorldStep {
-    /// Mean squared error of the velocity.
+    /// Mean squared error of the velocity; for shortcuts of the clean latent.
     pub loss: f32,
     /// Norm of the gradients before clipping.
     pub gradient: f64,
@@ -161,11 +199,15 @@ impl WorldTrainer {
         &self.training
     }
 
-    /// One step. Its batch is a function of the seed and the step alone.
+    /// Whether the average knows shortcuts: what play with it should be told.
+    pub fn knows_shortcuts(&self) -> bool {
+        self.training.knows_shortcuts(self.step)
+    }
+
+    /// One step. What is random in it is a function of the seed and the step alone.
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
-        let clips = self.training.clips;
-        let sample = self.sampler.sample(&self.episodes, clips, &mut random, &self.device)?;
+        let sample = self.sample(&mut random)?;
         let loss = self.loss(&sample)?;
         let rate = self.training.rate_at(self.step);
         let gradient = self.optimizer.step(&loss.backward()?, rate)?;
@@ -174,7 +216,32 @@ impl WorldTrainer {
         Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
     }
 
-    /// Mean squared error of the velocity.
+    /// A batch, with dreamed history and with targets where the average teaches.
+    fn sample(&self, random: &mut Random) -> Result<Sample> {
+        let clips = self.training.clips;
+        let mut scene = self.sampler.draw(&self.episodes, clips, random, &self.device);
+        let odds = self.training.rollout_odds_at(self.step);
+        if odds > 0.0 && random.chance(odds) {
+            let sampling =
+                Sampling { evaluations: ROLLOUT_EVALUATIONS, shortcut: self.knows_shortcuts() };
+            let frames = 1 + random.below(ROLLOUT_FRAMES);
+            scene.dream(&self.teacher()?, sampling, frames, random)?;
+        }
+        let mut sample = scene.sample(self.training.shortcut_share_at(self.step), random)?;
+        if let Some(batch) = &sample.taught {
+            let targets = self.teacher()?.targets(batch)?;
+            let plain = sample.clean.dim(0)? - targets.dim(0)?;
+            sample.clean = Tensor::cat(&[&sample.clean.narrow(0, 0, plain)?, &targets], 0)?;
+        }
+        Ok(sample)
+    }
+
+    /// The average as it is now; made for the steps that need one.
+    fn teacher(&self) -> Result<Teacher> {
+        Teacher::new(self.model.config(), self.average()?, &self.device)
+    }
+
+    /// Mean squared error of the velocity, for shortcuts of the clean latent.
     fn loss(&self, sample: &Sample) -> Result<Tensor> {
         let answer = self.model.estimate_batch(&sample.batch)?;
         let error = (answer - &sample.clean)?.sqr()?;

@@ -2,10 +2,9 @@
 
 use super::TrainConfig;
 use anyhow::{Context as _, Result, bail};
-use engine::train::{Tensor, save_half};
+use engine::train::{WorldTrainer, save_half};
 use engine::world::WorldConfig;
 use input::Episode;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Real frames a world opens with: more than the default schedule sees.
@@ -15,11 +14,12 @@ const OPENINGS: usize = 4;
 
 /// Makes `dir` a world of its own: settings, weights in f16, and openings from `episodes`.
 ///
-/// Settings and openings that are there already are left as they are.
+/// Settings and openings that are there already are left as they are, but for whether the network
+/// is to be told its step size.
 pub(super) fn world(
     dir: &Path,
     config: &TrainConfig,
-    weights: &BTreeMap<String, Tensor>,
+    trainer: &WorldTrainer,
     codec: &Path,
     episodes: &[PathBuf],
 ) -> Result<()> {
@@ -33,16 +33,31 @@ pub(super) fn world(
             input::write_npz(&opening, &starts.join(format!("start_{number:02}.npz")))?;
         }
     }
-    let settings = dir.join("world.toml");
-    if !settings.exists() {
-        let text = toml::to_string(&describe(config, &Episode::open(first)?))?;
-        std::fs::write(&settings, text).with_context(|| format!("write {}", settings.display()))?;
-    }
+    settings(&dir.join("world.toml"), config, first, trainer.knows_shortcuts())?;
     let copied = dir.join("codec.safetensors");
     std::fs::copy(codec, &copied)
         .with_context(|| format!("copy {} to {}", codec.display(), copied.display()))?;
-    save_half(weights, &dir.join("model.safetensors"))?;
+    save_half(&trainer.average()?, &dir.join("model.safetensors"))?;
     Ok(())
+}
+
+/// Writes a world's settings, or their `shortcut` where they are there already.
+fn settings(path: &Path, config: &TrainConfig, episode: &Path, shortcut: bool) -> Result<()> {
+    let mut settings = if path.exists() {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let settings: WorldConfig =
+            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        if settings.shortcut == shortcut {
+            return Ok(());
+        }
+        settings
+    } else {
+        describe(config, &Episode::open(episode)?)
+    };
+    settings.shortcut = shortcut;
+    std::fs::write(path, toml::to_string(&settings)?)
+        .with_context(|| format!("write {}", path.display()))
 }
 
 /// Frames from the middle of an episode.
@@ -73,5 +88,31 @@ fn describe(config: &TrainConfig, episode: &Episode) -> WorldConfig {
         layout: episode.layout.clone(),
         codec: config.codec.clone(),
         model: config.model.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use input::Policy;
+
+    #[test]
+    fn settings_stay_but_for_the_shortcuts_that_a_training_has_taught() {
+        let config = toml::from_str(include_str!("../../assets/configs/tiny.toml")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (path, episode) = (dir.path().join("world.toml"), dir.path().join("e.npz"));
+        let simulated = input::simulate(3, 40, Policy::Explore, (64, 48), 17.5);
+        input::write_npz(&simulated, &episode).unwrap();
+        let write = |shortcut| {
+            settings(&path, &config, &episode, shortcut).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            toml::from_str::<WorldConfig>(&text).unwrap()
+        };
+        let young = write(false);
+        assert!(!young.shortcut);
+        let named = WorldConfig { title: "Mine".to_owned(), ..young };
+        std::fs::write(&path, toml::to_string(&named).unwrap()).unwrap();
+        assert_eq!(write(false), named);
+        assert_eq!(write(true), WorldConfig { shortcut: true, ..named });
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         if clock.now() - saved >= every || trainer.steps() == trainer.training().steps {
             trainer.checkpoint()?.save(&checkpoint)?;
             let world = common.out.join("world");
-            export::world(&world, &config, &trainer.average()?, &args.codec, &paths)?;
+            export::world(&world, &config, &trainer, &args.codec, &paths)?;
             progress.save()?;
             let shown = args.held_out.as_deref().unwrap_or(&common.episodes);
             let strip = common.out.join(format!("strip_{:06}.png", trainer.steps()));

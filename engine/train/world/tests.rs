@@ -1,7 +1,11 @@
 //! Training on a tiny network: everything learns, and a checkpoint loses nothing.
 
 use super::*;
+use crate::model::{Batch, StepSize, patchify, unpatchify};
+use crate::sampler;
+use half::f16;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Frames that stay the same but for a little, so that the last ones tell the next.
 fn still_episode(config: &ModelConfig, frames: usize) -> LatentEpisode {
@@ -16,23 +20,43 @@ fn still_episode(config: &ModelConfig, frames: usize) -> LatentEpisode {
     LatentEpisode::new(&latents, &actions).unwrap()
 }
 
-fn trainer(seed: u64) -> WorldTrainer {
+fn short(seed: u64) -> WorldTraining {
+    let all = WorldTraining { clips: 2, rate: 5e-3, warmup: 3, steps: 40, ..Default::default() };
+    WorldTraining { seed, ..all }
+}
+
+/// Taught by the average, shortcuts and dreams, from the first step on.
+fn taught(seed: u64) -> WorldTraining {
+    let dreams = WorldTraining { rollout_odds: 0.5, rollout_from: 0, ..short(seed) };
+    WorldTraining { shortcut_share: 0.5, shortcut_from: 0, ..dreams }
+}
+
+fn start(training: WorldTraining, weights: Option<BTreeMap<String, Tensor>>) -> WorldTrainer {
     let config = ModelConfig::tiny();
-    let training = WorldTraining {
-        clips: 2,
-        rate: 5e-3,
-        warmup: 3,
-        steps: 40,
-        seed,
-        ..WorldTraining::default()
-    };
     let episodes = vec![still_episode(&config, 260)];
-    WorldTrainer::new(&config, training, episodes, None, &Device::Cpu).unwrap()
+    WorldTrainer::new(&config, training, episodes, weights, &Device::Cpu).unwrap()
+}
+
+fn trainer(seed: u64) -> WorldTrainer {
+    start(short(seed), None)
 }
 
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
     let mut random = Random::new(seed, 0);
-    trainer.sampler.sample(&trainer.episodes, 4, &mut random, &Device::Cpu).unwrap()
+    let scene = trainer.sampler.draw(&trainer.episodes, 4, &mut random, &Device::Cpu);
+    scene.sample(0.0, &mut random).unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Weights of a network that answers `answer` for every token, whatever it sees.
+fn oracle(answer: &[f32]) -> BTreeMap<String, Tensor> {
+    let mut weights = initial_weights(&ModelConfig::tiny(), 1, &Device::Cpu).unwrap();
+    let bias = Tensor::new(answer, &Device::Cpu).unwrap();
+    weights.insert("head.bias".to_owned(), bias);
+    weights
 }
 
 #[test]
@@ -57,33 +81,40 @@ fn a_gradient_reaches_every_weight() {
 
 #[test]
 fn the_loss_falls() {
-    let mut trainer = trainer(2);
-    // The same sections before and after, because the loss depends on their noise levels.
-    let sample = draw(&trainer, 9);
-    let loss = |trainer: &WorldTrainer| trainer.loss(&sample).unwrap().to_scalar::<f32>().unwrap();
-    let before = loss(&trainer);
-    for _ in 0..40 {
-        trainer.step().unwrap();
+    for training in [short(2), taught(2)] {
+        let mut trainer = start(training, None);
+        // The same sections before and after, because the loss depends on their noise levels.
+        let sample = draw(&trainer, 9);
+        let loss =
+            |trainer: &WorldTrainer| -> f32 { trainer.loss(&sample).unwrap().to_scalar().unwrap() };
+        let before = loss(&trainer);
+        for _ in 0..40 {
+            trainer.step().unwrap();
+        }
+        let after = loss(&trainer);
+        assert!(after < 0.5 * before, "loss {before} became {after}");
     }
-    let after = loss(&trainer);
-    assert!(after < 0.5 * before, "loss {before} became {after}");
 }
 
 #[test]
 fn a_training_goes_on_from_a_checkpoint_as_if_unbroken() {
-    let mut unbroken = trainer(3);
+    goes_on_as_if_unbroken(&short(3));
+    goes_on_as_if_unbroken(&taught(3));
+}
+
+fn goes_on_as_if_unbroken(training: &WorldTraining) {
+    let mut unbroken = start(training.clone(), None);
     for _ in 0..3 {
         unbroken.step().unwrap();
     }
     let checkpoint = unbroken.checkpoint().unwrap();
-    let mut resumed = trainer(3);
+    let mut resumed = start(training.clone(), None);
     resumed.restore(&checkpoint).unwrap();
     for trainer in [&mut unbroken, &mut resumed] {
         for _ in 0..3 {
             trainer.step().unwrap();
         }
     }
-    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (unbroken, resumed) = (unbroken.checkpoint().unwrap(), resumed.checkpoint().unwrap());
     assert_eq!((unbroken.step, resumed.step), (6, 6));
     for (part, other) in [
@@ -97,5 +128,248 @@ fn a_training_goes_on_from_a_checkpoint_as_if_unbroken() {
     }
     for (name, tensor) in &checkpoint.weights {
         assert_ne!(flat(tensor), flat(&resumed.weights[name]), "{name} stood still");
+    }
+}
+
+fn average_model(trainer: &WorldTrainer) -> WorldModel {
+    let weights = trainer.average().unwrap().into_iter().collect();
+    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    WorldModel::new(&ModelConfig::tiny(), &vb).unwrap()
+}
+
+/// Noise levels that a step starts at, passes with half its size, and ends at.
+fn levels_of(step: StepSize, level: f32) -> (f32, f32, f32) {
+    match (step, level) {
+        (StepSize::Whole, 1.0) => (1.0, 0.5, 0.0),
+        (StepSize::Half, 1.0) => (1.0, 0.75, 0.5),
+        (StepSize::Half, 0.5) => (0.5, 0.25, 0.0),
+        other => panic!("no shortcut starts like {other:?}"),
+    }
+}
+
+/// `clean + ratio · (noisy - clean)` with a ratio for each section.
+fn euler(noisy: &Tensor, clean: &Tensor, ratios: &[f32]) -> Tensor {
+    let rows = clean.dim(0).unwrap() / ratios.len();
+    let ratios = ratios.iter().flat_map(|&ratio| std::iter::repeat_n(ratio, rows)).collect();
+    let ratios = Tensor::from_vec(ratios, (clean.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
+    (clean + (noisy - clean).unwrap().broadcast_mul(&ratios).unwrap()).unwrap()
+}
+
+/// The average's two steps of half the size, one at a time, as token vectors of where they land.
+fn two_steps(average: &WorldModel, batch: &Batch, levels: &[(f32, f32, f32)]) -> Tensor {
+    let config = ModelConfig::tiny();
+    let half = |step: &StepSize| match step {
+        StepSize::Whole => StepSize::Half,
+        _ => StepSize::Quarter,
+    };
+    let mut batch = Batch { steps: batch.steps.iter().map(half).collect(), ..batch.clone() };
+    let shape = batch.sections.shape().clone();
+    let mut x = patchify(&batch.sections.flatten(0, 1).unwrap().unsqueeze(1).unwrap(), 1).unwrap();
+    for second in [false, true] {
+        let pairs = levels.iter().map(|&(t, s, r)| if second { (s, r) } else { (t, s) });
+        let (from, ratios): (Vec<_>, Vec<_>) = pairs.map(|(from, to)| (from, to / from)).unzip();
+        batch.levels = from;
+        x = euler(&x, &average.estimate_batch(&batch).unwrap(), &ratios);
+        let latents = unpatchify(&x, config.channels, config.grid()).unwrap();
+        batch.sections = latents.reshape(&shape).unwrap();
+    }
+    x
+}
+
+#[test]
+fn a_shortcut_lands_where_two_half_steps_of_the_average_do() {
+    let mut trainer = start(taught(5), None);
+    for _ in 0..6 {
+        trainer.step().unwrap();
+    }
+    let average = average_model(&trainer);
+    let mut seen = BTreeSet::new();
+    for seed in 0..4 {
+        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+        let Some(batch) = &sample.taught else { continue };
+        let levels: Vec<_> =
+            batch.steps.iter().zip(&batch.levels).map(|(&s, &l)| levels_of(s, l)).collect();
+        let landed = two_steps(&average, batch, &levels);
+        let rows = landed.dim(0).unwrap();
+        let all = sample.clean.dim(0).unwrap();
+        let target = sample.clean.narrow(0, all - rows, rows).unwrap();
+        let start = batch.sections.flatten(0, 1).unwrap().unsqueeze(1).unwrap();
+        let ratios: Vec<f32> = levels.iter().map(|(t, _, r)| r / t).collect();
+        let once = euler(&patchify(&start, 1).unwrap(), &target, &ratios);
+        for (once, twice) in flat(&once).into_iter().zip(flat(&landed)) {
+            assert!((once - twice).abs() < 1e-5, "one step lands at {once}, two at {twice}");
+        }
+        seen.extend(levels.iter().map(|(t, _, r)| format!("{t} to {r}")));
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["0.5 to 0", "1 to 0", "1 to 0.5"]);
+}
+
+#[test]
+fn along_a_straight_flow_the_target_is_the_clean_latent() {
+    let answer = Random::new(6, 0).normals(4 * ModelConfig::tiny().channels);
+    let trainer = start(taught(6), Some(oracle(&answer)));
+    let samples = (0..4).map(|seed| trainer.sample(&mut Random::new(seed, 7)).unwrap());
+    let batch = samples.filter_map(|sample| sample.taught).next().expect("half of the clips are");
+    let targets = trainer.teacher().unwrap().targets(&batch).unwrap();
+    for target in targets.to_vec2::<f32>().unwrap() {
+        for (target, clean) in target.iter().zip(&answer) {
+            assert!((target - clean).abs() < 1e-6, "{target} for {clean}");
+        }
+    }
+}
+
+#[test]
+fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teacher() {
+    let training = WorldTraining { rollout_odds: 0.0, ..taught(7) };
+    let trainer = start(training, None);
+    let plain = |seed| {
+        let mut random = Random::new(seed, 7);
+        let clips = trainer.training.clips;
+        let scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
+        scene.sample(trainer.training.shortcut_share, &mut random).unwrap()
+    };
+    let (mut quarters, mut longer) = (0, 0);
+    for seed in 0..4 {
+        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+        let gradients = sample.clean.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        assert!(trainer.vars.values().all(|var| gradients.get(var).is_none()));
+        let steps = &sample.batch.steps;
+        let rows = sample.clean.dim(0).unwrap() / steps.len();
+        let (clean, weight) = (flat(&sample.clean), flat(&sample.weight));
+        let real = flat(&plain(seed).clean);
+        let width = sample.clean.dim(1).unwrap();
+        for (at, step) in steps.iter().enumerate() {
+            let values = at * rows * width..(at + 1) * rows * width;
+            let is_real = clean[values.clone()] == real[values];
+            assert_eq!(is_real, step.half().is_none(), "section {at} makes {step:?}");
+            assert!(*step == StepSize::Flow || weight[at * rows] == 1.0);
+            quarters += usize::from(*step == StepSize::Quarter);
+            longer += usize::from(step.half().is_some());
+        }
+    }
+    assert!(quarters > 0 && longer > 0);
+}
+
+#[test]
+fn a_young_network_is_told_no_steps() {
+    let training = WorldTraining { shortcut_from: 2, average: 0.5, ..taught(8) };
+    let mut trainer = start(training, None);
+    let told = |trainer: &WorldTrainer| {
+        (0..4).any(|seed| {
+            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            sample.batch.steps.iter().any(|step| *step != StepSize::Flow)
+        })
+    };
+    for (step, expected) in [(0, (false, false)), (2, (true, false)), (4, (true, true))] {
+        while trainer.steps() < step {
+            trainer.step().unwrap();
+        }
+        assert_eq!((told(&trainer), trainer.knows_shortcuts()), expected, "after {step} steps");
+    }
+}
+
+#[test]
+fn a_dream_is_what_play_makes() {
+    let mut trainer = start(taught(10), None);
+    for _ in 0..6 {
+        trainer.step().unwrap();
+    }
+    let (average, teacher) = (average_model(&trainer), trainer.teacher().unwrap());
+    let mut random = Random::new(10, 7);
+    let clips = 1;
+    let mut scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
+    let planned = scene.planned[..1].to_vec();
+    let noise = random.normals(scene.frames * scene.config.latent_len());
+    let batch = scene.batch(&planned, noise, vec![1.0], &mut random).unwrap();
+    let mut placed = Vec::new();
+    for group in &batch.groups {
+        let slots = planned[0].plan.slots.iter();
+        let slots = slots.filter(|slot| slot.group.kernel.frames() == group.kernel);
+        for (at, slot) in slots.enumerate() {
+            let (latents, action) =
+                (group.latents.get(at).unwrap(), group.actions.get(at).unwrap());
+            let kv = Arc::new(average.encode(&latents, &action).unwrap());
+            placed.push((kv, group.kernel, slot.position));
+        }
+    }
+    let context = average.place(&placed).unwrap();
+    for (evaluations, shortcut) in [(1, true), (2, false), (2, true), (4, true)] {
+        let sampling = Sampling { evaluations, shortcut };
+        let noise = batch.sections.get(0).unwrap();
+        let played = sampler::sample(&average, &noise, &batch.actions, &context, sampling).unwrap();
+        let dreamed = teacher.dream(batch.clone(), sampling).unwrap();
+        for (played, dreamed) in flat(&played).into_iter().zip(flat(&dreamed)) {
+            assert!((played - dreamed).abs() < 1e-4, "{played} played, {dreamed} dreamed");
+        }
+    }
+}
+
+/// The frame that an oracle of `answer` dreams, as it is stored.
+fn oracle_frame(answer: &[f32]) -> Vec<f32> {
+    let config = ModelConfig::tiny();
+    let tokens = answer.repeat(config.frame_tokens());
+    let tokens = Tensor::from_vec(tokens, (config.frame_tokens(), answer.len()), &Device::Cpu);
+    let frame = unpatchify(&tokens.unwrap(), config.channels, config.grid()).unwrap();
+    flat(&frame).into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
+}
+
+/// How many frames of the groups of a batch are `frame`.
+fn count_in_groups(sample: &Sample, frame: &[f32]) -> usize {
+    let count = |latents: &Tensor| {
+        flat(latents).chunks(frame.len()).filter(|other| *other == frame).count()
+    };
+    sample.batch.groups.iter().map(|group| count(&group.latents)).sum()
+}
+
+#[test]
+fn dreamed_frames_are_the_history_of_the_sections_after_them() {
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let trainer = start(short(9), Some(oracle(&answer)));
+    let teacher = trainer.teacher().unwrap();
+    let sampling = Sampling { evaluations: 2, shortcut: false };
+    let mut total = 0;
+    for seed in 0..6 {
+        let mut random = Random::new(seed, 7);
+        let clips = 2;
+        let mut scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
+        let sections = scene.planned.len() / 2;
+        let frames = scene.frames * 3_usize.div_ceil(scene.frames).min(sections - 1);
+        // Each distinct group is there once.
+        let groups = scene.planned.iter().flat_map(|section| {
+            let start = scene.planned[section.clip * sections].first;
+            section.plan.groups().map(move |group| {
+                let first = group.frames[0].0 as usize;
+                (section.clip, start, first, group.kernel.frames())
+            })
+        });
+        let dreamed =
+            groups.collect::<BTreeSet<_>>().into_iter().map(|(_, start, first, kernel)| {
+                (first..first + kernel)
+                    .filter(|frame| (start..start + frames).contains(frame))
+                    .count()
+            });
+        let expected: usize = dreamed.sum();
+        scene.dream(&teacher, sampling, 3, &mut random).unwrap();
+        let sample = scene.sample(0.0, &mut random).unwrap();
+        assert_eq!(count_in_groups(&sample, &oracle_frame(&answer)), expected);
+        let real = flat(&sample.clean);
+        assert!(real.chunks(answer.len()).all(|token| token != answer), "targets stay real");
+        total += expected;
+    }
+    assert!(total > 20, "{total} dreamed frames");
+}
+
+#[test]
+fn a_young_network_does_not_dream() {
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let training = WorldTraining { rollout_odds: 1.0, rollout_from: 2, ..short(9) };
+    let mut trainer = start(training, Some(oracle(&answer)));
+    for (step, expected) in [(0, false), (1, false), (2, true)] {
+        trainer.step = step;
+        let dreams = (0..4).any(|seed| {
+            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            count_in_groups(&sample, &oracle_frame(&answer)) > 0
+        });
+        assert_eq!(dreams, expected, "at step {step}");
     }
 }

@@ -1,0 +1,211 @@
+//! Planned clips as training batches: groups encoded once, shared by a clip's sections.
+
+use super::clip::Clip;
+use super::groups::{GroupTable, PlannedSection};
+use super::teacher::Teacher;
+use crate::model::{Batch, ModelConfig, StepSize, patchify};
+use crate::noise::Random;
+use crate::sampler::Sampling;
+use candle_core::{Device, Result, Tensor};
+use half::f16;
+use std::collections::BTreeMap;
+
+/// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
+const LEVEL_MIN: f32 = 0.05;
+/// Steps that a shortcut network is told.
+const SHORTCUTS: [StepSize; 3] = [StepSize::Quarter, StepSize::Half, StepSize::Whole];
+
+/// Clips, the plans of their sections, and the history that these see.
+pub(super) struct Scene<'a> {
+    pub(super) config: &'a ModelConfig,
+    pub(super) history: NoisyHistory<'a>,
+    /// Clip after clip, each as many, in the order of time.
+    pub(super) planned: Vec<PlannedSection>,
+    /// Frames of a section.
+    pub(super) frames: usize,
+    pub(super) device: &'a Device,
+}
+
+/// A batch with what the network should answer.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// Input of the network.
+    pub(super) batch: Batch,
+    /// Clean token vectors: (S · g · L, C · 4).
+    pub(super) clean: Tensor,
+    /// Weight of each row's squared error: (S · g · L, 1).
+    pub(super) weight: Tensor,
+    /// Section frames in the batch.
+    pub(super) frames: usize,
+    /// The last sections of the batch once more, alone with their groups: those whose rows of
+    /// `clean` await a teacher.
+    pub(super) taught: Option<Batch>,
+}
+
+impl Scene<'_> {
+    /// Makes the teacher's dream of each clip's first `frames` frames the history of what follows.
+    ///
+    /// Section after section, each going on from the dreams before it; what the sections themselves
+    /// are to be stays real. A clip's last section is not dreamed: none would see it.
+    pub(super) fn dream(
+        &mut self,
+        teacher: &Teacher,
+        sampling: Sampling,
+        frames: usize,
+        random: &mut Random,
+    ) -> Result<()> {
+        let (sections, len) =
+            (self.planned.len() / self.history.clips.len(), self.config.latent_len());
+        for number in 0..frames.div_ceil(self.frames).min(sections - 1) {
+            let planned: Vec<_> =
+                self.planned.iter().skip(number).step_by(sections).cloned().collect();
+            let noise = random.normals(planned.len() * self.frames * len);
+            let batch = self.batch(&planned, noise, vec![1.0; planned.len()], random)?;
+            let dreams = teacher.dream(batch, sampling)?.flatten_all()?.to_vec1::<f32>()?;
+            for (section, dream) in planned.iter().zip(dreams.chunks(self.frames * len)) {
+                for (frame, latent) in (section.first..).zip(dream.chunks(len)) {
+                    self.history.replace(section.clip, frame, latent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
+    ///
+    /// By whole clips, so that a teacher encodes the groups of few.
+    pub(super) fn sample(mut self, shortcut_share: f32, random: &mut Random) -> Result<Sample> {
+        let planned = self.draw_steps(shortcut_share, random);
+        let count = planned.len();
+        let levels: Vec<f32> =
+            planned.iter().map(|section| draw_level(section.step, random)).collect();
+        let clean = self.clean(&planned);
+        let len = clean.len() / count;
+        let mut noisy = clean.clone();
+        for (values, level) in noisy.chunks_mut(len).zip(&levels) {
+            values.iter_mut().for_each(|x| *x = (1.0 - level) * *x + level * random.normal());
+        }
+        let rows = self.frames * self.config.frame_tokens();
+        let weight = planned
+            .iter()
+            .zip(&levels)
+            .flat_map(|(section, level)| std::iter::repeat_n(weight(section.step, *level), rows))
+            .collect();
+        let plain = planned.partition_point(|section| section.step.half().is_none());
+        let taught = if plain < count {
+            let (noisy, levels) = (noisy[plain * len..].to_vec(), levels[plain..].to_vec());
+            Some(self.batch(&planned[plain..], noisy, levels, random)?)
+        } else {
+            None
+        };
+        let batch = self.batch(&planned, noisy, levels, random)?;
+        let clean = Tensor::from_vec(clean, batch.sections.shape(), self.device)?;
+        Ok(Sample {
+            clean: patchify(&clean.flatten(0, 1)?.unsqueeze(1)?, 1)?,
+            weight: Tensor::from_vec(weight, (count * rows, 1), self.device)?,
+            frames: count * self.frames,
+            batch,
+            taught,
+        })
+    }
+
+    /// The network's input for planned sections: `noisy` holds their latents, one after another.
+    pub(super) fn batch(
+        &mut self,
+        planned: &[PlannedSection],
+        noisy: Vec<f32>,
+        levels: Vec<f32>,
+        random: &mut Random,
+    ) -> Result<Batch> {
+        let (count, frames, config) = (planned.len(), self.frames, self.config);
+        let table = GroupTable::new(config, planned);
+        let groups = table.tokens(config, &mut self.history, random, self.device)?;
+        let mut actions = Vec::new();
+        for section in planned {
+            let episode = self.history.clips[section.clip].episode;
+            for frame in section.first..section.first + frames {
+                actions.extend(episode.last_actions(frame));
+            }
+        }
+        let shape = (count, frames, config.channels, config.height, config.width);
+        Ok(Batch {
+            groups,
+            sections: Tensor::from_vec(noisy, shape, self.device)?,
+            steps: planned.iter().map(|section| section.step).collect(),
+            levels,
+            actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), self.device)?,
+            routes: table.routes(config, planned, frames),
+        })
+    }
+
+    /// The sections with their steps, those that a teacher is needed for last.
+    fn draw_steps(&self, shortcut_share: f32, random: &mut Random) -> Vec<PlannedSection> {
+        let clips = 0..self.history.clips.len();
+        let told: Vec<bool> =
+            clips.map(|_| shortcut_share > 0.0 && random.chance(shortcut_share)).collect();
+        let mut planned = self.planned.clone();
+        for section in planned.iter_mut().filter(|section| told[section.clip]) {
+            section.step = SHORTCUTS[random.below(SHORTCUTS.len())];
+        }
+        planned.sort_by_key(|section| section.step.half().is_some());
+        planned
+    }
+
+    /// The sections' own latents, one after another.
+    fn clean(&self, planned: &[PlannedSection]) -> Vec<f32> {
+        let latents = |section: &PlannedSection| {
+            self.history.clips[section.clip].episode.latents(section.first, self.frames)
+        };
+        planned.iter().flat_map(latents).collect()
+    }
+}
+
+/// A level that a step of this size starts at; for plain flow mostly logit-normal around 0.6.
+fn draw_level(step: StepSize, random: &mut Random) -> f32 {
+    match step {
+        StepSize::Whole => 1.0,
+        StepSize::Half => [0.5, 1.0][random.below(2)],
+        StepSize::Quarter => [0.25, 0.5, 0.75, 1.0][random.below(4)],
+        // Now and then one that play starts a step at.
+        StepSize::Flow if random.chance(0.15) => draw_level(StepSize::Quarter, random),
+        StepSize::Flow => 1.0 / (1.0 + (-(random.normal() + 0.4)).exp()),
+    }
+}
+
+/// Weight of a squared error of the clean latent: as one of the velocity, but for shortcuts as it is.
+fn weight(step: StepSize, level: f32) -> f32 {
+    match step {
+        StepSize::Flow => level.max(LEVEL_MIN).powi(-2),
+        StepSize::Quarter | StepSize::Half | StepSize::Whole => 1.0,
+    }
+}
+
+/// History frames with their noise: a frame has the same in every group that holds it.
+pub(super) struct NoisyHistory<'a> {
+    pub(super) clips: Vec<Clip<'a>>,
+    frames: BTreeMap<(usize, usize), Vec<f32>>,
+}
+
+impl<'a> NoisyHistory<'a> {
+    pub(super) fn new(clips: Vec<Clip<'a>>) -> Self {
+        Self { clips, frames: BTreeMap::new() }
+    }
+
+    pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
+        let Clip { episode, noise, .. } = &self.clips[clip];
+        self.frames.entry((clip, frame)).or_insert_with(|| {
+            let latent = episode.latents(frame, 1);
+            if *noise == 0.0 {
+                return latent.collect();
+            }
+            latent.map(|x| x + noise * random.normal()).collect()
+        })
+    }
+
+    /// Puts a dream in the place of a frame, without noise (it has its own faults), rounded as play
+    /// stores it.
+    fn replace(&mut self, clip: usize, frame: usize, latent: &[f32]) {
+        let stored = latent.iter().map(|&x| f16::from_f32(x).to_f32());
+        self.frames.insert((clip, frame), stored.collect());
+    }
+}
