@@ -4,6 +4,8 @@
 //! [`Dreamer::plan`], [`Dreamer::pack`], [`Dreamer::encode`], [`Dreamer::denoise`],
 //! [`Dreamer::decode`], [`Dreamer::remember`].
 
+mod opening;
+
 use crate::error::Error;
 use crate::model::{GroupKv, PlacedContext};
 use crate::noise::section_noise;
@@ -12,7 +14,7 @@ use crate::sampler::{Sampling, sample};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
-use input::{Action, Pose};
+use input::Action;
 use memory::{
     BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
     Query, Ranking, Selection, Warm,
@@ -180,77 +182,6 @@ impl Dreamer {
     /// Everything remembered.
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// Takes real frames with the actions that led to them as history, oldest first.
-    ///
-    /// # Errors
-    /// A frame has another size than the world's.
-    pub fn open_with(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<(), Error> {
-        self.open_with_poses(frames, actions, &[])
-    }
-
-    /// The same for frames that were seen from known `poses`, one for each frame; with fewer, the later frames
-    /// have none.
-    ///
-    /// # Errors
-    /// A frame has another size than the world's.
-    pub fn open_with_poses(
-        &mut self,
-        frames: &[&[u8]],
-        actions: &[Action],
-        poses: &[Pose],
-    ) -> Result<(), Error> {
-        let world = Arc::clone(&self.world);
-        let config = &world.config;
-        let mut poses = poses.iter().copied();
-        for (frames, actions) in frames.chunks(16).zip(actions.chunks(16)) {
-            let joined = frames.concat();
-            let latents = world.codec.encode(&joined, config.height, config.width)?;
-            for (at, action) in actions.iter().enumerate() {
-                let features: Arc<[f32]> = action.to_features(&config.layout).into();
-                self.stand_at(poses.next());
-                self.remember_frame(&latents.get(at)?, features)?;
-            }
-        }
-        self.stand_at(None);
-        Ok(())
-    }
-
-    /// Says where the coming section is seen from, for rankings by pose.
-    pub fn stand_at(&mut self, pose: Option<Pose>) {
-        self.pose = pose.map(|pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw });
-    }
-
-    /// The same walk from here on with history picked in another way, retrieving nothing that comes after; this
-    /// one stays as it is.
-    #[must_use]
-    pub fn fork(&self, ranking: Ranking, arrangement: Arrangement) -> Self {
-        let live = self.history.live();
-        let next = live.last().map_or(FrameId(0), |newest| FrameId(newest.frame.0 + 1));
-        Self {
-            world: Arc::clone(&self.world),
-            schedule: self.schedule.clone(),
-            sampling: self.sampling,
-            ranking,
-            rules: PlanRules { arrangement, ..self.rules },
-            options: DreamOptions { arrangement, ..self.options.clone() },
-            history: self.history.clone(),
-            kv: ByteLru::new(self.options.kv_budget_bytes),
-            tick: self.tick,
-            pose: self.pose,
-            retrievable_before: Some(next),
-            recent_actions: self.recent_actions.clone(),
-            section: Section::default(),
-            account: Account::default(),
-        }
-    }
-
-    /// A real picture, encoded and decoded: what the codec leaves of it.
-    pub fn reconstruct(&self, frame: &[u8]) -> Result<Vec<u8>, Error> {
-        let config = &self.world.config;
-        let latents = self.world.codec.encode(frame, config.height, config.width)?;
-        Ok(self.world.codec.decode(&latents)?)
     }
 
     /// All stages of one section, for callers that do not time them.

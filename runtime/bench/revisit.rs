@@ -159,14 +159,17 @@ pub fn run(model: &mut dyn Revisit, args: &RevisitArgs) -> Result<RevisitReport>
     let paths = input::episodes_in(&args.episodes)?;
     ensure!(!paths.is_empty(), "expected .npz clips or sessions in {}", args.episodes.display());
     let rule = WalkRule { gap: args.gap as usize, dream: args.dream as usize };
-    let wanted = (args.walks as usize).div_ceil(paths.len());
+    let wanted = args.walks as usize;
+    // Fewer walks than episodes are spread over all of them.
+    let paths: Vec<_> = paths.iter().step_by((paths.len() / wanted).max(1)).take(wanted).collect();
+    let each = wanted.div_ceil(paths.len());
     let bar = super::progress(paths.len(), "episodes walked");
     let (mut walked, mut strip) = (Vec::new(), None);
-    for (number, path) in paths.iter().enumerate() {
+    for (number, path) in paths.into_iter().enumerate() {
         let episode = Episode::open(path)?;
         let poses = episode.poses.clone();
         let poses = poses.with_context(|| format!("expected poses in {}", path.display()))?;
-        for walk in find_walks(&poses, rule, wanted) {
+        for walk in find_walks(&poses, rule, each) {
             let strip = strip
                 .get_or_insert_with(|| Strip::new(episode.width as usize, episode.height as usize));
             let shown = walked.len() < STRIP_WALKS;
