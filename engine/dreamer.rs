@@ -213,7 +213,8 @@ impl Dreamer {
             EstimateBy::Last => vec![self.latent(newest.frame)?],
             EstimateBy::Preview => self.previewed()?,
         };
-        let looks: Vec<Vec<f32>> = latents.iter().map(|latent| self.look(latent)).collect();
+        let channels = self.world.model.config().channels;
+        let looks: Vec<Vec<f32>> = latents.iter().map(|latent| look(latent, channels)).collect();
         let looks: Vec<&[f32]> = looks.iter().map(Vec::as_slice).collect();
         self.section.estimate = Some(Estimate::new(feature_shape(&self.world), &looks)?);
         Ok(())
@@ -399,7 +400,7 @@ impl Dreamer {
         let look = Look {
             latent: halves.iter().map(|half| half.to_bits()).collect(),
             action: Arc::clone(&action),
-            feature: Feature::new(feature_shape(&self.world), &self.look(&values))?,
+            feature: Feature::new(feature_shape(&self.world), &look(&values, self.world.model.config().channels))?,
             pose: self.pose,
         };
         self.history.remember(self.tick, look)?;
@@ -415,17 +416,16 @@ impl Dreamer {
         Ok(record.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect())
     }
 
-    /// (C, P) to (P, C), as the ranking wants it.
-    fn look(&self, latent: &[f32]) -> Vec<f32> {
-        let channels = self.world.model.config().channels;
-        let positions = latent.len() / channels;
-        (0..positions).flat_map(|p| (0..channels).map(move |c| latent[c * positions + p])).collect()
-    }
-
     /// The branch being walked.
     pub fn branch(&self) -> BranchId {
         self.history.branch()
     }
+}
+
+/// (C, P) to (P, C), as the ranking wants it.
+fn look(latent: &[f32], channels: usize) -> Vec<f32> {
+    let positions = latent.len() / channels;
+    (0..positions).flat_map(|p| (0..channels).map(move |c| latent[c * positions + p])).collect()
 }
 
 fn feature_shape(world: &World) -> FeatureShape {

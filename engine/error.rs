@@ -38,6 +38,9 @@ pub enum Error {
     /// The memory.
     #[error(transparent)]
     Memory(#[from] memory::Error),
+    /// The memory on disk.
+    #[error(transparent)]
+    Cold(#[from] memory::cold::ColdError),
     /// An episode among a world's starts.
     #[error(transparent)]
     Episode(#[from] input::EpisodeError),

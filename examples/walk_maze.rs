@@ -15,7 +15,7 @@ use serde_json::Value;
 fn main() -> Result<()> {
     let args = Args::parse().play;
     let seed = args.seed;
-    play::walk(&args, play::script(&args)?, &MazeConfig::default().layout(), &|| {
+    play::walk(&args, play::script(&args)?, &MazeConfig::default().layout(), &|_| {
         Box::new(move |_| Ok(Box::new(Simulated::new(seed))))
     })
 }

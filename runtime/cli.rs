@@ -36,6 +36,9 @@ pub enum Command {
     /// Train a codec or a world from recorded play
     #[command(subcommand)]
     Train(Train),
+    /// Look after what worlds remember
+    #[command(subcommand)]
+    Memory(MemoryCommand),
     /// Measure a world
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -59,6 +62,13 @@ pub struct PlayArgs {
     /// Begin from your own picture
     #[arg(long, value_name = "PNG")]
     pub start: Option<PathBuf>,
+    /// Folder of what worlds remember between walks, or `none` [default: in your data folder; without a window,
+    /// none]
+    #[arg(long, value_name = "DIR")]
+    pub memory: Option<PathBuf>,
+    /// Forget what this world remembers before the walk begins
+    #[arg(long)]
+    pub forget: bool,
     /// Steer by a file instead of by hand
     #[arg(long, value_name = "FILE")]
     pub actions: Option<PathBuf>,
@@ -102,6 +112,52 @@ pub struct PlanArgs {
     /// Size of a frame in latent cells, rows by columns
     #[arg(long, value_name = "HxW", default_value = "12x16", value_parser = parse_grid)]
     pub grid: (u16, u16),
+}
+
+/// What `memory` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// Say how much is remembered, how old it is and how often it was used
+    Stat(MemoryArgs),
+    /// Recompute every checksum and total
+    Verify(MemoryArgs),
+    /// Write the remembered frames as pictures, with a JSON file that lists them
+    Export(MemoryExportArgs),
+    /// Let go of what was not used for longest, down to a budget
+    Prune(MemoryPruneArgs),
+}
+
+/// Whose memory is meant.
+#[derive(Args, Clone, Debug)]
+pub struct MemoryArgs {
+    /// Folder of the world, or the name of one that came with the program
+    #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
+    pub world: PathBuf,
+    /// Folder of what worlds remember [default: in your data folder]
+    #[arg(long, value_name = "DIR")]
+    pub memory: Option<PathBuf>,
+}
+
+/// Options of `memory export`.
+#[derive(Args, Clone, Debug)]
+pub struct MemoryExportArgs {
+    /// Whose memory
+    #[command(flatten)]
+    pub whose: MemoryArgs,
+    /// Folder for the pictures
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `memory prune`.
+#[derive(Args, Clone, Debug)]
+pub struct MemoryPruneArgs {
+    /// Whose memory
+    #[command(flatten)]
+    pub whose: MemoryArgs,
+    /// Megabytes (2^20 bytes) to shrink to
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(0..1 << 20))]
+    pub budget: u64,
 }
 
 /// What `bench` can do.

@@ -11,7 +11,7 @@ use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
-use crate::{bench, cores, devices, episodes, play, train};
+use crate::{bench, cores, devices, episodes, memories, play, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Plan(args) => plan(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
+        Command::Memory(command) => memories::run(&command),
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,

@@ -63,6 +63,11 @@ pub trait Dream: Send {
     /// Stores the section in the history.
     fn remember(&mut self) -> Result<()>;
 
+    /// What the player should be told since the last time.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the last section was made from, for the session: plan, evaluations, what was retrieved.
     fn account(&self) -> Value {
         Value::Null

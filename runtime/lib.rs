@@ -43,6 +43,7 @@
 //! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
+//! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants
@@ -75,12 +76,14 @@ pub mod gate;
 pub mod hash;
 pub mod headless;
 pub mod histogram;
+pub mod memories;
 pub mod pace;
 pub mod paths;
 pub mod play;
 #[cfg(feature = "window")]
 pub mod present;
 pub mod queue;
+pub mod recall;
 pub mod record;
 pub mod stage;
 pub mod start;

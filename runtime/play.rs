@@ -8,6 +8,7 @@ use input::{ActionLayout, Script};
 
 use crate::cli::PlayArgs;
 use crate::dream::Opener;
+use crate::recall::Place;
 use crate::steer::ByScript;
 use crate::walk::{Plan, Walked};
 use crate::world::Beginning;
@@ -25,8 +26,13 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
     let layout = world::layout(&dir)?;
-    let beginning = Beginning { seed: args.seed, evaluations: args.steps, start };
-    walk(args, script, &layout, &|| world::opener(dir.clone(), beginning.clone()))
+    let dream = |watched| {
+        let memory = place(args, watched);
+        let start = start.clone();
+        let beginning = Beginning { seed: args.seed, evaluations: args.steps, start, memory };
+        world::opener(dir.clone(), beginning)
+    };
+    walk(args, script, &layout, &dream)
 }
 
 /// The script that the command line names, if any.
@@ -37,7 +43,15 @@ pub fn script(args: &PlayArgs) -> Result<Option<Script>> {
     Ok(args.actions.as_deref().map(Script::open).transpose()?)
 }
 
-/// Walks in what `dream` opens; it is asked once more when there is no window after all.
+/// Where memory lies: where the command line says, else in the user's folder when the walk is watched.
+fn place(args: &PlayArgs, watched: bool) -> Place {
+    let own = || watched.then(paths::memory);
+    let dir = args.memory.clone().or_else(own).filter(|dir| dir.as_os_str() != "none");
+    dir.map_or(Place::Nowhere, |dir| Place::Folder { dir, forget: args.forget })
+}
+
+/// Walks in what `dream` opens, being told whether somebody watches; it is asked once more when there is no window
+/// after all.
 ///
 /// # Errors
 /// When the dream cannot be opened or the walk fails.
@@ -45,11 +59,11 @@ pub fn walk(
     args: &PlayArgs,
     script: Option<Script>,
     layout: &ActionLayout,
-    dream: &dyn Fn() -> Opener,
+    dream: &dyn Fn(bool) -> Opener,
 ) -> Result<()> {
     #[cfg(feature = "window")]
     if !args.headless {
-        match by_window::walk(args, layout, script.clone(), dream()) {
+        match by_window::walk(args, layout, script.clone(), dream(true)) {
             Ok(walked) => return report(&walked?),
             Err(reason) => {
                 writeln!(io::stderr(), "oneiro: {reason}; walking without a window")?;
@@ -63,7 +77,7 @@ pub fn walk(
     let out = args.out.clone().unwrap_or_else(own);
     let frames = frames(args, script.as_ref()).unwrap_or(HEADLESS_FRAMES);
     let plan = Plan {
-        dream: dream(),
+        dream: dream(false),
         steer: Box::new(script.map_or_else(|| ByScript::wander(args.seed), ByScript::new)),
         frames: Some(frames),
         sessions: PathBuf::new(),

@@ -89,7 +89,8 @@ impl Stream<'_> {
             self.stats.lock().begin(polled_at);
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
-            self.steer.take_notices().into_iter().for_each(|line| self.publish.notice(line));
+            let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
+            notices.for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
             self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
             self.stage(Stage::Plan, |it| it.dream.plan())?;

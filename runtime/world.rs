@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::dream::{Dream, Facts, Opener};
+use crate::recall::{Place, Recall};
 use crate::worlds;
 
 /// What a walk begins from.
@@ -23,6 +24,8 @@ pub struct Beginning {
     pub evaluations: Option<u32>,
     /// A picture of one's own, of any size.
     pub start: Option<Frame>,
+    /// Where memory lies.
+    pub memory: Place,
 }
 
 /// Opens the world of this folder or name, on the thread that calls the answer.
@@ -62,7 +65,7 @@ fn open(
     let name = dir
         .file_name()
         .map_or_else(|| world.config.title.clone(), |name| name.to_string_lossy().into_owned());
-    Ok(Box::new(Dreaming::new(&world, name, beginning)?))
+    Ok(Box::new(Dreaming::new(&world, name, beginning, tell)?))
 }
 
 /// A walk in an engine's world.
@@ -71,10 +74,19 @@ struct Dreaming {
     facts: Facts,
     opening: Arc<Frame>,
     dreamer: Dreamer,
+    /// What is remembered for walks to come.
+    recall: Option<Recall>,
+    /// Frames of earlier walks that the section is made from.
+    recalled: usize,
 }
 
 impl Dreaming {
-    fn new(world: &Arc<World>, name: String, beginning: &Beginning) -> Result<Self> {
+    fn new(
+        world: &Arc<World>,
+        name: String,
+        beginning: &Beginning,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<Self> {
         let config = &world.config;
         let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
         let options = DreamOptions {
@@ -87,9 +99,13 @@ impl Dreaming {
             "time_weight": config.time_weight,
             "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
             "estimate": options.estimate,
-            "memory": "none",
+            "memory": match &beginning.memory {
+                Place::Nowhere => "none".to_owned(),
+                Place::Folder { dir, .. } => dir.display().to_string(),
+            },
         });
         let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
+        let recall = beginning.memory.open(&mut dreamer, &name, tell)?;
         let opening = match &beginning.start {
             Some(picture) => {
                 let picture = crate::start::fit(picture, width, height);
@@ -105,6 +121,9 @@ impl Dreaming {
                 Frame { width, height, pixels }
             }
         };
+        if let Some(recall) = &recall {
+            recall.pin(&dreamer);
+        }
         let facts = Facts {
             name,
             hash: world.hash.clone(),
@@ -116,7 +135,7 @@ impl Dreaming {
             section_frames: u32::try_from(dreamer.section_frames())?,
             layout: config.layout.clone(),
         };
-        Ok(Self { facts, opening: Arc::new(opening), dreamer })
+        Ok(Self { facts, opening: Arc::new(opening), dreamer, recall, recalled: 0 })
     }
 }
 
@@ -142,7 +161,9 @@ impl Dream for Dreaming {
     }
 
     fn pack(&mut self) -> Result<()> {
-        Ok(self.dreamer.pack()?)
+        self.dreamer.pack()?;
+        self.recalled = self.recall.as_ref().map_or(0, |recall| recall.note_use(&self.dreamer));
+        Ok(())
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -160,7 +181,15 @@ impl Dream for Dreaming {
     }
 
     fn remember(&mut self) -> Result<()> {
-        Ok(self.dreamer.remember()?)
+        self.dreamer.remember()?;
+        if let Some(recall) = &mut self.recall {
+            recall.remember(&self.dreamer, self.dreamer.section_frames());
+        }
+        Ok(())
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.recall.as_ref().and_then(Recall::take_notice).into_iter().collect()
     }
 
     fn account(&self) -> Value {
@@ -178,6 +207,8 @@ impl Dream for Dreaming {
             "kv_hits": account.kv_hits,
             "kv_misses": account.kv_misses,
             "slots": slots,
+            "recalled": self.recalled,
+            "memory_lost": self.recall.as_ref().map_or(0, Recall::lost),
         })
     }
 }

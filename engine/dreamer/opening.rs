@@ -1,10 +1,12 @@
 //! What a walk begins from: real frames, or another walk.
 
-use super::{Account, DreamOptions, Dreamer, Section};
+use super::{Account, DreamOptions, Dreamer, Section, feature_shape, look};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules};
 use input::{Action, Pose};
-use memory::{ByteLru, FrameId, Ranking};
+use half::f16;
+use memory::cold::{Cold, KeyFrames, Restored};
+use memory::{ByteLru, Feature, FrameId, Ranking};
 use std::sync::Arc;
 
 impl Dreamer {
@@ -41,6 +43,21 @@ impl Dreamer {
         }
         self.stand_at(None);
         Ok(())
+    }
+
+    /// Takes up what earlier walks left on disk, before this one's first frame.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is of another world.
+    pub fn recall(&mut self, cold: &Cold) -> Result<(Restored, KeyFrames), Error> {
+        let world = Arc::clone(&self.world);
+        let (shape, channels) = (feature_shape(&world), world.model.config().channels);
+        let look = |latent: &[u16]| {
+            let values: Vec<f32> =
+                latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+            Feature::new(shape, &look(&values, channels))
+        };
+        Ok(cold.restore(&mut self.history, self.options.warm_frames, look)?)
     }
 
     /// Says where the coming section is seen from, for rankings by pose.
