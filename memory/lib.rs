@@ -1,14 +1,17 @@
 //! The history of a world: which frames were seen, which come back, which are let go.
 //!
-//! No tensors, windows, clocks or threads: numbers in, names of frames out.
+//! No tensors, windows or clocks: numbers in, names of frames out. The one thread is that which
+//! writes cold memory, and the one file that which it writes.
 //!
 //! - [`History`]: the live branch in order, and all that is remembered;
 //! - [`Warm`]: at most so many frames, ranked by [`Ranking`] for the next section;
-//! - [`ByteLru`]: anything under a byte budget, such as cached keys and values.
+//! - [`ByteLru`]: anything under a byte budget, such as cached keys and values;
+//! - [`cold`]: what outlives the program, on disk.
 //!
 //! Papers: L. Zhang et al., "Frame Context Packing and Drift Prevention in Next-Frame-Prediction
 //! Video Diffusion Models" (FramePack), §3.2.
 
+pub mod cold;
 mod error;
 mod feature;
 mod frame;
