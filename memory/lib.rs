@@ -16,18 +16,21 @@ mod error;
 mod feature;
 mod frame;
 mod history;
+#[cfg(test)]
+mod history_tests;
 mod pose;
 mod rank;
 #[cfg(test)]
 mod rank_tests;
 mod search;
+mod seen;
 mod store;
 mod warm;
 
 pub use error::Error;
 pub use feature::{Estimate, Feature, FeatureShape};
 pub use frame::{BranchId, FrameId, FrameStamp};
-pub use history::{History, Look};
+pub use history::{Checkpoint, History, Look};
 pub use pose::{FieldOfView, Pose};
 pub use rank::{Hit, Query, Ranking, Selection};
 pub use store::ByteLru;
