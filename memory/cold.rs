@@ -15,11 +15,14 @@ mod bytes;
 mod check;
 mod error;
 mod header;
+mod key_frames;
 mod open;
 mod overlay;
+mod restore;
 mod run;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,18 +34,24 @@ pub use batch::{Kept, NewRun};
 pub use check::{Stat, Verified};
 pub use error::ColdError;
 pub use header::{FORMAT, Header};
+pub use key_frames::{Choice, KeyFrames};
 pub use open::{Aside, Opened};
+pub use restore::{Origin, Restored};
 pub use run::{ColdFrame, Entry, RUN_FRAMES, Run, RunId};
+pub use writer::{ColdWriter, Offer, Written};
 
 use batch::{Batch, ENTRIES, FRAMES, TOTALS, Totals, piece};
 use error::store;
 use run::Layout;
+
+use crate::feature::FeatureShape;
 
 /// The memory of a world on disk, open.
 pub struct Cold {
     /// Taken when it is closed.
     database: Option<Database>,
     path: PathBuf,
+    shape: FeatureShape,
     layout: Layout,
     budget_bytes: u64,
     session: u32,

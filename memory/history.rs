@@ -172,6 +172,11 @@ impl History {
         recent(&self.live, self.window)
     }
 
+    /// Frames that fit beside the window.
+    pub(crate) fn room(&self) -> usize {
+        self.warm.capacity() - self.window
+    }
+
     /// Names that no frame and no branch has had.
     pub(crate) fn next_names(&self) -> (FrameId, BranchId) {
         (FrameId(self.next_frame), BranchId(self.next_branch))

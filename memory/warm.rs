@@ -104,7 +104,9 @@ impl Warm {
         let (last, width) = (self.records.len() - 1, self.shape.sketch());
         // The last record moves into the place that is free.
         if place != last {
-            self.places.peek_mut(&self.records[last].stamp.frame).map(|moved| *moved = place);
+            if let Some(moved) = self.places.peek_mut(&self.records[last].stamp.frame) {
+                *moved = place;
+            }
             self.steps.copy_within(last * width..(last + 1) * width, place * width);
         }
         self.steps.truncate(last * width);

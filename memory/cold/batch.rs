@@ -23,7 +23,7 @@ pub(crate) const PIECE: usize = 4096 - 4 - 8 - 4;
 
 /// Key of a piece of a run.
 pub(crate) fn piece(run: RunId, at: u16) -> u64 {
-    u64::from(run.0) << 16 | u64::from(at)
+    (u64::from(run.0) << 16) | u64::from(at)
 }
 
 /// What the file holds altogether, and the names it gives next.

@@ -70,6 +70,7 @@ impl Cold {
         let cold = |database| Self {
             database: Some(database),
             path: path.to_owned(),
+            shape: header.shape,
             layout: header.layout(),
             budget_bytes,
             session: 0,

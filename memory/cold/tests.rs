@@ -1,12 +1,13 @@
 //! Memory on disk against a naive list, and against files that are not what they should be.
 
 mod hostile;
+mod kill;
 mod model;
+mod play;
 
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::feature::FeatureShape;
 
 const SHAPE: FeatureShape = FeatureShape { rows: 3, columns: 4, channels: 4 };
 
