@@ -10,6 +10,8 @@
 //! Beside it goes a [`Sketch`]: an orthonormal projection, onto averages over 2×2 blocks of
 //! positions, by which a score is bounded at a quarter of the work.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 
 /// Size of the latents that features are made of.
@@ -91,8 +93,8 @@ pub(crate) struct Sketch<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
     shape: FeatureShape,
-    /// Unit vectors by position, in steps.
-    steps: Box<[i8]>,
+    /// Unit vectors by position, in steps; shared by copies.
+    steps: Arc<[i8]>,
 }
 
 /// The estimated look of the next section, X̂: the mean over its frames.
@@ -111,7 +113,7 @@ impl Feature {
     /// When the shape is unsound, the latent has another size or a value is not finite.
     pub fn new(shape: FeatureShape, latent: &[f32]) -> Result<Self, Error> {
         let to_step = |value: f32| to_steps(value, FEATURE_STEPS).try_into().unwrap_or_default();
-        let steps: Box<[i8]> = unit_positions(shape, latent)?.into_iter().map(to_step).collect();
+        let steps = unit_positions(shape, latent)?.into_iter().map(to_step).collect();
         Ok(Self { shape, steps })
     }
 
@@ -126,6 +128,15 @@ impl Feature {
     #[must_use]
     pub fn shape(&self) -> FeatureShape {
         self.shape
+    }
+
+    /// The estimate of a section that looks like this frame, to rank others against it.
+    ///
+    /// # Errors
+    /// Never for a feature that [`Self::new`] made.
+    pub fn to_estimate(&self) -> Result<Estimate, Error> {
+        let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step)).collect();
+        Estimate::new(self.shape, &[&values])
     }
 
     /// Mean over positions (and the estimate's frames) of the cosine, in -1..=1 (eq. 3).

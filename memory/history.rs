@@ -6,6 +6,8 @@ use crate::error::Error;
 use crate::feature::{Feature, FeatureShape};
 use crate::frame::{BranchId, FrameId, FrameStamp};
 use crate::pose::Pose;
+use crate::rank::{Hit, Query, Ranking, Selection};
+use crate::seen::Seen;
 use crate::warm::{Record, Warm};
 
 /// What there is to remember of a new frame.
@@ -29,8 +31,20 @@ pub struct History {
     live: Vec<FrameStamp>,
     window: usize,
     branch: BranchId,
+    /// The frames that ranking sees: all but those of futures that were taken back.
+    seen: Seen,
     next_frame: u32,
     next_branch: u32,
+}
+
+/// A moment of a history that play can go back to. Costs some bytes for each frame of the window;
+/// what the frames hold is shared.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Frames leading up to it, the newest last.
+    live: Arc<[Record]>,
+    branch: BranchId,
+    seen: Seen,
 }
 
 impl History {
@@ -45,7 +59,8 @@ impl History {
         }
         let warm = Warm::new(shape, capacity)?;
         let branch = BranchId(0);
-        Ok(Self { warm, live: Vec::new(), window, branch, next_frame: 0, next_branch: 1 })
+        let seen = Seen::default();
+        Ok(Self { warm, live: Vec::new(), window, branch, seen, next_frame: 0, next_branch: 1 })
     }
 
     /// Remembers the frame made at `tick` as the newest of the live branch.
@@ -69,7 +84,8 @@ impl History {
         Ok(stamp)
     }
 
-    /// Takes up a frame of an earlier session; new frames and branches are named after it.
+    /// Takes up a frame of an earlier session; new frames and branches are named after it. Called
+    /// before the first checkpoint: earlier ones do not see it.
     ///
     /// # Errors
     /// When the feature has another shape, or no name is left.
@@ -112,10 +128,58 @@ impl History {
         Ok(Some(branch))
     }
 
+    /// This moment, to go back to with [`Self::restore_checkpoint`].
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let record = |stamp: &FrameStamp| self.warm.peek(stamp.frame).cloned();
+        let live = self.live().iter().filter_map(record).collect();
+        Checkpoint { live, branch: self.branch, seen: self.seen.until(self.next_frame) }
+    }
+
+    /// Goes back to a moment of this history. Its branch goes on from there, and its ranking sees
+    /// what it saw then, less what was let go since: nothing that came after it, in this branch or
+    /// another. Those frames stay remembered for checkpoints that saw them, as long as there is
+    /// room. Any checkpoint can be restored, in any order, any number of times.
+    ///
+    /// # Errors
+    /// When the checkpoint is of a history with features of another shape.
+    pub fn restore_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        for record in checkpoint.live.iter() {
+            self.warm.insert(record.clone())?;
+        }
+        self.live = checkpoint.live.iter().map(|record| record.stamp).collect();
+        self.branch = checkpoint.branch;
+        self.seen = checkpoint.seen.and_from(self.next_frame);
+        Ok(())
+    }
+
+    /// The best of the frames that are seen from here, best first; see [`Warm::rank`].
+    ///
+    /// # Errors
+    /// When the estimate has another shape than the memory, or a ranking by pose has no pose.
+    pub fn rank(
+        &self,
+        query: &Query<'_>,
+        ranking: Ranking,
+        selection: &Selection<'_>,
+    ) -> Result<Vec<Hit>, Error> {
+        self.warm.rank_among(query, ranking, selection, |frame| self.seen.holds(frame))
+    }
+
     /// Recent frames in order, the newest last; at least the window where there are as many.
     #[must_use]
     pub fn live(&self) -> &[FrameStamp] {
         recent(&self.live, self.window)
+    }
+
+    /// Frames that fit beside the window.
+    pub(crate) fn room(&self) -> usize {
+        self.warm.capacity() - self.window
+    }
+
+    /// Names that no frame and no branch has had.
+    pub(crate) fn next_names(&self) -> (FrameId, BranchId) {
+        (FrameId(self.next_frame), BranchId(self.next_branch))
     }
 
     /// The branch that new frames belong to.

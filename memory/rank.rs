@@ -85,15 +85,26 @@ impl Warm {
         ranking: Ranking,
         selection: &Selection<'_>,
     ) -> Result<Vec<Hit>, Error> {
+        self.rank_among(query, ranking, selection, |_| true)
+    }
+
+    /// The same among the frames that are `seen`.
+    pub(crate) fn rank_among(
+        &self,
+        query: &Query<'_>,
+        ranking: Ranking,
+        selection: &Selection<'_>,
+        seen: impl Fn(FrameId) -> bool,
+    ) -> Result<Vec<Hit>, Error> {
         if query.estimate.shape() != self.shape() {
             let got = query.estimate.shape();
             return Err(Error::OtherShape { expected: self.shape(), got });
         }
         if let Ranking::Pose(view) = ranking {
             let pose = query.pose.ok_or(Error::NoPose)?;
-            return Ok(cover(self, pose, view, selection));
+            return Ok(cover(self, pose, view, selection, seen));
         }
-        Ok(Search::new(self, query, ranking).select(selection))
+        Ok(Search::new(self, query, ranking).select(selection, seen))
     }
 }
 

@@ -51,14 +51,18 @@ impl<'a> Search<'a> {
     ///
     /// A frame is scored exactly only when its bound is greater than every score still open, so
     /// what is taken is the greatest of all.
-    pub(crate) fn select(&self, selection: &Selection<'_>) -> Vec<Hit> {
+    pub(crate) fn select(
+        &self,
+        selection: &Selection<'_>,
+        seen: impl Fn(FrameId) -> bool,
+    ) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut candidates = self.candidates();
         while hits.len() < selection.count
             && let Some(candidate) = candidates.pop()
         {
             let stamp = self.warm.records()[candidate.place].stamp;
-            if !selection.admits(stamp, &hits) {
+            if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
                 continue;
             }
             match candidate.known {
@@ -123,14 +127,15 @@ pub(crate) fn cover(
     pose: Pose,
     view: FieldOfView,
     selection: &Selection<'_>,
+    seen: impl Fn(FrameId) -> bool,
 ) -> Vec<Hit> {
     let points = view.points(pose);
     let near = |from: &Pose| (from.x - pose.x).hypot(from.y - pose.y) <= 2.0 * view.reach;
-    let seen = |record: &Record| {
-        let from = record.pose.filter(near)?;
+    let covered = |record: &Record| {
+        let from = record.pose.filter(near).filter(|_| seen(record.stamp.frame))?;
         Some((record.stamp, view.cover(from, &points)))
     };
-    let mut covers: Vec<(FrameStamp, Cover)> = warm.records().iter().filter_map(seen).collect();
+    let mut covers: Vec<(FrameStamp, Cover)> = warm.records().iter().filter_map(covered).collect();
     let (mut hits, mut left) = (Vec::new(), Cover::MAX);
     while hits.len() < selection.count {
         covers.retain(|(stamp, cover)| cover & left != 0 && selection.admits(*stamp, &hits));

@@ -98,6 +98,22 @@ impl Warm {
         self.places.peek(&frame).map(|place| &self.records[*place])
     }
 
+    /// Lets a frame go, if it is there.
+    pub fn remove(&mut self, frame: FrameId) -> Option<Record> {
+        let place = self.places.pop(&frame)?;
+        let (last, width) = (self.records.len() - 1, self.shape.sketch());
+        // The last record moves into the place that is free.
+        if place != last {
+            if let Some(moved) = self.places.peek_mut(&self.records[last].stamp.frame) {
+                *moved = place;
+            }
+            self.steps.copy_within(last * width..(last + 1) * width, place * width);
+        }
+        self.steps.truncate(last * width);
+        self.sketches.swap_remove(place);
+        Some(self.records.swap_remove(place))
+    }
+
     /// Marks a frame as used, if it is there.
     pub fn touch(&mut self, frame: FrameId) {
         self.places.promote(&frame);
