@@ -400,7 +400,10 @@ impl Dreamer {
         let look = Look {
             latent: halves.iter().map(|half| half.to_bits()).collect(),
             action: Arc::clone(&action),
-            feature: Feature::new(feature_shape(&self.world), &look(&values, self.world.model.config().channels))?,
+            feature: Feature::new(
+                feature_shape(&self.world),
+                &look(&values, self.world.model.config().channels),
+            )?,
             pose: self.pose,
         };
         self.history.remember(self.tick, look)?;

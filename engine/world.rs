@@ -6,9 +6,10 @@ use crate::model::{ModelConfig, WorldModel};
 use crate::pack::Schedule;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use half::f16;
 use input::{ActionLayout, Episode};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 /// What `world.toml` says.
@@ -57,7 +58,7 @@ pub struct World {
     pub model: WorldModel,
     /// Recorded openings, at least one.
     pub starts: Vec<Episode>,
-    /// Of the weights, in hex: what memory and sessions are bound to.
+    /// SHA-256 of both files of weights, one after the other, in hex: what memory and sessions are bound to.
     pub hash: String,
     /// Where the weights are.
     pub device: Device,
@@ -87,21 +88,37 @@ impl World {
             toml::from_str(&text).map_err(|error| world_error(&path, error))?;
         let schedule = check(&config).map_err(|reason| Error::World { reason, path })?;
         progress("reading the codec");
-        let (codec, codec_hash) = read_weights(&folder.join("codec.safetensors"), device, |vb| {
+        let mut hash = Sha256::new();
+        let codec = read_weights(&folder.join("codec.safetensors"), device, &mut hash, |vb| {
             let mut codec = Codec::new(&config.codec, vb)?;
             codec.freeze()?;
             Ok(codec)
         })?;
         progress("reading the world model");
-        let (model, model_hash) = read_weights(&folder.join("model.safetensors"), device, |vb| {
+        let model = read_weights(&folder.join("model.safetensors"), device, &mut hash, |vb| {
             let mut model = WorldModel::new(&config.model, vb)?;
             model.freeze()?;
             Ok(model)
         })?;
         progress("reading openings");
         let starts = read_starts(&folder.join("starts"), &config)?;
-        let hash = format!("{:016x}", codec_hash.rotate_left(1) ^ model_hash);
+        let hash = format!("{:x}", hash.finalize());
         Ok(Self { config, schedule, codec, model, starts, hash, device: device.clone() })
+    }
+
+    /// The picture of a remembered latent, given by its 16-bit floats' bits: RGB, row by row.
+    ///
+    /// # Errors
+    /// The latent has another size than the world's.
+    pub fn picture(&self, latent: &[u16]) -> Result<Vec<u8>, Error> {
+        let model = &self.config.model;
+        if latent.len() != model.latent_len() {
+            let expected = format!("{} latent values", model.latent_len());
+            return Err(Error::Size { expected, got: latent.len().to_string() });
+        }
+        let values = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+        let latent = self.model.tensor(values, &[1, model.channels, model.height, model.width])?;
+        Ok(self.codec.decode(&latent)?)
     }
 }
 
@@ -145,8 +162,9 @@ fn check(config: &WorldConfig) -> Result<Schedule, String> {
 fn read_weights<T>(
     path: &Path,
     device: &Device,
+    hash: &mut Sha256,
     build: impl FnOnce(&VarBuilder<'_>) -> candle_core::Result<T>,
-) -> Result<(T, u64), Error> {
+) -> Result<T, Error> {
     let read = |source| Error::Read { what: "weights", source, path: path.to_owned() };
     let size = std::fs::metadata(path).map_err(read)?.len();
     if size > WEIGHTS_MAX_BYTES {
@@ -156,13 +174,12 @@ fn read_weights<T>(
         ));
     }
     let bytes = std::fs::read(path).map_err(read)?;
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&bytes);
+    hash.update(&bytes);
     let tensors: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&bytes, device)
         .map_err(|error| world_error(path, error))?;
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
     let built = build(&vb).map_err(|error| world_error(path, error))?;
-    Ok((built, hasher.finish()))
+    Ok(built)
 }
 
 fn read_starts(folder: &Path, config: &WorldConfig) -> Result<Vec<Episode>, Error> {

@@ -41,9 +41,18 @@ fn stat(cold: &Cold) -> Result<()> {
     let when = |seconds: Option<u64>| seconds.map_or("never".to_owned(), date::format);
     let per_run = |count: u64| count as f64 / stat.runs.max(1) as f64;
     writeln!(out, "file      {}", cold.path().display())?;
-    writeln!(out, "frames    {} in {} runs, {} of them pinned", stat.frames, stat.runs, stat.pinned)?;
+    writeln!(
+        out,
+        "frames    {} in {} runs, {} of them pinned",
+        stat.frames, stat.runs, stat.pinned
+    )?;
     writeln!(out, "sessions  {}", stat.sessions)?;
-    writeln!(out, "payload   {:.1} MB of at most {:.1}", megabytes(stat.payload_bytes), megabytes(cold.budget_bytes()))?;
+    writeln!(
+        out,
+        "payload   {:.1} MB of at most {:.1}",
+        megabytes(stat.payload_bytes),
+        megabytes(cold.budget_bytes())
+    )?;
     writeln!(out, "on disk   {:.1} MB", megabytes(stat.file_bytes))?;
     writeln!(out, "oldest    {}", when(stat.oldest))?;
     writeln!(out, "newest    {}", when(stat.newest))?;
@@ -56,7 +65,12 @@ fn verify(cold: &mut Cold) -> Result<()> {
     let sound = cold.verify()?;
     let mended = if sound.mended { "; the store mended its books after a crash" } else { "" };
     let megabytes = megabytes(sound.payload_bytes);
-    writeln!(io::stdout(), "sound: {} frames in {} runs, {megabytes:.1} MB{mended}", sound.frames, sound.runs)?;
+    writeln!(
+        io::stdout(),
+        "sound: {} frames in {} runs, {megabytes:.1} MB{mended}",
+        sound.frames,
+        sound.runs
+    )?;
     Ok(())
 }
 
@@ -64,7 +78,12 @@ fn prune(mut cold: Cold, budget: u64) -> Result<()> {
     let gone = cold.prune(budget)?;
     let left = cold.stat()?;
     cold.close()?;
-    writeln!(io::stdout(), "let go of {} runs; {:.1} MB are left", gone.len(), megabytes(left.payload_bytes))?;
+    writeln!(
+        io::stdout(),
+        "let go of {} runs; {:.1} MB are left",
+        gone.len(),
+        megabytes(left.payload_bytes)
+    )?;
     Ok(())
 }
 

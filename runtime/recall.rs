@@ -162,10 +162,7 @@ fn header(world: &World, name: &str) -> Result<Header> {
         *byte = u8::from_str_radix(&world.hash[at..at + 2], 16)?;
     }
     let model = &world.config.model;
-    let shape = memory::FeatureShape {
-        rows: model.height,
-        columns: model.width,
-        channels: model.channels,
-    };
+    let shape =
+        memory::FeatureShape { rows: model.height, columns: model.width, channels: model.channels };
     Ok(Header { world: name.to_owned(), weights, shape, action: model.action })
 }

@@ -62,9 +62,7 @@ fn open(
     }
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
     tell("encoding the opening".to_owned());
-    let name = dir
-        .file_name()
-        .map_or_else(|| world.config.title.clone(), |name| name.to_string_lossy().into_owned());
+    let name = worlds::name(&dir, &world);
     Ok(Box::new(Dreaming::new(&world, name, beginning, tell)?))
 }
 

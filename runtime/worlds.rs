@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail};
+use engine::world::World;
 
 /// The file that makes a folder a world.
 pub const WORLD_FILE: &str = "world.toml";
@@ -31,6 +32,12 @@ fn find_in(world: &Path, roots: &[PathBuf]) -> Result<PathBuf> {
         "expected a folder with a {WORLD_FILE} or one of these worlds: {known}; got {}",
         world.display()
     )
+}
+
+/// The name of a world: that of its folder, else its title.
+pub fn name(dir: &Path, world: &World) -> String {
+    let folder = dir.file_name().map(|name| name.to_string_lossy().into_owned());
+    folder.unwrap_or_else(|| world.config.title.clone())
 }
 
 /// Folders that may hold shipped worlds: here, beside the program, and where it was built.

@@ -3,8 +3,8 @@
 use super::{Account, DreamOptions, Dreamer, Section, feature_shape, look};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules};
-use input::{Action, Pose};
 use half::f16;
+use input::{Action, Pose};
 use memory::cold::{Cold, KeyFrames, Restored};
 use memory::{ByteLru, Feature, FrameId, Ranking};
 use std::sync::Arc;
