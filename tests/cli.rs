@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs the program without a display and with its data in `dir`.
-fn oneiro(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn oneiro(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_oneiro"))
         .args(args)
         .current_dir(dir)

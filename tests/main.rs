@@ -2,6 +2,7 @@
 
 mod cli;
 mod dream;
+mod memory;
 mod queue;
 mod stream;
 mod support;

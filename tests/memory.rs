@@ -1,0 +1,114 @@
+//! What a world remembers between walks, by the program's own commands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::cli::oneiro;
+use crate::support::world::write_tiny_world;
+
+/// A folder with a tiny world in it.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("tiny")).expect("a folder");
+    write_tiny_world(&dir.path().join("tiny")).expect("it can be written");
+    dir
+}
+
+fn walk(dir: &Path, seed: &str, more: &[&str]) -> Output {
+    let out = format!("walk_{seed}");
+    let args = ["play", "--world", "tiny", "--headless", "--frames", "40"];
+    let args = [&args[..], &["--seed", seed, "--out", &out], more].concat();
+    let output = oneiro(dir, &args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn memory(dir: &Path, args: &[&str]) -> (bool, String) {
+    let args = [&["memory"], args, &["--world", "tiny", "--memory", "kept"]].concat();
+    let Output { status, stdout, stderr } = oneiro(dir, &args);
+    (
+        status.success(),
+        String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr),
+    )
+}
+
+/// How many frames of earlier walks each section of a walk was made from.
+fn recalled(dir: &Path, seed: &str) -> Vec<u64> {
+    let lines =
+        fs::read_to_string(dir.join(format!("walk_{seed}/frames.jsonl"))).expect("it was recorded");
+    let line =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON");
+    lines.lines().filter_map(|text| line(text)["plan"]["recalled"].as_u64()).collect()
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.join("kept")).expect("memory was kept");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("listed").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_later_walk_is_made_from_what_an_earlier_one_saw() {
+    let dir = folder();
+    walk(dir.path(), "1", &["--memory", "kept"]);
+    assert!(recalled(dir.path(), "1").iter().all(|&frames| frames == 0), "nothing was there yet");
+    walk(dir.path(), "2", &["--memory", "kept"]);
+    assert!(recalled(dir.path(), "2").iter().any(|&frames| frames > 0), "nothing came back");
+    let (sound, said) = memory(dir.path(), &["verify"]);
+    assert!(sound && said.starts_with("sound: "), "{said}");
+    let (_, said) = memory(dir.path(), &["stat"]);
+    assert!(said.contains("sessions  2") && !said.contains("hits      0 "), "{said}");
+
+    walk(dir.path(), "3", &["--memory", "kept", "--forget"]);
+    // Where a world begins is never let go; it is all that is left.
+    let left = recalled(dir.path(), "3");
+    assert!(left.iter().all(|&frames| frames <= 4), "{left:?}");
+    walk(dir.path(), "4", &[]);
+    assert!(
+        recalled(dir.path(), "4").iter().all(|&frames| frames == 0),
+        "headless walks have none"
+    );
+    walk(dir.path(), "5", &["--memory", "none"]);
+    assert_eq!(files(dir.path()).len(), 1);
+}
+
+#[test]
+fn remembered_frames_can_be_looked_at_and_let_go() {
+    let dir = folder();
+    walk(dir.path(), "1", &["--memory", "kept"]);
+    let (done, said) = memory(dir.path(), &["export", "--out", "pictures"]);
+    assert!(done, "{said}");
+    let list = fs::read_to_string(dir.path().join("pictures/frames.json")).expect("the list");
+    let list: Vec<serde_json::Value> = serde_json::from_str(&list).expect("JSON");
+    assert!(!list.is_empty());
+    for frame in &list {
+        let name = frame["file"].as_str().expect("a name");
+        assert!(dir.path().join("pictures").join(name).exists(), "{name}");
+    }
+    let (done, said) = memory(dir.path(), &["prune", "--budget", "0"]);
+    assert!(done && said.starts_with("let go of "), "{said}");
+    let (_, said) = memory(dir.path(), &["stat"]);
+    assert!(said.contains("frames    4 in 1 runs, 1 of them pinned"), "{said}");
+}
+
+#[test]
+fn a_damaged_memory_is_set_aside_and_a_missing_one_named() {
+    let dir = folder();
+    let (done, said) = memory(dir.path(), &["stat"]);
+    assert!(!done && said.contains("expected a memory of tiny, got none"), "{said}");
+    walk(dir.path(), "1", &["--memory", "kept"]);
+    let file = files(dir.path()).remove(0);
+    let mut bytes = fs::read(&file).expect("the memory");
+    let middle = bytes.len() / 2;
+    bytes[..middle].fill(0x5a);
+    fs::write(&file, &bytes).expect("it can be written");
+    walk(dir.path(), "2", &["--memory", "kept"]);
+    let kept = files(dir.path());
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let aside =
+        kept.iter().find(|path| path.to_string_lossy().contains("damaged")).expect("set aside");
+    assert!(fs::read(aside).expect("it is there") == bytes, "it was changed");
+    assert!(memory(dir.path(), &["verify"]).0);
+}
