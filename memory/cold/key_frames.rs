@@ -28,8 +28,8 @@ pub enum Choice {
 }
 
 impl KeyFrames {
-    /// Mean cosine over positions (eq. 3) from which two views count as one. Not yet measured:
-    /// set between the 0.98 of successive frames and the 0.5 of different rooms.
+    /// Mean cosine over positions (eq. 3) from which two views count as one. A guess, not yet
+    /// measured.
     pub const THRESHOLD_DEFAULT: f32 = 0.9;
 
     /// No key frames yet. `threshold`: mean cosine, -1 to 1.

@@ -18,8 +18,8 @@ use crate::warm::Record;
 /// well within the second that a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_millis(400);
 
-/// Messages on their way, at most: two seconds' worth at 35 frames a second, each kept and hit.
-/// More are dropped.
+/// Messages on their way, at most: nearly three seconds' worth at 35 frames a second, where each
+/// frame brings a hit and each fourth a run. More are dropped.
 const QUEUE: usize = 128;
 
 /// A run that may be worth keeping.

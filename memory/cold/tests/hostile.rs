@@ -57,11 +57,12 @@ proptest! {
         let cut = &bytes[..1 + cut.index(bytes.len() - 1)];
         prop_assert!(is_damage(check(cut).as_ref()));
 
+        // Most of a small file is zeros in free room, where a change does nothing.
         let mut flipped = bytes.clone();
+        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         for (at, bit) in flips {
-            flipped[at.index(bytes.len())] ^= 1_u8 << bit;
+            flipped[*at.get(&used)] ^= 1_u8 << bit;
         }
-        // Most of a small file is free room, where a change does nothing.
         let why = check(&flipped);
         prop_assert!(why.is_none() || is_damage(why.as_ref()));
 
