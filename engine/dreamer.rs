@@ -262,7 +262,7 @@ impl Dreamer {
             apart_ticks: if permutation { 0 } else { self.rules.apart_ticks },
             exclude: &exclude,
         };
-        self.account.hits = self.history.warm().rank(&query, self.ranking, &selection)?;
+        self.account.hits = self.history.rank(&query, self.ranking, &selection)?;
         Ok(())
     }
 
