@@ -4,8 +4,7 @@ use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// Runs `work` as one thread of a pool of its own, as many as the machine has cores or `RAYON_NUM_THREADS` says.
 ///
-/// A thread outside a pool hands each operation in and sleeps until it is done; hundreds of small operations
-/// a frame make that a tenth of the time.
+/// A thread outside a pool hands each operation in and sleeps until it is done: 8 % of a training step's time.
 ///
 /// # Errors
 /// When the system gives no threads.

@@ -38,6 +38,7 @@
 //! | [`present`] | the window: picture, overlay, keys |
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
+//! | [`picture`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
@@ -79,6 +80,7 @@ pub mod histogram;
 pub mod memories;
 pub mod pace;
 pub mod paths;
+pub mod picture;
 pub mod play;
 #[cfg(feature = "window")]
 pub mod present;

@@ -1,7 +1,6 @@
 //! `oneiro memory`: looking after what worlds remember.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +10,7 @@ use memory::cold::Cold;
 use serde_json::json;
 
 use crate::cli::{MemoryArgs, MemoryCommand, MemoryExportArgs};
-use crate::{date, paths, recall, worlds};
+use crate::{date, paths, picture, recall, worlds};
 
 /// Does what the command line says.
 ///
@@ -92,12 +91,13 @@ fn export(args: &MemoryExportArgs) -> Result<()> {
     let (world, cold) = open(&args.whose)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
     let bar = ProgressBar::new(cold.stat()?.frames);
+    let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
     let mut listed = Vec::new();
     for run in cold.export()? {
         let run = run?;
         for (at, frame) in run.frames.iter().enumerate() {
             let name = format!("run_{:06}_{at}.png", run.entry.id.0);
-            write_png(&args.out.join(&name), &world, &world.picture(&frame.latent)?)?;
+            picture::write(&args.out.join(&name), &world.picture(&frame.latent)?, size)?;
             listed.push(json!({
                 "file": name,
                 "run": run.entry.id.0,
@@ -118,16 +118,6 @@ fn export(args: &MemoryExportArgs) -> Result<()> {
     std::fs::write(&list, serde_json::to_string_pretty(&listed)? + "\n")
         .with_context(|| format!("write {}", list.display()))?;
     writeln!(io::stdout(), "{} frames in {}", listed.len(), args.out.display())?;
-    Ok(())
-}
-
-fn write_png(path: &Path, world: &World, pixels: &[u8]) -> Result<()> {
-    let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
-    let file = std::fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
-    let mut encoder = png::Encoder::new(io::BufWriter::new(file), size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(pixels)?;
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Rows of pictures in one file, to look at.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::Result;
+
+use crate::picture;
 
 /// Pixels between pictures, black.
 const GAP: usize = 2;
@@ -54,14 +54,7 @@ impl Strip {
     pub fn write(&self, path: &Path) -> Result<()> {
         let width = self.line_bytes() / 3;
         let height = self.pixels.len() / self.line_bytes().max(1);
-        let file = BufWriter::new(File::create(path)?);
-        let mut encoder = png::Encoder::new(file, u32::try_from(width)?, u32::try_from(height)?);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.pixels)?;
-        writer.finish()?;
-        Ok(())
+        picture::write(path, &self.pixels, (u32::try_from(width)?, u32::try_from(height)?))
     }
 }
 
@@ -79,7 +72,7 @@ mod tests {
         strip.row(&[&green, &red]);
         strip.write(&path).unwrap();
 
-        let decoder = png::Decoder::new(std::io::BufReader::new(File::open(&path).unwrap()));
+        let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).unwrap()));
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();

@@ -1,6 +1,7 @@
 //! Strips of real against made frames.
 
-use anyhow::{Context as _, Result};
+use crate::picture;
+use anyhow::Result;
 use std::path::Path;
 
 /// Rows of equally large RGB frames, written one below the other as a PNG.
@@ -21,11 +22,6 @@ pub(super) fn write_strip(
             }
         }
     }
-    let file = std::fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
     let size = (width * u32::try_from(columns)?, height * u32::try_from(rows.len())?);
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
-    written.with_context(|| format!("write {}", path.display()))
+    picture::write(path, &pixels, size)
 }
