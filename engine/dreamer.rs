@@ -132,6 +132,10 @@ impl Dreamer {
         let schedule = options.schedule.clone().unwrap_or_else(|| world.schedule.clone());
         schedule.forward_tiers()?;
         let config = &world.config;
+        if schedule.is_discrete() && world.codebook.is_none() {
+            let got = "a world without".to_owned();
+            return Err(Error::Size { expected: format!("a codebook for {schedule}"), got });
+        }
         let size = |cells: usize| u16::try_from(cells).expect("checked when the world was read");
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 120")]
         let apart_ticks = (APART_SECONDS * config.fps).round() as u64;
@@ -330,7 +334,7 @@ impl Dreamer {
         #[expect(clippy::cast_precision_loss, reason = "groups are short")]
         let share = 1.0 / group.frames.len() as f32;
         for frame in &group.frames {
-            latents.extend(self.latent(*frame)?);
+            latents.extend(self.seen(*frame)?);
             let record = self.history.warm().peek(*frame).ok_or_else(|| gone(*frame))?;
             action.iter_mut().zip(record.action.iter()).for_each(|(sum, x)| *sum += share * x);
         }
@@ -411,6 +415,16 @@ impl Dreamer {
         self.recent_actions.rotate_left(1);
         self.recent_actions[1] = action;
         Ok(())
+    }
+
+    /// A remembered latent as the network is shown it, in words under a schedule with `+D`: (C, H, W).
+    fn seen(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
+        let mut latent = self.latent(frame)?;
+        if let Some(codebook) = self.world.codebook.as_ref().filter(|_| self.schedule.is_discrete())
+        {
+            codebook.quantise(&mut latent);
+        }
+        Ok(latent)
     }
 
     /// A remembered latent: (C, H, W).

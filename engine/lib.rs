@@ -10,6 +10,7 @@
 //! `N` heads, `R` rows of tokens of many groups, `G` groups, `S` sections, `g` frames of a section,
 //! `A` features of an action.
 
+pub mod codebook;
 pub mod codec;
 pub mod device;
 pub mod dreamer;

@@ -1,5 +1,6 @@
 //! A world: a folder of settings, weights and opening frames.
 
+use crate::codebook::{CODEBOOK, Codebook};
 use crate::codec::{Codec, CodecConfig};
 use crate::error::Error;
 use crate::model::{ModelConfig, WorldModel};
@@ -56,6 +57,8 @@ pub struct World {
     pub codec: Codec,
     /// The network.
     pub model: WorldModel,
+    /// What history is discretized by under a schedule with `+D`; absent in worlds not trained for it.
+    pub codebook: Option<Codebook>,
     /// Recorded openings, at least one.
     pub starts: Vec<Episode>,
     /// SHA-256 of both files of weights, one after the other, in hex: what memory and sessions are bound to.
@@ -95,15 +98,23 @@ impl World {
             Ok(codec)
         })?;
         progress("reading the world model");
-        let model = read_weights(&folder.join("model.safetensors"), device, &mut hash, |vb| {
+        let path = folder.join("model.safetensors");
+        let (model, codebook) = read_weights(&path, device, &mut hash, |vb| {
             let mut model = WorldModel::new(&config.model, vb)?;
             model.freeze()?;
-            Ok(model)
+            Ok((model, read_codebook(&config.model, vb)?))
         })?;
+        if schedule.is_discrete() && codebook.is_none() {
+            return Err(world_error(
+                &path,
+                format!("{schedule} needs a codebook, which is not here"),
+            ));
+        }
         progress("reading openings");
         let starts = read_starts(&folder.join("starts"), &config)?;
         let hash = format!("{:x}", hash.finalize());
-        Ok(Self { config, schedule, codec, model, starts, hash, device: device.clone() })
+        let device = device.clone();
+        Ok(Self { config, schedule, codec, model, codebook, starts, hash, device })
     }
 
     /// The picture of a remembered latent, given by its 16-bit floats' bits: RGB, row by row.
@@ -180,6 +191,22 @@ fn read_weights<T>(
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
     let built = build(&vb).map_err(|error| world_error(path, error))?;
     Ok(built)
+}
+
+/// The codebook beside the network's weights, if there is one.
+fn read_codebook(
+    config: &ModelConfig,
+    vb: &VarBuilder<'_>,
+) -> candle_core::Result<Option<Codebook>> {
+    if !vb.contains_tensor(CODEBOOK) {
+        return Ok(None);
+    }
+    let codebook = Codebook::new(&vb.get_unchecked(CODEBOOK)?)?;
+    if codebook.channels() != config.channels {
+        let (want, got) = (config.channels, codebook.channels());
+        candle_core::bail!("expected a codebook of {want} channels, got {got}");
+    }
+    Ok(Some(codebook))
 }
 
 fn read_starts(folder: &Path, config: &WorldConfig) -> Result<Vec<Episode>, Error> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use candle_core::{DType, Device, Tensor};
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::pack::Arrangement;
 use engine::world::World;
 use input::{Action, Pose};
 use memory::{FieldOfView, Ranking};
 
-use crate::support::world::tiny_world;
+use crate::support::world::{tiny_world, tiny_world_in_words};
 
 /// Frames of a scripted walk: turns, steps, pauses.
 fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u8>> {
@@ -87,6 +88,31 @@ fn actions_and_history_matter() {
     };
     assert!(once(1.0, 20) != once(-1.0, 20), "the action is not seen");
     assert!(once(0.0, 20) != once(0.0, 12), "the history is not seen");
+}
+
+#[test]
+fn history_in_one_word_is_no_history() {
+    // FramePack §4.2: with K = 1 "the history becomes meaningless as one single color".
+    let word = Tensor::zeros((1, 4), DType::F32, &Device::Cpu).expect("a tensor");
+    let world = tiny_world_in_words(Some(word));
+    let once = |schedule: &str, fill: u8| {
+        let schedule = Some(schedule.parse().expect("a schedule"));
+        let options = DreamOptions { schedule, ..DreamOptions::default() };
+        let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
+        let frame = vec![fill; world.starts[0].frame_bytes()];
+        dreamer.open_with(&[&frame; 20], &[Action::NEUTRAL; 20]).expect("fits");
+        dreamer.section(&[Action::NEUTRAL]).expect("a section")
+    };
+    assert!(once("td_f16k4f4k2f5k1_g1", 10) != once("td_f16k4f4k2f5k1_g1", 200));
+    assert!(once("td_f16k4f4k2f5k1_g1+D", 10) == once("td_f16k4f4k2f5k1_g1+D", 200));
+}
+
+#[test]
+fn a_schedule_in_words_needs_a_codebook() {
+    let schedule = Some("td_f16k4f4k2f5k1_g1+D".parse().expect("a schedule"));
+    let options = DreamOptions { schedule, ..DreamOptions::default() };
+    let error = Dreamer::new(tiny_world_in_words(None), options).expect_err("no words");
+    assert!(error.to_string().contains("codebook"), "{error}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The codec: pictures to latents of an eighth of their size, and back.
 //!
-//! A convolutional autoencoder without a prior. Its latents are bounded, and normalised per channel
-//! before anything else sees them; the statistics lie beside the weights. Tensors are channel-last
-//! inside; names and layout of the weights are those of a PyTorch module.
+//! A convolutional autoencoder without a prior. Its latents are bounded, and told in another basis before
+//! anything else sees them, which lies beside the weights. Tensors are channel-last inside; names and
+//! layout of the weights are those of a PyTorch module.
 
+mod basis;
 mod decoder;
 mod encoder;
 mod residual;
@@ -13,8 +14,10 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 
 use crate::ops::Precision;
+use basis::Basis;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Pixels of a picture per latent cell, along each side.
@@ -75,14 +78,13 @@ impl CodecConfig {
     }
 }
 
-/// Encoder, decoder and the statistics of the latents.
+/// Encoder, decoder and the basis of the latents between them.
 #[derive(Clone, Debug)]
 pub struct Codec {
     config: CodecConfig,
     encoder: Encoder,
     decoder: Decoder,
-    mean: Tensor,
-    deviation: Tensor,
+    basis: Basis,
     device: Device,
 }
 
@@ -90,23 +92,13 @@ impl Codec {
     /// Reads `encoder`, `decoder` and `normalize`.
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or is no statistic.
+    /// A tensor is missing or has another shape, or the basis is none.
     pub fn new(config: &CodecConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        let mean = vb.get(config.channels, "normalize.mean")?;
-        let deviation = vb.get(config.channels, "normalize.std")?;
-        let finite = mean.to_vec1::<f32>()?.into_iter().all(f32::is_finite);
-        let usable = deviation.to_vec1::<f32>()?.into_iter().all(|x| x.is_finite() && x > 0.0);
-        if !(finite && usable) {
-            bail!(
-                "expected finite normalize.mean and positive normalize.std in the codec's weights"
-            );
-        }
         Ok(Self {
             config: config.clone(),
             encoder: Encoder::new(config, &vb.pp("encoder"))?,
             decoder: Decoder::new(config, &vb.pp("decoder"))?,
-            mean,
-            deviation,
+            basis: Basis::new(config.channels, vb)?,
             device: vb.device().clone(),
         })
     }
@@ -137,7 +129,7 @@ impl Codec {
         &self.config
     }
 
-    /// Normalised latents of RGB pictures, (B, height, width, 3) bytes: (B, C, height / 8, width / 8).
+    /// Latents of RGB pictures, (B, height, width, 3) bytes: (B, C, height / 8, width / 8).
     ///
     /// # Errors
     /// A side is no multiple of 8, or the bytes are no whole number of pictures.
@@ -149,13 +141,13 @@ impl Codec {
         }
         let latents = frames.chunks(AT_ONCE * picture).map(|frames| {
             let x = pixels(frames, height, width, &self.device)?;
-            let latents = self.encoder.forward(&x)?.broadcast_sub(&self.mean)?;
-            latents.broadcast_div(&self.deviation)?.permute((0, 3, 1, 2))?.contiguous()
+            let latents = self.basis.apply(&self.encoder.forward(&x)?)?;
+            latents.permute((0, 3, 1, 2))?.contiguous()
         });
         Tensor::cat(&latents.collect::<Result<Vec<_>>>()?, 0)
     }
 
-    /// RGB pictures, (B, 8 · h, 8 · w, 3) bytes, of normalised latents (B, C, h, w).
+    /// RGB pictures, (B, 8 · h, 8 · w, 3) bytes, of latents (B, C, h, w).
     ///
     /// # Errors
     /// The latents have another number of channels than the codec.
@@ -168,10 +160,19 @@ impl Codec {
         for first in (0..count).step_by(AT_ONCE) {
             let latents = latents.narrow(0, first, AT_ONCE.min(count - first))?;
             let latents = latents.permute((0, 2, 3, 1))?.contiguous()?;
-            let raw = latents.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?;
-            bytes(&self.decoder.forward(&raw)?, &mut frames)?;
+            bytes(&self.decoder.forward(&self.basis.undo(&latents)?)?, &mut frames)?;
         }
         Ok(frames)
+    }
+
+    /// The tensors of the basis that fits these latents (B, C, h, w) of a codec that has none yet.
+    pub(crate) fn fit_basis(&self, latents: &Tensor) -> Result<BTreeMap<String, Tensor>> {
+        basis::fit(&self.decoder, &latents.permute((0, 2, 3, 1))?.contiguous()?)
+    }
+
+    /// The tensors of a basis that leaves latents of `channels` channels as they are.
+    pub(crate) fn no_basis(channels: usize) -> Result<BTreeMap<String, Tensor>> {
+        Basis::identity(channels)
     }
 }
 

@@ -93,9 +93,13 @@ fn refuses_what_does_not_fit() {
     assert!(message(codec.encode(&[0; 3], usize::MAX - 7, 8)).contains("multiples of 8"));
     let wrong = Tensor::zeros((1, 5, 2, 2), DType::F32, &Device::Cpu).unwrap();
     assert!(codec.decode(&wrong).unwrap_err().to_string().contains("4 channels, got 5"));
-    let zeros = Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap();
-    tensors.insert("normalize.std".to_owned(), zeros);
-    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    let error = Codec::new(&CodecConfig::tiny(), &vb).unwrap_err().to_string();
-    assert!(error.contains("normalize.std"), "{error}");
+    // Two equal axes, and one that is no number.
+    let flat = Tensor::ones((4, 4), DType::F32, &Device::Cpu).unwrap();
+    let broken = Tensor::full(f32::NAN, (4, 4), &Device::Cpu).unwrap();
+    for matrix in [flat, broken] {
+        tensors.insert("normalize.matrix".to_owned(), matrix);
+        let vb = VarBuilder::from_tensors(tensors.clone(), DType::F32, &Device::Cpu);
+        let error = Codec::new(&CodecConfig::tiny(), &vb).unwrap_err().to_string();
+        assert!(error.contains("normalize.matrix"), "{error}");
+    }
 }

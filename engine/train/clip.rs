@@ -3,6 +3,7 @@
 use super::LatentEpisode;
 use super::groups::PlannedSection;
 use super::scene::{NoisyHistory, Scene};
+use crate::codebook::Codebook;
 use crate::model::{ModelConfig, StepSize};
 use crate::noise::Random;
 use crate::pack::{Arrangement, Grid, HistoryView, PackPlan, PlanRules, Schedule};
@@ -32,6 +33,10 @@ const HISTORY_NOISE: f32 = 0.25;
 #[derive(Debug)]
 pub(super) struct ClipSampler {
     config: ModelConfig,
+    /// What history is discretized by, if it may be.
+    pub(super) codebook: Option<Codebook>,
+    /// Share of the clips whose history is discretized.
+    discrete_odds: f32,
     schedules: Vec<(Schedule, usize, f32)>,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
@@ -44,6 +49,8 @@ pub(super) struct Clip<'a> {
     first: usize,
     /// Noise on each history frame, in standard deviations.
     pub(super) noise: f32,
+    /// What the history is discretized by, if it is.
+    pub(super) codebook: Option<&'a Codebook>,
     retrieved: Vec<usize>,
     /// History frames that are known: fewer at the start of a session.
     known: usize,
@@ -54,7 +61,11 @@ impl ClipSampler {
     ///
     /// # Errors
     /// No episode is long enough.
-    pub(super) fn new(config: &ModelConfig, episodes: &[LatentEpisode]) -> Result<Self> {
+    pub(super) fn new(
+        config: &ModelConfig,
+        episodes: &[LatentEpisode],
+        discrete_odds: f32,
+    ) -> Result<Self> {
         let mut total = 0;
         let ends: Vec<usize> = episodes
             .iter()
@@ -69,7 +80,8 @@ impl ClipSampler {
         let schedules = SCHEDULES.iter().map(|&(name, sections, odds)| {
             (name.parse().expect("the names are tested"), sections, odds)
         });
-        Ok(Self { config: config.clone(), schedules: schedules.collect(), ends })
+        let (config, schedules) = (config.clone(), schedules.collect());
+        Ok(Self { config, codebook: None, discrete_odds, schedules, ends })
     }
 
     /// `clips` clips with the plans of their sections.
@@ -107,7 +119,7 @@ impl ClipSampler {
     }
 
     fn draw_clip<'a>(
-        &self,
+        &'a self,
         episodes: &'a [LatentEpisode],
         frames: usize,
         random: &mut Random,
@@ -129,12 +141,17 @@ impl ClipSampler {
                 true if random.chance(0.8) => 4,
                 true => 1 + random.below(3),
             };
+            let discrete = random.chance(self.discrete_odds);
+            let noise = if random.chance(0.6) { HISTORY_NOISE * random.uniform() } else { 0.0 };
+            let codebook = self.codebook.as_ref().filter(|_| discrete);
             return Clip {
                 episode,
                 first,
                 retrieved: self.hits(episode, first, wanted),
                 known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
-                noise: if random.chance(0.6) { HISTORY_NOISE * random.uniform() } else { 0.0 },
+                // Words hide what noise would: one defence is enough.
+                noise: if codebook.is_some() { 0.0 } else { noise },
+                codebook,
             };
         }
         unreachable!("an episode of more than 64 frames holds a clip")

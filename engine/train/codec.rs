@@ -15,7 +15,7 @@ use pictures::Pictures;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Pictures that the statistics of the latents are taken from, at most.
+/// Pictures that the basis of the latents is fitted to, at most.
 const STATISTICS: usize = 512;
 
 /// Settings of a training.
@@ -105,7 +105,7 @@ impl CodecTrainer {
             Some(weights) => weights,
             None => initial_codec_weights(config, training.seed)?,
         };
-        // The statistics are taken at the end, not trained.
+        // The basis is fitted at the end, not trained.
         let trained = weights.into_iter().filter(|(name, _)| !name.starts_with("normalize."));
         let vars = trained
             .map(|(name, weight)| Ok((name, Var::from_tensor(&weight.to_device(device)?)?)))
@@ -158,7 +158,7 @@ impl CodecTrainer {
         })
     }
 
-    /// The moving average of the weights, on the CPU, without statistics of the latents.
+    /// The moving average of the weights, on the CPU, without the basis of the latents.
     pub fn average(&self) -> Result<BTreeMap<String, Tensor>> {
         let tensor = |(name, values): (&String, &Vec<f32>)| {
             let shape = self.vars[name].shape().clone();
@@ -212,34 +212,16 @@ impl CodecTrainer {
         Ok(())
     }
 
-    /// The averaged weights with the statistics of their latents: what [`Codec::new`] reads.
+    /// The averaged weights with the basis of their latents: what [`Codec::new`] reads.
     pub fn finish(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut weights = self.average()?;
         let codec = self.raw_codec()?;
         let Pictures { height, width, total, .. } = self.pictures;
-        let (mut count, mut sums) = (0.0, vec![(0.0_f64, 0.0_f64); self.config.channels]);
-        for at in (0..total).step_by(total.div_ceil(STATISTICS)) {
-            let latent = codec.encode(self.pictures.picture(at), height, width)?;
-            let channels = latent.squeeze(0)?.flatten_from(1)?.to_vec2::<f32>()?;
-            for (values, (sum, squares)) in channels.iter().zip(&mut sums) {
-                *sum += values.iter().map(|&x| f64::from(x)).sum::<f64>();
-                *squares += values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
-            }
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52 cells")]
-            let cells = channels[0].len() as f64;
-            count += cells;
-        }
-        // A dead channel is left as it is.
-        let deviation = |mean: f64, squares: f64| (squares / count - mean * mean).sqrt().max(1e-3);
-        let statistics = sums.iter().map(|(sum, squares)| {
-            let mean = sum / count;
-            (mean, deviation(mean, *squares))
-        });
-        let (mean, deviation): (Vec<_>, Vec<_>) = statistics.unzip();
-        for (name, values) in [("normalize.mean", mean), ("normalize.std", deviation)] {
-            let tensor = Tensor::from_vec(values, self.config.channels, &Device::Cpu)?;
-            weights.insert(name.to_owned(), tensor.to_dtype(DType::F32)?);
-        }
+        let latents = (0..total)
+            .step_by(total.div_ceil(STATISTICS))
+            .map(|at| codec.encode(self.pictures.picture(at), height, width));
+        let latents = Tensor::cat(&latents.collect::<Result<Vec<_>>>()?, 0)?;
+        weights.extend(codec.fit_basis(&latents)?);
         Ok(weights)
     }
 
@@ -265,12 +247,7 @@ impl CodecTrainer {
     /// The averaged codec with latents as they are, on the CPU.
     fn raw_codec(&self) -> Result<Codec> {
         let mut weights = self.average()?;
-        let channels = self.config.channels;
-        let (zeros, ones) = (vec![0.0_f32; channels], vec![1.0_f32; channels]);
-        for (name, values) in [("normalize.mean", zeros), ("normalize.std", ones)] {
-            let tensor = Tensor::from_vec(values, channels, &Device::Cpu)?;
-            weights.insert(name.to_owned(), tensor);
-        }
+        weights.extend(Codec::no_basis(self.config.channels)?);
         let vb = VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu);
         let mut codec = Codec::new(&self.config, &vb)?;
         codec.freeze()?;

@@ -180,7 +180,7 @@ fn weight(step: StepSize, level: f32) -> f32 {
     }
 }
 
-/// History frames with their noise: a frame has the same in every group that holds it.
+/// History frames with their noise or in words: a frame is the same in every group that holds it.
 pub(super) struct NoisyHistory<'a> {
     pub(super) clips: Vec<Clip<'a>>,
     frames: BTreeMap<(usize, usize), Vec<f32>>,
@@ -192,20 +192,26 @@ impl<'a> NoisyHistory<'a> {
     }
 
     pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
-        let Clip { episode, noise, .. } = &self.clips[clip];
+        let Clip { episode, noise, codebook, .. } = &self.clips[clip];
         self.frames.entry((clip, frame)).or_insert_with(|| {
-            let latent = episode.latents(frame, 1);
-            if *noise == 0.0 {
-                return latent.collect();
+            let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
+            if *noise > 0.0 {
+                latent.iter_mut().for_each(|x| *x += noise * random.normal());
             }
-            latent.map(|x| x + noise * random.normal()).collect()
+            if let Some(codebook) = codebook {
+                codebook.quantise(&mut latent);
+            }
+            latent
         })
     }
 
     /// Puts a dream in the place of a frame, without noise (it has its own faults), rounded as play
     /// stores it.
     fn replace(&mut self, clip: usize, frame: usize, latent: &[f32]) {
-        let stored = latent.iter().map(|&x| f16::from_f32(x).to_f32());
-        self.frames.insert((clip, frame), stored.collect());
+        let mut stored: Vec<f32> = latent.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+        if let Some(codebook) = self.clips[clip].codebook {
+            codebook.quantise(&mut stored);
+        }
+        self.frames.insert((clip, frame), stored);
     }
 }

@@ -7,6 +7,7 @@ use super::clip::ClipSampler;
 use super::scene::Sample;
 use super::teacher::Teacher;
 use super::{Checkpoint, LatentEpisode, Muon, MuonConfig, initial_weights};
+use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
@@ -46,6 +47,10 @@ pub struct WorldTraining {
     pub rollout_odds: f32,
     /// Steps before they do: a young network's dreams are no history.
     pub rollout_from: u32,
+    /// Words that history may be discretized by (schedules with `+D`); 0 for none.
+    pub codebook: usize,
+    /// Share of the clips whose history is.
+    pub discrete_odds: f32,
     /// Of everything random.
     pub seed: u64,
 }
@@ -63,6 +68,8 @@ impl Default for WorldTraining {
             shortcut_from: 10_000,
             rollout_odds: 0.15,
             rollout_from: 10_000,
+            codebook: 128,
+            discrete_odds: 0.15,
             seed: 0,
         }
     }
@@ -127,10 +134,15 @@ impl WorldTrainer {
         weights: Option<BTreeMap<String, Tensor>>,
         device: &Device,
     ) -> Result<Self> {
-        let weights = match weights {
+        let mut weights = match weights {
             Some(weights) => weights,
             None => initial_weights(config, training.seed, device)?,
         };
+        let mut sampler = ClipSampler::new(config, &episodes, training.discrete_odds)?;
+        // Words belong to the data: those of weights trained on other play are not taken over.
+        let _other_words = weights.remove(CODEBOOK);
+        sampler.codebook =
+            (training.codebook > 0).then(|| fit_codebook(config, &training, &episodes));
         let vars = weights
             .into_iter()
             .map(|(name, weight)| Ok((name, Var::from_tensor(&weight.to_device(device)?)?)))
@@ -143,7 +155,7 @@ impl WorldTrainer {
             .map(|(name, var)| Ok((name.clone(), values(var)?)))
             .collect::<Result<_>>()?;
         Ok(Self {
-            sampler: ClipSampler::new(config, &episodes)?,
+            sampler,
             optimizer: Muon::new(&vars, MuonConfig::default(), config.precision)?,
             device: device.clone(),
             step: 0,
@@ -163,6 +175,9 @@ impl WorldTrainer {
             let average = checkpoint.average.get(name).ok_or_else(|| missing(name))?;
             self.average.insert(name.clone(), average.flatten_all()?.to_vec1()?);
         }
+        if let Some(words) = checkpoint.weights.get(CODEBOOK) {
+            self.sampler.codebook = Some(Codebook::new(words)?);
+        }
         self.step = checkpoint.step;
         let step = i32::try_from(checkpoint.step).map_err(candle_core::Error::wrap)?;
         self.optimizer.restore(&checkpoint.optimizer, step)
@@ -173,20 +188,26 @@ impl WorldTrainer {
         // Copies, because steps write in place.
         let weights = self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?)));
         Ok(Checkpoint {
-            weights: weights.collect::<Result<_>>()?,
+            weights: weights.chain(self.words()).collect::<Result<_>>()?,
             average: self.average()?,
             optimizer: self.optimizer.state()?,
             step: self.step,
         })
     }
 
-    /// The moving average of the weights, on the CPU.
+    /// The moving average of the weights with the codebook, on the CPU: what is played.
     pub fn average(&self) -> Result<BTreeMap<String, Tensor>> {
         let tensor = |(name, values): (&String, &Vec<f32>)| {
             let shape = self.vars[name].shape().clone();
             Ok((name.clone(), Tensor::from_slice(values, shape, &Device::Cpu)?))
         };
-        self.average.iter().map(tensor).collect()
+        self.average.iter().map(tensor).chain(self.words()).collect()
+    }
+
+    /// The codebook under its name, if there is one.
+    fn words(&self) -> Option<Result<(String, Tensor)>> {
+        let codebook = self.sampler.codebook.as_ref();
+        codebook.map(|codebook| Ok((CODEBOOK.to_owned(), codebook.tensor()?)))
     }
 
     /// Steps made so far.
@@ -258,6 +279,18 @@ impl WorldTrainer {
         }
         Ok(())
     }
+}
+
+/// Words for the cells of `episodes`.
+fn fit_codebook(
+    config: &ModelConfig,
+    training: &WorldTraining,
+    episodes: &[LatentEpisode],
+) -> Codebook {
+    Codebook::fit(training.codebook, config.channels, training.seed, |random| {
+        let episode = &episodes[random.below(episodes.len())];
+        episode.latents(random.below(episode.frames()), 1).collect()
+    })
 }
 
 fn values(var: &Var) -> Result<Vec<f32>> {

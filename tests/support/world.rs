@@ -56,14 +56,16 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
     for (name, first) in engine::train::initial_weights(&model, 5, &Device::Cpu)? {
         weights.insert(name, (&first + tensor(first.dims(), 0.1)?)?);
     }
+    weights.insert("codebook".to_owned(), tensor(&[32, model.channels], 1.0)?);
     candle_core::safetensors::save(&weights, dir.join("model.safetensors"))?;
     let mut weights = HashMap::new();
     for (name, shape) in codec_shapes(&codec) {
         weights.insert(name, tensor(&shape, 0.15)?);
     }
-    let ones = Tensor::ones(codec.channels, DType::F32, &Device::Cpu)?;
-    weights.insert("normalize.mean".to_owned(), ones.zeros_like()?);
-    weights.insert("normalize.std".to_owned(), ones);
+    let mean = Tensor::zeros(codec.channels, DType::F32, &Device::Cpu)?;
+    weights.insert("normalize.mean".to_owned(), mean);
+    let matrix = Tensor::eye(codec.channels, DType::F32, &Device::Cpu)?;
+    weights.insert("normalize.matrix".to_owned(), matrix);
     candle_core::safetensors::save(&weights, dir.join("codec.safetensors"))?;
     let config = WorldConfig {
         title: "Tiny".to_owned(),
@@ -85,6 +87,18 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
     let start = input::simulate(3, 40, Policy::Explore, (64, 48), 17.5);
     input::write_npz(&start, &dir.join("starts/start_00.npz"))?;
     Ok(())
+}
+
+/// The tiny world with another codebook, or none.
+pub(crate) fn tiny_world_in_words(codebook: Option<Tensor>) -> Arc<World> {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_tiny_world(dir.path()).expect("the world can be written");
+    let path = dir.path().join("model.safetensors");
+    let mut weights = candle_core::safetensors::load(&path, &Device::Cpu).expect("weights");
+    weights.remove("codebook");
+    weights.extend(codebook.map(|codebook| ("codebook".to_owned(), codebook)));
+    candle_core::safetensors::save(&weights, &path).expect("weights can be written");
+    Arc::new(World::open(dir.path(), &Device::Cpu, |_| ()).expect("the world can be read"))
 }
 
 /// The world, read once for all tests.

@@ -96,19 +96,51 @@ fn a_checkpoint_of_another_codec_is_refused() {
 }
 
 #[test]
-fn finished_weights_give_normalised_latents() {
-    let trainer = trainer();
+fn finished_weights_tell_latents_by_what_they_do_to_pictures() {
+    let mut trainer = trainer();
+    for _ in 0..30 {
+        trainer.step().unwrap();
+    }
     let weights = trainer.finish().unwrap();
     let vb = VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu);
     let codec = Codec::new(&CodecConfig::tiny(), &vb).unwrap();
     let frames: Vec<u8> = (0..5).flat_map(|at| trainer.pictures.picture(at)).copied().collect();
     let latents = codec.encode(&frames, 16, 16).unwrap();
-    for channel in latents.transpose(0, 1).unwrap().flatten_from(1).unwrap().to_vec2().unwrap() {
-        let channel: Vec<f32> = channel;
-        let mean = channel.iter().sum::<f32>() / 20.0;
-        let variance = channel.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 20.0;
-        assert!(mean.abs() < 1e-3 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
+    let axes = latents.transpose(0, 1).unwrap().flatten_from(1).unwrap(); // C, cells
+    let centred = axes.broadcast_sub(&axes.mean_keepdim(1).unwrap()).unwrap();
+    assert!(values(&axes.mean(1).unwrap()).unwrap().iter().all(|mean| mean.abs() < 1e-3));
+    let covariance = (centred.matmul(&centred.t().unwrap()).unwrap() / 20.0).unwrap();
+    let covariance = covariance.to_vec2::<f32>().unwrap();
+    let variances: Vec<f32> = (0..4).map(|axis| covariance[axis][axis]).collect();
+    assert!((variances.iter().sum::<f32>() - 4.0).abs() < 0.05, "{variances:?}");
+    assert!(variances.windows(2).all(|pair| pair[0] >= pair[1]), "{variances:?}");
+    assert!(variances[0] > 1.5 * variances[3], "these channels matter unequally: {variances:?}");
+    for (a, row) in covariance.iter().enumerate() {
+        for (b, value) in row.iter().enumerate().filter(|(b, _)| *b != a) {
+            let bound = 0.02 * (variances[a] * variances[b]).sqrt();
+            assert!(value.abs() < bound, "axes {a} and {b} go together: {value}");
+        }
     }
+    // The same small error along any axis moves the pictures about equally.
+    let before = codec.decode(&latents).unwrap();
+    let errors: Vec<f32> = (0..4)
+        .map(|axis| {
+            let mut change = vec![0.0_f32; latents.elem_count()];
+            let mut random = Random::new(axis, 1);
+            for (at, value) in change.iter_mut().enumerate() {
+                if at / 4 % 4 == usize::try_from(axis).unwrap() {
+                    *value = if random.chance(0.5) { 0.2 } else { -0.2 };
+                }
+            }
+            let change = Tensor::from_vec(change, latents.shape(), &Device::Cpu).unwrap();
+            let after = codec.decode(&(&latents + change).unwrap()).unwrap();
+            let apart = |(a, b): (&u8, &u8)| (f32::from(*a) - f32::from(*b)).powi(2);
+            before.iter().zip(&after).map(apart).sum()
+        })
+        .collect();
+    let (least, most) = errors.iter().fold((f32::MAX, 0.0_f32), |(l, m), &e| (l.min(e), m.max(e)));
+    // Differences of bytes, from one draw of signs.
+    assert!(most < 2.5 * least, "{errors:?}");
 }
 
 #[test]

@@ -360,6 +360,61 @@ fn dreamed_frames_are_the_history_of_the_sections_after_them() {
 }
 
 #[test]
+fn discretized_history_is_made_of_words_and_what_is_learnt_is_not() {
+    let nearest = |codebook: &Codebook, latent: &[f32]| {
+        let mut words = latent.to_vec();
+        codebook.quantise(&mut words);
+        words == latent
+    };
+    for (odds, expected) in [(1.0, true), (0.0, false)] {
+        let training = WorldTraining { codebook: 8, discrete_odds: odds, ..short(12) };
+        let trainer = start(training, None);
+        let codebook = trainer.sampler.codebook.as_ref().unwrap();
+        for seed in 0..4 {
+            let sample = draw(&trainer, seed);
+            for group in &sample.batch.groups {
+                let len = ModelConfig::tiny().latent_len();
+                for frame in flat(&group.latents).chunks(len) {
+                    assert_eq!(nearest(codebook, frame), expected, "odds {odds}");
+                }
+            }
+            let config = ModelConfig::tiny();
+            let clean = unpatchify(&sample.clean, config.channels, config.grid()).unwrap();
+            let clean = flat(&clean.get(0).unwrap());
+            assert!(!nearest(codebook, &clean), "targets stay as they are");
+        }
+    }
+}
+
+#[test]
+fn dreams_are_discretized_too() {
+    let training = WorldTraining { codebook: 8, discrete_odds: 1.0, ..short(9) };
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let trainer = start(training, Some(oracle(&answer)));
+    let teacher = trainer.teacher().unwrap();
+    let mut random = Random::new(0, 7);
+    let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &mut random, &Device::Cpu);
+    let sampling = Sampling { evaluations: 2, shortcut: false };
+    scene.dream(&teacher, sampling, 3, &mut random).unwrap();
+    let sample = scene.sample(0.0, &mut random).unwrap();
+    let mut words = oracle_frame(&answer);
+    assert_eq!(count_in_groups(&sample, &words), 0);
+    trainer.sampler.codebook.as_ref().unwrap().quantise(&mut words);
+    assert!(count_in_groups(&sample, &words) > 0);
+}
+
+#[test]
+fn a_checkpoint_keeps_the_words() {
+    let training = |seed| WorldTraining { codebook: 8, ..short(seed) };
+    let (first, mut second) = (start(training(1), None), start(training(2), None));
+    assert_ne!(first.sampler.codebook, second.sampler.codebook);
+    second.restore(&first.checkpoint().unwrap()).unwrap();
+    assert_eq!(first.sampler.codebook, second.sampler.codebook);
+    let kept = flat(&second.average().unwrap()["codebook"]);
+    assert_eq!(kept, flat(&first.sampler.codebook.unwrap().tensor().unwrap()));
+}
+
+#[test]
 fn a_young_network_does_not_dream() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
     let training = WorldTraining { rollout_odds: 1.0, rollout_from: 2, ..short(9) };
