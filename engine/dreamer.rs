@@ -4,7 +4,10 @@
 //! [`Dreamer::plan`], [`Dreamer::pack`], [`Dreamer::encode`], [`Dreamer::denoise`],
 //! [`Dreamer::decode`], [`Dreamer::remember`].
 
+mod bookmark;
 mod opening;
+
+pub use bookmark::Bookmark;
 
 use crate::error::Error;
 use crate::model::{GroupKv, PlacedContext};
@@ -83,6 +86,8 @@ pub struct Account {
     pub kv_hits: usize,
     /// Groups that had to be encoded.
     pub kv_misses: usize,
+    /// Whether each of the plan's groups was there already.
+    pub reused: Vec<bool>,
     /// Frames the ranking chose, best first.
     pub hits: Vec<Hit>,
     /// The plan; absent before the first section.
@@ -286,6 +291,7 @@ impl Dreamer {
         self.gather(&plan)?;
         self.account.kv_misses = self.section.missing.len();
         self.account.kv_hits = plan.slots.len() - self.section.missing.len();
+        self.account.reused = self.section.groups.iter().map(|(kept, ..)| kept.is_some()).collect();
         for slot in &plan.slots {
             for frame in &slot.group.frames {
                 self.history.warm_mut().touch(*frame);

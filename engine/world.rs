@@ -12,6 +12,7 @@ use input::{ActionLayout, Episode};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What `world.toml` says.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -130,6 +131,23 @@ impl World {
         let values = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
         let latent = self.model.tensor(values, &[1, model.channels, model.height, model.width])?;
         Ok(self.codec.decode(&latent)?)
+    }
+
+    /// The latents of RGB pictures, (B, height, width, 3) bytes, one after another, each in 16-bit floats by
+    /// their bits.
+    ///
+    /// # Errors
+    /// The bytes are no whole number of pictures.
+    pub fn latents(
+        &self,
+        frames: &[u8],
+        height: usize,
+        width: usize,
+    ) -> Result<Vec<Arc<[u16]>>, Error> {
+        let latents = self.codec.encode(frames, height, width)?.to_dtype(DType::F16)?;
+        let values: Vec<f16> = latents.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let bits = |latent: &[f16]| latent.iter().map(|half| half.to_bits()).collect();
+        Ok(values.chunks(self.config.model.latent_len()).map(bits).collect())
     }
 }
 

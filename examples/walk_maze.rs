@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use input::{Action, Frame, Maze, MazeConfig, MazePlayer, Pose};
 use oneiro::dream::{Dream, Facts};
+use oneiro::view::MemoryView;
 use oneiro::{cli, play};
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ struct Simulated {
     config: MazeConfig,
     maze: Maze,
     pose: Pose,
+    marked: Option<Pose>,
     actions: Vec<Action>,
 }
 
@@ -52,7 +54,7 @@ impl Simulated {
             section_frames: 1,
             layout: config.layout(),
         };
-        Self { facts, config, maze, pose, actions: Vec::new() }
+        Self { facts, config, maze, pose, marked: None, actions: Vec::new() }
     }
 }
 
@@ -100,5 +102,19 @@ impl Dream for Simulated {
 
     fn remember(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    fn bookmark(&mut self) -> Result<()> {
+        self.marked = Some(self.pose);
+        Ok(())
+    }
+
+    fn go_back(&mut self) -> Result<bool> {
+        self.pose = self.marked.unwrap_or(self.pose);
+        Ok(self.marked.is_some())
+    }
+
+    fn memory(&mut self) -> Result<MemoryView> {
+        Ok(MemoryView::default())
     }
 }

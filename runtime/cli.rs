@@ -121,7 +121,8 @@ pub enum MemoryCommand {
     Stat(MemoryArgs),
     /// Recompute every checksum and total
     Verify(MemoryArgs),
-    /// Write the remembered frames as pictures, with a JSON file that lists them
+    /// Write the remembered frames as pictures with a JSON file that lists them, or take them over into the memory
+    /// of other weights
     Export(MemoryExportArgs),
     /// Let go of what was not used for longest, down to a budget
     Prune(MemoryPruneArgs),
@@ -140,13 +141,17 @@ pub struct MemoryArgs {
 
 /// Options of `memory export`.
 #[derive(Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("where").required(true).multiple(true).args(["out", "to"])))]
 pub struct MemoryExportArgs {
     /// Whose memory
     #[command(flatten)]
     pub whose: MemoryArgs,
     /// Folder for the pictures
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
+    /// World whose memory takes the frames over, their pictures encoded anew: this one with other weights
+    #[arg(long, value_name = "WORLD")]
+    pub to: Option<PathBuf>,
 }
 
 /// Options of `memory prune`.

@@ -7,6 +7,8 @@ use anyhow::Result;
 use input::{Action, ActionLayout, Frame};
 use serde_json::Value;
 
+use crate::view::MemoryView;
+
 /// What a world is, as far as loop and window need to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -66,6 +68,20 @@ pub trait Dream: Send {
     /// What the player should be told since the last time.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Marks this moment, between two sections, to go back to; takes the place of an earlier mark.
+    fn bookmark(&mut self) -> Result<()>;
+
+    /// Goes back to the marked moment; answers whether there is one.
+    fn go_back(&mut self) -> Result<bool>;
+
+    /// What the last section was made from, to be looked at.
+    fn memory(&mut self) -> Result<MemoryView>;
+
+    /// What was to be remembered for walks to come and is lost, because the disk was too slow.
+    fn lost(&self) -> u64 {
+        0
     }
 
     /// What the last section was made from, for the session: plan, evaluations, what was retrieved.

@@ -1,4 +1,4 @@
-//! What the window tells the dream between two sections: pause, one more, record, leave.
+//! What the window tells the dream between two sections: pause, one more, record, mark, leave.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,15 @@ pub enum Pass {
     Go,
     /// End the walk.
     Leave,
+}
+
+/// What the player wants done before the next section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Mark this moment.
+    Bookmark,
+    /// Go back to the marked moment.
+    GoBack,
 }
 
 /// The gate the loop passes before each section. Clones are the same gate.
@@ -29,6 +38,8 @@ struct State {
     paused: bool,
     steps: u32,
     recording: bool,
+    watching: bool,
+    wish: Option<Wish>,
     leaving: bool,
 }
 
@@ -91,6 +102,26 @@ impl Gate {
         self.change(|state| state.recording = recording);
     }
 
+    /// Asks for something to be done before the next section; of several wishes the last one counts.
+    pub fn wish(&self, wish: Wish) {
+        self.change(|state| state.wish = Some(wish));
+    }
+
+    /// What is to be done before the next section; it is asked for once.
+    pub fn take_wish(&self) -> Option<Wish> {
+        self.lock().wish.take()
+    }
+
+    /// Sets whether somebody watches memory at work.
+    pub fn set_watching(&self, watching: bool) {
+        self.change(|state| state.watching = watching);
+    }
+
+    /// Whether somebody watches memory at work.
+    pub fn watching(&self) -> bool {
+        self.lock().watching
+    }
+
     /// Ends the walk before its next section.
     pub fn leave(&self) {
         self.change(|state| state.leaving = true);
@@ -145,6 +176,16 @@ mod tests {
         };
         gate.leave();
         assert_eq!(waiting.join().unwrap(), Pass::Leave);
+    }
+
+    #[test]
+    fn a_wish_is_granted_once_and_the_last_one_counts() {
+        let gate = Gate::default();
+        assert_eq!(gate.take_wish(), None);
+        gate.wish(Wish::Bookmark);
+        gate.wish(Wish::GoBack);
+        assert_eq!(gate.take_wish(), Some(Wish::GoBack));
+        assert_eq!(gate.take_wish(), None);
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub mod steer;
 pub mod stream;
 pub mod tape;
 pub mod train;
+pub mod view;
 pub mod walk;
 pub mod world;
 pub mod worlds;

@@ -1,12 +1,13 @@
 //! `oneiro memory`: looking after what worlds remember.
 
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use engine::world::World;
 use indicatif::ProgressBar;
-use memory::cold::Cold;
+use memory::cold::{Cold, ColdFrame, Entry, NewRun, Run};
 use serde_json::json;
 
 use crate::cli::{MemoryArgs, MemoryCommand, MemoryExportArgs};
@@ -86,39 +87,118 @@ fn prune(mut cold: Cold, budget: u64) -> Result<()> {
     Ok(())
 }
 
-/// Every remembered frame as a picture, and a list of them.
+/// Every remembered frame's picture: into a folder with a list of them, into another memory, or both.
 fn export(args: &MemoryExportArgs) -> Result<()> {
     let (world, cold) = open(&args.whose)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let mut folder = args.out.as_deref().map(|out| Folder::new(out, &world)).transpose()?;
+    let mut heir = args.to.as_deref().map(|to| Heir::open(to, &args.whose, &world)).transpose()?;
     let bar = ProgressBar::new(cold.stat()?.frames);
-    let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
-    let mut listed = Vec::new();
-    for run in cold.export()? {
-        let run = run?;
-        for (at, frame) in run.frames.iter().enumerate() {
-            let name = format!("run_{:06}_{at}.png", run.entry.id.0);
-            picture::write(&args.out.join(&name), &world.picture(&frame.latent)?, size)?;
-            listed.push(json!({
+    let mut entries = cold.entries()?;
+    // What was used last is taken over last, and so stays what was used last.
+    entries.reverse();
+    for entry in entries {
+        let run = Run { entry, frames: cold.frames(entry.id)? };
+        let pictures = run.frames.iter().map(|frame| world.picture(&frame.latent));
+        let pictures: Vec<Vec<u8>> = pictures.collect::<Result<_, _>>()?;
+        if let Some(folder) = &mut folder {
+            folder.take(&run, &pictures)?;
+        }
+        if let Some(heir) = &mut heir {
+            heir.take(&run, &pictures)?;
+        }
+        bar.inc(run.frames.len() as u64);
+    }
+    bar.finish_and_clear();
+    if let Some(folder) = folder {
+        folder.finish()?;
+    }
+    heir.map_or(Ok(()), Heir::finish)
+}
+
+/// A folder of pictures.
+struct Folder {
+    dir: PathBuf,
+    size: (u32, u32),
+    listed: Vec<serde_json::Value>,
+}
+
+impl Folder {
+    fn new(dir: &Path, world: &World) -> Result<Self> {
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
+        Ok(Self { dir: dir.to_owned(), size, listed: Vec::new() })
+    }
+
+    fn take(&mut self, run: &Run, pictures: &[Vec<u8>]) -> Result<()> {
+        let Run { entry, frames } = run;
+        for (at, (frame, pixels)) in frames.iter().zip(pictures).enumerate() {
+            let name = format!("run_{:06}_{at}.png", entry.id.0);
+            picture::write(&self.dir.join(&name), pixels, self.size)?;
+            self.listed.push(json!({
                 "file": name,
-                "run": run.entry.id.0,
-                "session": run.entry.session,
+                "run": entry.id.0,
+                "session": entry.session,
                 "tick": frame.tick,
                 "action": frame.action.to_vec(),
                 "pose": frame.pose.map(|pose| [pose.x, pose.y, pose.yaw]),
-                "kept_at": date::format(run.entry.kept_at),
-                "uses": run.entry.uses,
-                "hits": run.entry.hits,
-                "pinned": run.entry.pinned,
+                "kept_at": date::format(entry.kept_at),
+                "uses": entry.uses,
+                "hits": entry.hits,
+                "pinned": entry.pinned,
             }));
-            bar.inc(1);
         }
+        Ok(())
     }
-    bar.finish_and_clear();
-    let list = args.out.join("frames.json");
-    std::fs::write(&list, serde_json::to_string_pretty(&listed)? + "\n")
-        .with_context(|| format!("write {}", list.display()))?;
-    writeln!(io::stdout(), "{} frames in {}", listed.len(), args.out.display())?;
-    Ok(())
+
+    fn finish(self) -> Result<()> {
+        let list = self.dir.join("frames.json");
+        std::fs::write(&list, serde_json::to_string_pretty(&self.listed)? + "\n")
+            .with_context(|| format!("write {}", list.display()))?;
+        writeln!(io::stdout(), "{} frames in {}", self.listed.len(), self.dir.display())?;
+        Ok(())
+    }
+}
+
+/// The memory of other weights, which takes frames over.
+struct Heir {
+    world: World,
+    cold: Cold,
+    runs: usize,
+}
+
+impl Heir {
+    fn open(to: &Path, whose: &MemoryArgs, from: &World) -> Result<Self> {
+        let dir = worlds::find(to)?;
+        let world = World::open(&dir, &engine::device::Device::Cpu, |_| ())?;
+        ensure!(world.hash != from.hash, "these are the same weights: {}", dir.display());
+        let fits = |world: &World| {
+            let config = &world.config;
+            (config.width, config.height, config.layout.feature_count())
+        };
+        let (want, got) = (fits(from), fits(&world));
+        ensure!(want == got, "expected pictures and actions of {want:?}, got {got:?}");
+        let memory = whose.memory.clone().unwrap_or_else(paths::memory);
+        let cold = recall::open_or_begin(&memory, &world, &worlds::name(&dir, &world))?;
+        Ok(Self { world, cold, runs: 0 })
+    }
+
+    fn take(&mut self, run: &Run, pictures: &[Vec<u8>]) -> Result<()> {
+        let (width, height) = (self.world.config.width, self.world.config.height);
+        let latents = self.world.latents(&pictures.concat(), height, width)?;
+        let frames = run.frames.iter().zip(latents);
+        let frames = frames.map(|(frame, latent)| ColdFrame { latent, ..frame.clone() }).collect();
+        let Entry { kept_at, pinned, .. } = run.entry;
+        self.cold.keep(&NewRun { frames, kept_at, pinned })?;
+        self.runs += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        let path = self.cold.path().to_owned();
+        self.cold.close()?;
+        writeln!(io::stdout(), "{} runs taken over by {}", self.runs, path.display())?;
+        Ok(())
+    }
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use engine::dreamer::Dreamer;
 use engine::world::World;
 use memory::cold::{Cold, ColdError, ColdWriter, Header, Offer, Opened, RUN_FRAMES, Restored};
-use memory::{FrameStamp, Record};
+use memory::{FrameId, FrameStamp, Record};
 
 use crate::date;
 
@@ -99,12 +99,21 @@ impl Recall {
         }
     }
 
+    /// The next frame does not follow the last one: what is not yet a run will be none.
+    pub fn break_off(&mut self) {
+        self.run.clear();
+    }
+
+    /// Whether a frame was made in an earlier walk.
+    pub fn is_earlier(&self, frame: FrameId) -> bool {
+        self.restored.origin(frame).is_some()
+    }
+
     /// Notes which earlier frames a section is made from; answers how many they are.
     pub fn note_use(&self, dreamer: &Dreamer) -> usize {
         let slots = dreamer.account().plan.iter().flat_map(|plan| &plan.slots);
         let frames = slots.flat_map(|slot| slot.group.frames.iter().copied());
-        let earlier: Vec<_> =
-            frames.filter(|frame| self.restored.origin(*frame).is_some()).collect();
+        let earlier: Vec<_> = frames.filter(|frame| self.is_earlier(*frame)).collect();
         let runs = self.restored.runs_of(earlier.iter().copied());
         if !runs.is_empty() {
             self.writer.touch(runs);
@@ -140,6 +149,19 @@ pub fn open_existing(dir: &Path, world: &Arc<World>, name: &str) -> Result<Cold>
     let Opened { cold, aside } = open(&path, &header)?;
     if let Some(aside) = aside {
         anyhow::bail!("{}; kept as {}", aside.why, aside.to.display());
+    }
+    Ok(cold)
+}
+
+/// The memory of a world in a folder, begun where it is not there.
+///
+/// # Errors
+/// When another program has it open, or it cannot be written.
+pub fn open_or_begin(dir: &Path, world: &World, name: &str) -> Result<Cold> {
+    let header = header(world, name)?;
+    let Opened { cold, aside } = open(&dir.join(header.file_name()), &header)?;
+    if let Some(aside) = aside {
+        tracing::warn!("{}; kept as {}", aside.why, aside.to.display());
     }
     Ok(cold)
 }

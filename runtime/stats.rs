@@ -27,6 +27,7 @@ pub struct Stats {
     input_to_present: StageTimes,
     rate: Rate,
     late: u64,
+    memory_lost: u64,
 }
 
 /// Frames over time, and the worst ten seconds of them.
@@ -50,6 +51,8 @@ pub struct Lately {
     pub input_to_present: (Duration, Duration),
     /// Sections that were not ready when due, since the walk began.
     pub late: u64,
+    /// Memories that did not reach the disk, since the walk began.
+    pub memory_lost: u64,
 }
 
 /// The figures of a finished walk, as printed on the last line of its output.
@@ -111,6 +114,11 @@ impl Stats {
         self.late += 1;
     }
 
+    /// Notes how many memories have not reached the disk so far.
+    pub fn memory_lost(&mut self, lost: u64) {
+        self.memory_lost = lost;
+    }
+
     /// Frames counted so far.
     pub fn frames(&self) -> u64 {
         self.rate.frames
@@ -130,6 +138,7 @@ impl Stats {
             stages: stages.collect(),
             input_to_present: both(&self.input_to_present.recent),
             late: self.late,
+            memory_lost: self.memory_lost,
         }
     }
 

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::dream::Dream;
-use crate::gate::{Gate, Pass};
+use crate::gate::{Gate, Pass, Wish};
 use crate::pace::{Due, Pace};
 use crate::stage::Stage;
 use crate::stats::SharedStats;
+use crate::view::MemoryView;
 
 /// Who steers.
 pub trait Steer: Send {
@@ -29,6 +30,9 @@ pub trait Steer: Send {
 pub trait Publish {
     /// Takes a section; answers [`Pass::Leave`] when it was the last one wanted.
     fn publish(&mut self, section: &Section) -> Result<Pass>;
+
+    /// Takes what the section was made from, while somebody watches.
+    fn memory(&mut self, _view: MemoryView) {}
 
     /// Takes a line for the player.
     fn notice(&mut self, line: String) {
@@ -87,6 +91,7 @@ impl Stream<'_> {
             let first = number * u64::from(length) + 1;
             let polled_at = self.clock.now();
             self.stats.lock().begin(polled_at);
+            self.grant()?;
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
@@ -103,12 +108,31 @@ impl Stream<'_> {
             let due = self.place(polled_at, pictures.len(), actions.len())?;
             let frames = pictures.into_iter().map(Arc::new).collect();
             let account = self.dream.account();
+            self.stats.lock().memory_lost(self.dream.lost());
+            if self.gate.watching() {
+                self.publish.memory(self.dream.memory()?);
+            }
             let section = Section { number, first, actions, frames, polled_at, due, account };
             if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
                 break;
             }
             number += 1;
         }
+        Ok(())
+    }
+
+    /// Does what the player wished for between two sections.
+    fn grant(&mut self) -> Result<()> {
+        let said = match self.gate.take_wish() {
+            None => return Ok(()),
+            Some(Wish::Bookmark) => {
+                self.dream.bookmark()?;
+                "bookmark set: Shift+B comes back here"
+            }
+            Some(Wish::GoBack) if self.dream.go_back()? => "back at the bookmark",
+            Some(Wish::GoBack) => "no bookmark yet: B sets one",
+        };
+        self.publish.notice(said.to_owned());
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::record::Recording;
 use crate::stats::{Figures, SharedStats};
 use crate::stream::{Publish, Section, Steer, Stream};
 use crate::tape::Tape;
+use crate::view::{MemoryView, SharedView};
 
 /// Most news waiting to be read; the dream's thread waits when the window falls that far behind.
 const NEWS: usize = 64;
@@ -62,6 +63,8 @@ pub struct Walk {
     pub gate: Gate,
     /// Figures, written by both ends.
     pub stats: SharedStats,
+    /// Memory at work, while [`Gate::watching`].
+    pub memory: SharedView,
     /// The walk's time.
     pub clock: Clock,
     /// What else is to be known.
@@ -79,10 +82,12 @@ impl Walk {
         // One section on the screen and one in the making; widened once their length is known.
         let queue = DueQueue::new(2);
         let (gate, stats, clock) = (Gate::default(), SharedStats::default(), Clock::real());
+        let memory = SharedView::default();
         let mut end = DreamEnd {
             queue: queue.clone(),
             gate: gate.clone(),
             stats: stats.clone(),
+            memory: memory.clone(),
             clock: clock.clone(),
             line: Line { news: sender, waker },
             hash: FramesHash::default(),
@@ -95,7 +100,7 @@ impl Walk {
             end.line.tell(News::Ended(ended));
             end.finish()
         })?;
-        Ok(Self { queue, gate, stats, clock, news, thread })
+        Ok(Self { queue, gate, stats, memory, clock, news, thread })
     }
 
     /// Ends the walk and waits until its recordings are written.
@@ -124,6 +129,7 @@ struct DreamEnd {
     queue: DueQueue,
     gate: Gate,
     stats: SharedStats,
+    memory: SharedView,
     clock: Clock,
     line: Line,
     hash: FramesHash,
@@ -193,6 +199,10 @@ impl DreamEnd {
 impl Publish for DreamEnd {
     fn notice(&mut self, line: String) {
         self.line.tell(News::Notice(line));
+    }
+
+    fn memory(&mut self, view: MemoryView) {
+        self.memory.put(view);
     }
 
     fn publish(&mut self, section: &Section) -> Result<Pass> {

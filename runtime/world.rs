@@ -4,16 +4,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use engine::dreamer::{DreamOptions, Dreamer};
+use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
+use engine::pack::SlotKind;
 use engine::world::World;
 use input::{Action, ActionLayout, Frame};
+use memory::FrameId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::dream::{Dream, Facts, Opener};
 use crate::recall::{Place, Recall};
+use crate::view::{MemoryView, PackedGroup, Thumbnails};
 use crate::worlds;
+
+/// Small pictures of earlier walks' frames that are decoded for one section, at most: the walk goes on
+/// meanwhile.
+const THUMBNAILS_AT_ONCE: u32 = 1;
 
 /// What a walk begins from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +83,14 @@ struct Dreaming {
     recall: Option<Recall>,
     /// Frames of earlier walks that the section is made from.
     recalled: usize,
+    bookmark: Option<Bookmark>,
+    /// The coming section does not follow the last one.
+    going_back: bool,
+    /// Nor did the one in the making.
+    went_back: bool,
+    /// The section's pictures, until they are remembered.
+    pictures: Vec<Frame>,
+    thumbnails: Thumbnails,
 }
 
 impl Dreaming {
@@ -104,10 +119,12 @@ impl Dreaming {
         });
         let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
         let recall = beginning.memory.open(&mut dreamer, &name, tell)?;
+        let mut thumbnails = Thumbnails::default();
         let opening = match &beginning.start {
             Some(picture) => {
                 let picture = crate::start::fit(picture, width, height);
                 dreamer.open_with(&[&picture.pixels], &[Action::NEUTRAL])?;
+                shrink(&mut thumbnails, &dreamer, std::slice::from_ref(&picture));
                 picture
             }
             None => {
@@ -115,8 +132,10 @@ impl Dreaming {
                 let start = &world.starts[at];
                 let frames: Vec<&[u8]> = start.frames().collect();
                 dreamer.open_with(&frames, &start.actions)?;
-                let pixels = frames.last().map_or_else(Vec::new, |frame| frame.to_vec());
-                Frame { width, height, pixels }
+                let picture = |pixels: &&[u8]| Frame { width, height, pixels: pixels.to_vec() };
+                let mut pictures: Vec<Frame> = frames.iter().map(picture).collect();
+                shrink(&mut thumbnails, &dreamer, &pictures);
+                pictures.pop().context("an opening has frames")?
             }
         };
         if let Some(recall) = &recall {
@@ -133,7 +152,44 @@ impl Dreaming {
             section_frames: u32::try_from(dreamer.section_frames())?,
             layout: config.layout.clone(),
         };
-        Ok(Self { facts, opening: Arc::new(opening), dreamer, recall, recalled: 0 })
+        Ok(Self {
+            facts,
+            opening: Arc::new(opening),
+            dreamer,
+            recall,
+            recalled: 0,
+            bookmark: None,
+            going_back: false,
+            went_back: false,
+            pictures: Vec::new(),
+            thumbnails,
+        })
+    }
+}
+
+/// Keeps small pictures of the newest frames.
+fn shrink(thumbnails: &mut Thumbnails, dreamer: &Dreamer, pictures: &[Frame]) {
+    let live = dreamer.history().live();
+    let newest = &live[live.len().saturating_sub(pictures.len())..];
+    // Of a long opening, the first frames may be out of sight already.
+    let pictures = &pictures[pictures.len() - newest.len()..];
+    for (stamp, picture) in newest.iter().zip(pictures) {
+        thumbnails.add(stamp.frame, picture);
+    }
+}
+
+impl Dreaming {
+    /// The small picture of a frame; decodes one that is not kept while `budget` lasts.
+    fn thumbnail(&mut self, frame: FrameId, budget: &mut u32) -> Result<Option<Arc<Frame>>> {
+        let kept = self.thumbnails.get(frame);
+        if kept.is_some() || *budget == 0 {
+            return Ok(kept);
+        }
+        let Some(record) = self.dreamer.history().warm().peek(frame) else { return Ok(None) };
+        *budget -= 1;
+        let pixels = self.dreamer.world().picture(&record.latent)?;
+        let Facts { width, height, .. } = self.facts;
+        Ok(Some(self.thumbnails.add(frame, &Frame { width, height, pixels })))
     }
 }
 
@@ -147,6 +203,7 @@ impl Dream for Dreaming {
     }
 
     fn preview(&mut self, actions: &[Action]) -> Result<()> {
+        self.went_back = std::mem::take(&mut self.going_back);
         Ok(self.dreamer.preview(actions)?)
     }
 
@@ -175,11 +232,13 @@ impl Dream for Dreaming {
     fn decode(&mut self) -> Result<Vec<Frame>> {
         let Facts { width, height, .. } = self.facts;
         let frames = self.dreamer.decode()?.into_iter();
-        Ok(frames.map(|pixels| Frame { width, height, pixels }).collect())
+        self.pictures = frames.map(|pixels| Frame { width, height, pixels }).collect();
+        Ok(self.pictures.clone())
     }
 
     fn remember(&mut self) -> Result<()> {
         self.dreamer.remember()?;
+        shrink(&mut self.thumbnails, &self.dreamer, &std::mem::take(&mut self.pictures));
         if let Some(recall) = &mut self.recall {
             recall.remember(&self.dreamer, self.dreamer.section_frames());
         }
@@ -188,6 +247,51 @@ impl Dream for Dreaming {
 
     fn take_notices(&mut self) -> Vec<String> {
         self.recall.as_ref().and_then(Recall::take_notice).into_iter().collect()
+    }
+
+    fn bookmark(&mut self) -> Result<()> {
+        self.bookmark = Some(self.dreamer.bookmark());
+        Ok(())
+    }
+
+    fn go_back(&mut self) -> Result<bool> {
+        let Some(bookmark) = &self.bookmark else { return Ok(false) };
+        self.dreamer.go_back(bookmark)?;
+        self.going_back = true;
+        if let Some(recall) = &mut self.recall {
+            recall.break_off();
+        }
+        Ok(true)
+    }
+
+    fn memory(&mut self) -> Result<MemoryView> {
+        let account = self.dreamer.account().clone();
+        let newest = self.dreamer.history().live().last().map_or(0, |stamp| stamp.tick);
+        let slots = account.plan.iter().flat_map(|plan| &plan.slots).zip(&account.reused);
+        let mut groups = Vec::new();
+        let mut budget = THUMBNAILS_AT_ONCE;
+        for (slot, &reused) in slots {
+            let Some(&frame) = slot.group.frames.last() else { continue };
+            let earlier = self.recall.as_ref().is_some_and(|recall| recall.is_earlier(frame));
+            let record = self.dreamer.history().warm().peek(frame);
+            let tick = record.map_or(newest, |record| record.stamp.tick);
+            #[expect(clippy::cast_precision_loss, reason = "seconds to be read")]
+            let age = newest.saturating_sub(tick) as f32 / self.facts.fps;
+            let hit = account.hits.iter().find(|hit| hit.stamp.frame == frame);
+            groups.push(PackedGroup {
+                kernel: slot.group.kernel.frames(),
+                frame,
+                age: (!earlier).then_some(age),
+                score: hit.filter(|_| slot.kind == SlotKind::Retrieved).map(|hit| hit.score),
+                reused,
+                picture: self.thumbnail(frame, &mut budget)?,
+            });
+        }
+        Ok(MemoryView { remembered: self.dreamer.history().warm().len(), groups })
+    }
+
+    fn lost(&self) -> u64 {
+        self.recall.as_ref().map_or(0, Recall::lost)
     }
 
     fn account(&self) -> Value {
@@ -206,7 +310,8 @@ impl Dream for Dreaming {
             "kv_misses": account.kv_misses,
             "slots": slots,
             "recalled": self.recalled,
-            "memory_lost": self.recall.as_ref().map_or(0, Recall::lost),
+            "memory_lost": self.lost(),
+            "went_back": self.went_back,
         })
     }
 }

@@ -100,7 +100,7 @@ fn history_in_one_word_is_no_history() {
         let options = DreamOptions { schedule, ..DreamOptions::default() };
         let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
         let frame = vec![fill; world.starts[0].frame_bytes()];
-        dreamer.open_with(&[&frame; 20], &[Action::NEUTRAL; 20]).expect("fits");
+        dreamer.open_with(&[frame.as_slice(); 20], &[Action::NEUTRAL; 20]).expect("fits");
         dreamer.section(&[Action::NEUTRAL]).expect("a section")
     };
     assert!(once("td_f16k4f4k2f5k1_g1", 10) != once("td_f16k4f4k2f5k1_g1", 200));
@@ -184,4 +184,30 @@ fn poses_rank_where_frames_have_them() {
     assert_eq!(best.stamp.frame.0, 3, "the view from the same place covers all of it");
     fork.stand_at(None);
     assert!(fork.section(&[Action::NEUTRAL]).is_err(), "a ranking by pose needs one");
+}
+
+#[test]
+fn from_a_bookmark_the_same_actions_lead_to_the_same_frames() {
+    let world = tiny_world();
+    let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = start.frames().collect();
+    dreamer.open_with(&frames, &start.actions).expect("the opening fits");
+    let turn = |turn: f32| [Action { turn, forward: 1.0, ..Action::NEUTRAL }];
+    let dream = |dreamer: &mut Dreamer, by: f32, count: usize| -> Vec<_> {
+        (0..count).map(|_| dreamer.section(&turn(by)).expect("a section")).collect()
+    };
+    dream(&mut dreamer, 0.5, 10);
+    let bookmark = dreamer.bookmark();
+    let marked = dreamer.history().live().last().expect("it has begun").frame;
+    let first = dream(&mut dreamer, -0.5, 40);
+    let abandoned = marked.0 + 1..=dreamer.history().live().last().expect("it goes on").frame.0;
+    for by in [0.25, -0.5] {
+        dreamer.go_back(&bookmark).expect("it is of this walk");
+        let again = dream(&mut dreamer, by, 40);
+        assert_eq!(again == first, by == -0.5, "turning by {by}");
+        let hits = dreamer.account().hits.iter().map(|hit| hit.stamp.frame.0);
+        let seen: Vec<u32> = hits.collect();
+        assert!(!seen.is_empty() && seen.iter().all(|frame| !abandoned.contains(frame)));
+    }
 }

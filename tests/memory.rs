@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use candle_core::Device;
+use engine::world::World;
+
 use crate::cli::oneiro;
 use crate::support::world::write_tiny_world;
 
@@ -91,6 +94,57 @@ fn remembered_frames_can_be_looked_at_and_let_go() {
     assert!(done && said.starts_with("let go of "), "{said}");
     let (_, said) = memory(dir.path(), &["stat"]);
     assert!(said.contains("frames    4 in 1 runs, 1 of them pinned"), "{said}");
+}
+
+#[test]
+fn other_weights_take_a_memory_over() {
+    let dir = folder();
+    walk(dir.path(), "1", &["--memory", "kept"]);
+    // The same world with a codec that sees other latents in the same pictures.
+    fs::create_dir(dir.path().join("other")).expect("a folder");
+    write_tiny_world(&dir.path().join("other")).expect("it can be written");
+    let codec = dir.path().join("other/codec.safetensors");
+    let mut weights = candle_core::safetensors::load(&codec, &Device::Cpu).expect("weights");
+    let doubled = (&weights["normalize.matrix"] * 2.0).expect("a product");
+    weights.insert("normalize.matrix".to_owned(), doubled);
+    candle_core::safetensors::save(&weights, &codec).expect("weights can be written");
+
+    let (done, said) = memory(dir.path(), &["export", "--to", "tiny"]);
+    assert!(!done && said.contains("the same weights"), "{said}");
+    let (done, said) = memory(dir.path(), &["export", "--to", "other", "--out", "pictures"]);
+    assert!(done && said.contains("runs taken over by"), "{said}");
+    assert_eq!(files(dir.path()).len(), 2);
+    let stat = |world: &str| {
+        let args = ["memory", "stat", "--world", world, "--memory", "kept"];
+        let said = String::from_utf8(oneiro(dir.path(), &args).stdout).expect("text");
+        said.lines().find(|line| line.starts_with("frames")).expect("a count").to_owned()
+    };
+    assert_eq!(stat("tiny"), stat("other"));
+    // What it took over is what it makes of the pictures.
+    let args = ["memory", "export", "--world", "other", "--memory", "kept", "--out", "again"];
+    assert!(oneiro(dir.path(), &args).status.success());
+    let world = World::open(&dir.path().join("other"), &Device::Cpu, |_| ()).expect("a world");
+    let again = |pixels: Vec<u8>| {
+        let latents = world.latents(&pixels, 48, 64).expect("it is a picture of the world");
+        world.picture(&latents[0]).expect("it is a latent of the world")
+    };
+    let mut expected: Vec<_> = pictures(&dir.path().join("pictures")).map(again).collect();
+    let mut got: Vec<_> = pictures(&dir.path().join("again")).collect();
+    expected.sort();
+    got.sort();
+    assert!(!got.is_empty() && got == expected);
+}
+
+/// The pixels of all pictures in a folder.
+fn pictures(dir: &Path) -> impl Iterator<Item = Vec<u8>> {
+    let paths = fs::read_dir(dir).expect("pictures").map(|entry| entry.expect("listed").path());
+    paths.filter(|path| path.extension().is_some_and(|it| it == "png")).map(|path| {
+        let file = std::io::BufReader::new(fs::File::open(path).expect("a picture"));
+        let mut reader = png::Decoder::new(file).read_info().expect("a picture");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+        reader.next_frame(&mut pixels).expect("a picture");
+        pixels
+    })
 }
 
 #[test]

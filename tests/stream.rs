@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use oneiro::clock::Clock;
-use oneiro::gate::{Gate, Pass};
+use oneiro::gate::{Gate, Pass, Wish};
 use oneiro::pace::Pace;
 use oneiro::stats::SharedStats;
 use oneiro::stream::{Publish, Section, Stream};
+use oneiro::view::MemoryView;
 
 use crate::support::{Arithmetic, Listed, colour};
 
@@ -61,6 +62,81 @@ fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usiz
     let polled_at = polled_at.lock().expect("the walk is over").clone();
     let calls = calls.lock().expect("the walk is over").clone();
     Walked { sections: keep.sections, stats, polled_at, calls, ended }
+}
+
+/// Wishes for something after each of some sections; notes what it is told.
+struct Wishing {
+    gate: Gate,
+    wishes: Vec<(u64, Wish)>,
+    colours: Vec<[u8; 3]>,
+    notices: Vec<String>,
+    views: Vec<MemoryView>,
+}
+
+impl Publish for Wishing {
+    fn memory(&mut self, view: MemoryView) {
+        self.views.push(view);
+    }
+
+    fn notice(&mut self, line: String) {
+        self.notices.push(line);
+    }
+
+    fn publish(&mut self, section: &Section) -> Result<Pass> {
+        let pixels = &section.frames[0].pixels;
+        self.colours.push([pixels[0], pixels[1], pixels[2]]);
+        let wishes = self.wishes.iter().filter(|(number, _)| *number == section.number);
+        wishes.for_each(|(_, wish)| self.gate.wish(*wish));
+        self.gate.set_watching(section.number == 1);
+        Ok(if section.number == 4 { Pass::Leave } else { Pass::Go })
+    }
+}
+
+fn wish(wishes: &[(u64, Wish)]) -> (Wishing, SharedStats) {
+    let (clock, gate) = (Clock::stepped(), Gate::default());
+    let mut dream = Arithmetic::new(1, clock.clone(), &[5]);
+    let turns = vec![1.0_f32, 2.0, 4.0, 8.0, 16.0].into_iter();
+    let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+    let (wishes, stats) = (wishes.to_vec(), SharedStats::default());
+    let mut publish = Wishing {
+        gate: gate.clone(),
+        wishes,
+        colours: Vec::new(),
+        notices: Vec::new(),
+        views: Vec::new(),
+    };
+    let (pace, stats_of_loop) = (Pace::at(20.0, 1), stats.clone());
+    let mut stream = Stream {
+        dream: &mut dream,
+        steer: &mut steer,
+        publish: &mut publish,
+        pace,
+        gate,
+        clock,
+        stats: stats_of_loop,
+    };
+    stream.run().expect("nothing fails");
+    (publish, stats)
+}
+
+#[test]
+fn a_bookmark_is_gone_back_to() {
+    let (walked, _) = wish(&[(1, Wish::Bookmark), (3, Wish::GoBack)]);
+    // 1 + 2 is marked; 4 and 8 are taken back, 16 is not.
+    assert_eq!(walked.colours, [1.0, 3.0, 7.0, 15.0, 19.0].map(colour));
+    assert!(walked.notices[0].contains("bookmark set"), "{:?}", walked.notices);
+    assert!(walked.notices[1].contains("back at"), "{:?}", walked.notices);
+    let (unmarked, _) = wish(&[(2, Wish::GoBack)]);
+    assert_eq!(unmarked.colours, [1.0, 3.0, 7.0, 15.0, 31.0].map(colour));
+    assert!(unmarked.notices[0].contains("no bookmark"), "{:?}", unmarked.notices);
+}
+
+#[test]
+fn memory_is_shown_to_those_who_watch_and_its_losses_to_all() {
+    let (walked, stats) = wish(&[]);
+    // Watched from after section 1 until after section 2.
+    assert_eq!(walked.views, [MemoryView { remembered: 3, groups: Vec::new() }]);
+    assert_eq!(stats.lock().lately().memory_lost, 7);
 }
 
 #[test]

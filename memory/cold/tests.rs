@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-const SHAPE: FeatureShape = FeatureShape { rows: 3, columns: 4, channels: 4 };
+const SHAPE: FeatureShape = FeatureShape { rows: 3, columns: 4, channels: 12 };
 
 fn header() -> Header {
     Header { world: "doom rooms".to_owned(), weights: [0xab; 32], shape: SHAPE, action: 2 }

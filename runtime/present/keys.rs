@@ -13,6 +13,12 @@ pub(super) enum Command {
     Next,
     /// Begin or end recording.
     Record,
+    /// Mark this moment.
+    Bookmark,
+    /// Go back to the marked moment.
+    GoBack,
+    /// Show or hide memory at work.
+    Memory,
     /// Open or close the help.
     Help,
     /// Change between sharp and smooth scaling.
@@ -35,6 +41,8 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("P", "pause"),
     ("N", "next frame while paused"),
     ("R", "record"),
+    ("B, Shift+B", "set a bookmark, go back to it"),
+    ("M", "memory at work"),
     ("F1", "this help"),
     ("F2", "sharp or smooth picture"),
     ("F3", "figures"),
@@ -48,6 +56,9 @@ pub(super) fn command(key: KeyCode, modifiers: ModifiersState) -> Option<Command
         KeyCode::KeyP => Command::Pause,
         KeyCode::KeyN => Command::Next,
         KeyCode::KeyR => Command::Record,
+        KeyCode::KeyB if modifiers.shift_key() => Command::GoBack,
+        KeyCode::KeyB => Command::Bookmark,
+        KeyCode::KeyM => Command::Memory,
         KeyCode::F1 => Command::Help,
         KeyCode::F2 => Command::Scaling,
         KeyCode::F3 => Command::Figures,
@@ -133,11 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn shift_turns_a_mark_into_a_way_back() {
+        assert_eq!(command(KeyCode::KeyB, ModifiersState::empty()), Some(Command::Bookmark));
+        assert_eq!(command(KeyCode::KeyB, ModifiersState::SHIFT), Some(Command::GoBack));
+    }
+
+    #[test]
     fn every_command_key_is_in_the_help() {
         for (key, name) in [
             (KeyCode::KeyP, "P"),
             (KeyCode::KeyN, "N"),
             (KeyCode::KeyR, "R"),
+            (KeyCode::KeyB, "B"),
+            (KeyCode::KeyM, "M"),
             (KeyCode::F1, "F1"),
             (KeyCode::F2, "F2"),
             (KeyCode::F3, "F3"),

@@ -13,6 +13,7 @@ use super::keys::{self, Command};
 use super::overlay::Overlay;
 use super::screen::{Drawn, Screen};
 use super::window::Touch;
+use crate::gate::Wish;
 use crate::queue::DueFrame;
 use crate::stage::Stage;
 use crate::walk::{News, Walk, Walked};
@@ -123,8 +124,11 @@ impl Live {
             self.figures_at = began + FIGURES_PERIOD;
         }
         self.overlay.recording = self.walk.gate.recording();
+        if self.overlay.watching {
+            self.overlay.memory = self.walk.memory.get();
+        }
         let _span = Stage::Present.span().entered();
-        let drawn = self.screen.draw(&self.overlay, began)?;
+        let drawn = self.screen.draw(&mut self.overlay, began)?;
         self.stale = drawn == Drawn::Unsettled;
         if let (true, Some(frame)) = (drawn != Drawn::Nothing, frame) {
             let now = self.walk.clock.now();
@@ -201,6 +205,13 @@ impl Live {
             Command::Next => self.step(),
             Command::Record => {
                 self.walk.gate.toggle_recording();
+            }
+            Command::Bookmark => self.walk.gate.wish(Wish::Bookmark),
+            Command::GoBack => self.walk.gate.wish(Wish::GoBack),
+            Command::Memory => {
+                let watching = !self.walk.gate.watching();
+                self.walk.gate.set_watching(watching);
+                self.overlay.watching = watching;
             }
             Command::Help => self.overlay.help = !self.overlay.help,
             Command::Scaling => self.screen.scaling = self.screen.scaling.other(),

@@ -5,6 +5,7 @@ mod display;
 mod gpu;
 mod keys;
 mod live;
+mod memory;
 mod overlay;
 mod paint;
 mod screen;

@@ -1,11 +1,14 @@
 //! What is written over the picture: start-up, help, figures, notices.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use egui::{Align2, Color32, Context, Frame, Id, RichText, Ui, vec2};
 
+use super::memory::MemoryPanel;
 use crate::stats::Lately;
+use crate::view::MemoryView;
 
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(6);
@@ -26,6 +29,11 @@ pub(super) struct Overlay {
     pub(super) figures: bool,
     /// The walk is paused.
     pub(super) paused: bool,
+    /// Memory at work is shown.
+    pub(super) watching: bool,
+    /// The newest view of it.
+    pub(super) memory: Option<Arc<MemoryView>>,
+    panel: MemoryPanel,
     /// The walk is being recorded.
     pub(super) recording: bool,
     /// What is being done before the walk can begin.
@@ -56,8 +64,8 @@ impl Overlay {
         self.notices.front().map(|(until, _)| *until)
     }
 
-    /// Writes everything.
-    pub(super) fn show(&self, ctx: &Context, keys: &[(&str, &str)]) {
+    /// Writes everything, at time `now` of the walk.
+    pub(super) fn show(&mut self, ctx: &Context, keys: &[(&str, &str)], now: Duration) {
         if let Some(reason) = &self.failed {
             centre(ctx, |ui| {
                 ui.label(RichText::new("The dream ended").heading());
@@ -88,6 +96,10 @@ impl Overlay {
         if self.figures {
             area(ctx, "figures", Align2::LEFT_TOP, |ui| self.show_figures(ui));
         }
+        if let (true, Some(view)) = (self.watching, &self.memory) {
+            let panel = &mut self.panel;
+            area(ctx, "memory", Align2::RIGHT_BOTTOM, |ui| panel.show(ui, view, now));
+        }
         if self.help {
             centre(ctx, |ui| show_keys(ui, keys));
         }
@@ -106,6 +118,7 @@ impl Overlay {
         ui.monospace(format!("{:5.1} frames/s", lately.fps));
         ui.monospace(format!("{} controls to screen", times(median, p95)));
         ui.monospace(format!("{} late, {} skipped", lately.late, self.skipped));
+        ui.monospace(format!("{} memories lost", lately.memory_lost));
         ui.separator();
         ui.monospace("   p50    p95 ms");
         for (name, median, p95) in &lately.stages {
@@ -152,17 +165,23 @@ fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui))
 
 #[cfg(test)]
 mod tests {
+    use input::Frame;
+    use memory::FrameId;
+
     use super::*;
+    use crate::view::PackedGroup;
 
     /// The words an overlay puts on a screen of 800 by 600 points.
-    fn words(overlay: &Overlay) -> String {
+    fn words(overlay: &mut Overlay) -> String {
         let ctx = Context::default();
         let screen = egui::Rect::from_min_size(egui::Pos2::ZERO, vec2(800.0, 600.0));
         let mut text = String::new();
         // The first pass only measures the areas; the second one shows them.
         for _ in 0..2 {
             let input = egui::RawInput { screen_rect: Some(screen), ..Default::default() };
-            let mut output = ctx.run_ui(input, |ui| overlay.show(ui.ctx(), &[("F1", "this help")]));
+            let mut output = ctx.run_ui(input, |ui| {
+                overlay.show(ui.ctx(), &[("F1", "this help")], Duration::ZERO);
+            });
             text.clear();
             for shape in &output.shapes {
                 collect(&shape.shape, &mut text);
@@ -185,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_overlay_at_rest_writes_nothing() {
-        assert_eq!(words(&Overlay::default()), "");
+        assert_eq!(words(&mut Overlay::default()), "");
     }
 
     #[test]
@@ -205,10 +224,35 @@ mod tests {
             (Overlay { help: true, ..base.clone() }, "this help"),
             (Overlay { figures: true, adapter: "llvmpipe".into(), ..base }, "llvmpipe"),
         ];
-        for (overlay, expected) in cases {
-            let words = words(&overlay);
+        for (mut overlay, expected) in cases {
+            let words = words(&mut overlay);
             assert!(words.contains(expected), "{expected:?} is not in {words:?}");
         }
+    }
+
+    #[test]
+    fn memory_is_told_by_kernel_age_and_score() {
+        let group = |kernel, frame, age, score| PackedGroup {
+            kernel,
+            frame: FrameId(frame),
+            age,
+            score,
+            reused: frame % 2 == 0,
+            picture: Some(Arc::new(Frame::filled(4, 3, [9; 3]))),
+        };
+        let groups = vec![
+            group(1, 90, Some(0.06), None),
+            group(4, 70, Some(90.0), None),
+            group(1, 5, None, Some(0.875)),
+        ];
+        let memory = Some(Arc::new(MemoryView { remembered: 1234, groups }));
+        let mut overlay = Overlay { memory, watching: true, ..Overlay::default() };
+        let shown = words(&mut overlay);
+        for expected in ["1234 frames", "k1", "k4", "0.1 s", "2 min", "earlier 0.88"] {
+            assert!(shown.contains(expected), "{expected:?} is not in {shown:?}");
+        }
+        overlay.watching = false;
+        assert_eq!(words(&mut overlay), "");
     }
 
     #[test]
@@ -217,10 +261,10 @@ mod tests {
         for number in 0..=NOTICES {
             overlay.notice(Duration::from_secs(1), format!("notice {number}"));
         }
-        let shown = words(&overlay);
+        let shown = words(&mut overlay);
         assert!(!shown.contains("notice 0") && shown.contains("notice 4"), "{shown}");
         assert_eq!(overlay.expire(Duration::from_secs(2)), Some(Duration::from_secs(7)));
         assert_eq!(overlay.expire(Duration::from_secs(7)), None);
-        assert_eq!(words(&overlay), "");
+        assert_eq!(words(&mut overlay), "");
     }
 }

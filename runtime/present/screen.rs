@@ -75,12 +75,12 @@ impl Screen {
     ///
     /// # Errors
     /// When the graphics driver gives up.
-    pub(super) fn draw(&mut self, overlay: &Overlay, now: Duration) -> Result<Drawn> {
+    pub(super) fn draw(&mut self, overlay: &mut Overlay, now: Duration) -> Result<Drawn> {
         let Some(target) = self.gpu.next_texture()? else { return Ok(Drawn::Nothing) };
         #[expect(clippy::cast_possible_truncation, reason = "a scale factor is a small number")]
         let scale = self.window.scale_factor() as f32;
         let canvas = Canvas { size: self.gpu.size(), scale, now };
-        let mut painted = self.paint.lay_out(canvas, |ctx| overlay.show(ctx, keys::HELP));
+        let mut painted = self.paint.lay_out(canvas, |ctx| overlay.show(ctx, keys::HELP, now));
 
         let Gpu { device, queue, .. } = &self.gpu;
         self.blit.place(queue, canvas.size);

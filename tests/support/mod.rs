@@ -10,6 +10,7 @@ use input::{Action, ActionLayout, Frame};
 use oneiro::clock::Clock;
 use oneiro::dream::{Dream, Facts};
 use oneiro::stream::Steer;
+use oneiro::view::MemoryView;
 
 /// A world whose frames are one colour: that of the sum of all turns so far.
 pub(crate) struct Arithmetic {
@@ -24,6 +25,7 @@ pub(crate) struct Arithmetic {
     sections: usize,
     actions: Vec<Action>,
     turned: f32,
+    marked: Option<f32>,
 }
 
 impl Arithmetic {
@@ -49,6 +51,7 @@ impl Arithmetic {
             sections: 0,
             actions: Vec::new(),
             turned: 0.0,
+            marked: None,
         }
     }
 
@@ -118,6 +121,24 @@ impl Dream for Arithmetic {
 
     fn remember(&mut self) -> Result<()> {
         self.call("remember")
+    }
+
+    fn bookmark(&mut self) -> Result<()> {
+        self.marked = Some(self.turned);
+        Ok(())
+    }
+
+    fn go_back(&mut self) -> Result<bool> {
+        self.turned = self.marked.unwrap_or(self.turned);
+        Ok(self.marked.is_some())
+    }
+
+    fn memory(&mut self) -> Result<MemoryView> {
+        Ok(MemoryView { remembered: self.sections, groups: Vec::new() })
+    }
+
+    fn lost(&self) -> u64 {
+        7
     }
 }
 

@@ -1,0 +1,37 @@
+//! Moments of a walk to go back to.
+
+use super::{Dreamer, Section};
+use crate::error::Error;
+use memory::Checkpoint;
+use std::sync::Arc;
+
+/// A moment of a walk: its history, its clock, and with that the noise to come. Shares what its frames
+/// hold with the walk.
+#[derive(Clone, Debug)]
+pub struct Bookmark {
+    history: Checkpoint,
+    tick: u64,
+    recent_actions: [Arc<[f32]>; 2],
+}
+
+impl Dreamer {
+    /// This moment, between two sections.
+    #[must_use]
+    pub fn bookmark(&self) -> Bookmark {
+        let (history, recent_actions) = (self.history.checkpoint(), self.recent_actions.clone());
+        Bookmark { history, tick: self.tick, recent_actions }
+    }
+
+    /// Goes back to a moment of this walk, any number of times. From there the same actions lead to
+    /// the same frames; what came after it is not seen again.
+    ///
+    /// # Errors
+    /// When the bookmark is of a walk in another world.
+    pub fn go_back(&mut self, bookmark: &Bookmark) -> Result<(), Error> {
+        self.history.restore_checkpoint(&bookmark.history)?;
+        self.tick = bookmark.tick;
+        self.recent_actions = bookmark.recent_actions.clone();
+        self.section = Section::default();
+        Ok(())
+    }
+}

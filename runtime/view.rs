@@ -1,0 +1,113 @@
+//! Memory at work, to be looked at: the packed frames of a section, small.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use input::Frame;
+use memory::{ByteLru, FrameId};
+
+/// About how wide a small picture is, in pixels.
+const WIDTH: u32 = 32;
+/// Bytes of small pictures kept, some four thousand; the least recently used go first.
+const BUDGET_BYTES: usize = 10 << 20;
+
+/// What a section was made from, for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryView {
+    /// Frames remembered in all, earlier walks' included.
+    pub remembered: usize,
+    /// The packed groups: recent ones from the newest back, then retrieved ones, best first.
+    pub groups: Vec<PackedGroup>,
+}
+
+/// One packed group of frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackedGroup {
+    /// Frames its kernel spans; the coarser, the more frames share a token.
+    pub kernel: usize,
+    /// Its newest frame.
+    pub frame: FrameId,
+    /// Seconds of play since then; `None` for a frame of an earlier walk.
+    pub age: Option<f32>,
+    /// What the ranking gave it; `None` where time alone chose.
+    pub score: Option<f32>,
+    /// Whether its keys and values were still there.
+    pub reused: bool,
+    /// Its newest frame, small; `None` until it has been decoded.
+    pub picture: Option<Arc<Frame>>,
+}
+
+/// The newest view, handed from the dream to the window. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedView(Arc<Mutex<Option<Arc<MemoryView>>>>);
+
+impl SharedView {
+    /// Puts a view in the place of the one before.
+    pub fn put(&self, view: MemoryView) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
+    }
+
+    /// The newest view.
+    pub fn get(&self) -> Option<Arc<MemoryView>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Small pictures of remembered frames.
+#[derive(Debug)]
+pub struct Thumbnails(ByteLru<FrameId, Arc<Frame>>);
+
+impl Default for Thumbnails {
+    fn default() -> Self {
+        Self(ByteLru::new(BUDGET_BYTES))
+    }
+}
+
+impl Thumbnails {
+    /// Keeps a small copy of `picture`.
+    pub fn add(&mut self, frame: FrameId, picture: &Frame) -> Arc<Frame> {
+        let small = Arc::new(shrink(picture));
+        // One that is larger than the whole budget is simply not kept.
+        let _not_kept = self.0.insert(frame, Arc::clone(&small), small.pixels.len());
+        small
+    }
+
+    /// The small picture of a frame, if it is kept.
+    pub fn get(&mut self, frame: FrameId) -> Option<Arc<Frame>> {
+        self.0.get(&frame).cloned()
+    }
+}
+
+/// Means over squares of whole pixels; what is left at the right and below is cut off.
+fn shrink(picture: &Frame) -> Frame {
+    let side = (picture.width / WIDTH).clamp(1, picture.height.max(1));
+    let (width, height) = (picture.width / side, picture.height / side);
+    let mean = |x: u32, y: u32, channel: u32| {
+        let pixels = (0..side * side).map(|at| {
+            let (x, y) = (x * side + at % side, y * side + at / side);
+            u32::from(picture.pixels[(3 * (y * picture.width + x) + channel) as usize])
+        });
+        u8::try_from(pixels.sum::<u32>() / (side * side)).expect("a mean of bytes is a byte")
+    };
+    let all = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let pixels = all.flat_map(|(x, y)| (0..3).map(move |channel| mean(x, y, channel))).collect();
+    Frame { width, height, pixels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_picture_is_made_of_means() {
+        // 64 wide: squares of 2. Columns of 0, 100, 0, 100, ... average to 50.
+        let pixels = (0..64 * 48_u32).flat_map(|at| [if at % 2 == 0 { 0 } else { 100 }; 3]);
+        let picture = Frame { width: 64, height: 48, pixels: pixels.collect() };
+        let small = shrink(&picture);
+        assert_eq!((small.width, small.height), (32, 24));
+        assert_eq!(small.pixels, vec![50; 32 * 24 * 3]);
+        // Smaller ones stay as they are, odd ones lose an edge.
+        let tiny = Frame::filled(5, 3, [1, 2, 3]);
+        assert_eq!(shrink(&tiny), tiny);
+        assert_eq!(shrink(&Frame::filled(97, 50, [9; 3])), Frame::filled(32, 16, [9; 3]));
+    }
+}
