@@ -49,7 +49,8 @@ impl MemoryPanel {
             for (colour, meaning) in
                 [(REUSED, "kept"), (ENCODED, "encoded anew"), (EARLIER, "from an earlier walk")]
             {
-                ui.label(RichText::new("■").small().color(colour));
+                let (patch, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
+                ui.painter().rect_filled(patch, 0.0, colour);
                 ui.label(RichText::new(meaning).small());
             }
         });
@@ -73,7 +74,7 @@ impl MemoryPanel {
     fn show_group(&self, ui: &mut Ui, group: &PackedGroup, now: Duration) {
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
-            // A kernel twice as long is drawn half as wide again, not half as wide: still to be seen.
+            // Coarser kernels see less, and are drawn smaller, though not so small that nothing is seen.
             #[expect(clippy::cast_precision_loss, reason = "kernels are short")]
             let width = FINEST / (group.kernel as f32).powf(0.4);
             let (place, _) = ui.allocate_exact_size(vec2(width, 0.75 * width), Sense::hover());

@@ -104,7 +104,7 @@ impl Overlay {
             centre(ctx, |ui| show_keys(ui, keys));
         }
         if !self.notices.is_empty() {
-            area(ctx, "notices", Align2::CENTER_BOTTOM, |ui| {
+            area(ctx, "notices", Align2::LEFT_BOTTOM, |ui| {
                 for (_, text) in &self.notices {
                     ui.label(text);
                 }
