@@ -204,7 +204,10 @@ mod tests {
         let again = latent;
         book.quantise(&mut latent);
         assert_eq!(latent, again);
-        assert_eq!(book.tensor().unwrap().to_vec2::<f32>().unwrap(), words.to_vec2().unwrap());
+        assert_eq!(
+            book.tensor().unwrap().to_vec2::<f32>().unwrap(),
+            words.to_vec2::<f32>().unwrap()
+        );
     }
 
     #[test]

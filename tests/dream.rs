@@ -100,7 +100,7 @@ fn history_in_one_word_is_no_history() {
         let options = DreamOptions { schedule, ..DreamOptions::default() };
         let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
         let frame = vec![fill; world.starts[0].frame_bytes()];
-        dreamer.open_with(&[&frame; 20], &[Action::NEUTRAL; 20]).expect("fits");
+        dreamer.open_with(&[&frame[..]; 20], &[Action::NEUTRAL; 20]).expect("fits");
         dreamer.section(&[Action::NEUTRAL]).expect("a section")
     };
     assert!(once("td_f16k4f4k2f5k1_g1", 10) != once("td_f16k4f4k2f5k1_g1", 200));
