@@ -1,6 +1,6 @@
 //! What a walk begins from: real frames, or another walk.
 
-use super::{Account, DreamOptions, Dreamer, Section, feature_shape, look};
+use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, feature_shape, look};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules};
 use half::f16;
@@ -45,6 +45,12 @@ impl Dreamer {
         Ok(())
     }
 
+    /// Counts frames from `tick` on instead of from 0, before the first one: a walk that goes on where another was
+    /// broken off has the noise that the other would have had.
+    pub fn count_from(&mut self, tick: u64) {
+        self.tick = tick;
+    }
+
     /// Takes up what earlier walks left on disk, before this one's first frame.
     ///
     /// # Errors
@@ -87,6 +93,13 @@ impl Dreamer {
             section: Section::default(),
             account: Account::default(),
         }
+    }
+
+    /// The same walk with history ranked against another estimate of the section to come.
+    #[must_use]
+    pub fn with_estimate(mut self, estimate: EstimateBy) -> Self {
+        self.options.estimate = estimate;
+        self
     }
 
     /// A real picture, encoded and decoded: what the codec leaves of it.
