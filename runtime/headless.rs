@@ -81,7 +81,10 @@ impl Publish for Headless {
         }
         // Handed on is as shown as it gets here.
         let now = self.clock.now();
-        self.stats.lock().presented(section.polled_at, now);
+        let mut stats = self.stats.lock();
+        stats.presented(section.polled_at, now);
+        stats.resident(now);
+        drop(stats);
         let done = section.first + made > self.frames;
         Ok(if done { Pass::Leave } else { Pass::Go })
     }

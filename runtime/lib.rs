@@ -40,7 +40,7 @@
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`picture`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
-//! | [`stats`], [`histogram`], [`clock`] | figures; the one reader of the machine's clock |
+//! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
@@ -87,6 +87,7 @@ pub mod present;
 pub mod queue;
 pub mod recall;
 pub mod record;
+pub mod resident;
 pub mod stage;
 pub mod start;
 pub mod stats;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use engine::dreamer::Dreamer;
 use engine::world::World;
 use memory::cold::{Cold, ColdError, ColdWriter, Header, Offer, Opened, RUN_FRAMES, Restored};
@@ -131,6 +131,22 @@ impl Recall {
         self.writer.notice()
     }
 
+    /// Waits until all that was offered is in the file, and closes it.
+    ///
+    /// # Errors
+    /// When part of it came to nothing.
+    pub fn close(self) -> Result<()> {
+        let lost = self.writer.lost();
+        if let Some(notice) = self.writer.close() {
+            bail!("{notice}");
+        }
+        ensure!(
+            lost == 0,
+            "expected all of the walk to be offered to memory, lost {lost} messages"
+        );
+        Ok(())
+    }
+
     fn offer(&self, records: Vec<Record>, pinned: bool) {
         if !records.is_empty() {
             self.writer.keep(Offer { records, kept_at: date::seconds(), pinned });
@@ -148,7 +164,7 @@ pub fn open_existing(dir: &Path, world: &Arc<World>, name: &str) -> Result<Cold>
     ensure!(path.exists(), "expected a memory of {name}, got none: {}", path.display());
     let Opened { cold, aside } = open(&path, &header)?;
     if let Some(aside) = aside {
-        anyhow::bail!("{}; kept as {}", aside.why, aside.to.display());
+        bail!("{}; kept as {}", aside.why, aside.to.display());
     }
     Ok(cold)
 }

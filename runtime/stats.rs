@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::histogram::{Histogram, Percentiles};
 use crate::pace::Recent;
+use crate::resident::{Trace, rss_mb, rss_peak_mb};
 use crate::stage::Stage;
 
 /// Width of the window whose worst rate is reported.
@@ -28,6 +29,7 @@ pub struct Stats {
     rate: Rate,
     late: u64,
     memory_lost: u64,
+    rss: Trace,
 }
 
 /// Frames over time, and the worst ten seconds of them.
@@ -77,6 +79,8 @@ pub struct Figures {
     pub late_sections: u64,
     /// Most memory held at once, where the system tells.
     pub rss_peak_mb: Option<f64>,
+    /// Memory held over the walk, where that was looked at.
+    pub rss_mb: Trace,
 }
 
 impl Stats {
@@ -119,6 +123,11 @@ impl Stats {
         self.memory_lost = lost;
     }
 
+    /// Looks, now and then, at the memory that is held at time `at`.
+    pub fn resident(&mut self, at: Duration) {
+        self.rss.offer(at.saturating_sub(self.rate.began.unwrap_or(at)), rss_mb);
+    }
+
     /// Frames counted so far.
     pub fn frames(&self) -> u64 {
         self.rate.frames
@@ -155,6 +164,7 @@ impl Stats {
             stages_ms: stages.map(|(stage, it)| (stage.name(), it.whole.percentiles())).collect(),
             late_sections: self.late,
             rss_peak_mb: rss_peak_mb(),
+            rss_mb: self.rss.clone(),
         }
     }
 }
@@ -204,17 +214,6 @@ impl SharedStats {
     pub fn lock(&self) -> MutexGuard<'_, Stats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The most memory this process has held, in MB of a million bytes; `None` where the system has no /proc.
-pub fn rss_peak_mb() -> Option<f64> {
-    vm_hwm_mb(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn vm_hwm_mb(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
 }
 
 fn per_second(frames: usize, seconds: f64) -> f64 {
@@ -286,6 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_traced_from_the_beginning_of_the_walk() {
+        let mut stats = Stats::default();
+        stats.begin(MS(5_000));
+        stats.resident(MS(5_000));
+        stats.leave_out(MS(60_000));
+        stats.resident(MS(65_500));
+        let json = serde_json::to_value(stats.figures(String::new())).unwrap();
+        let seconds: Vec<_> = json["rss_mb"].as_array().unwrap().iter().map(|it| &it[0]).collect();
+        if cfg!(target_os = "linux") {
+            assert_eq!(seconds, [0.0, 0.5]);
+        }
+    }
+
+    #[test]
     fn a_walk_of_nothing_has_figures() {
         let figures = Stats::default().figures(String::new());
         assert_eq!(figures.frames, 0);
@@ -300,13 +313,5 @@ mod tests {
         let at = |name| json.find(&format!("\"{name}\":{{")).expect(name);
         assert!(at("poll") < at("encode") && at("encode") < at("denoise"));
         assert!(!json.contains('\n'));
-    }
-
-    #[test]
-    fn peak_memory_is_read_from_the_systems_own_words() {
-        let status = "Name:\toneiro\nVmPeak:\t 9 kB\nVmHWM:\t   125000 kB\nThreads:\t3\n";
-        assert_eq!(vm_hwm_mb(status), Some(128.0));
-        assert_eq!(vm_hwm_mb("VmHWM:\tlots\n"), None);
-        assert_eq!(vm_hwm_mb(""), None);
     }
 }

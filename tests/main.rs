@@ -1,5 +1,6 @@
 //! Tests of the whole program and of its parts together.
 
+mod bench;
 mod cli;
 mod dream;
 mod memory;

@@ -156,6 +156,9 @@ fn a_headless_walk_is_recorded_and_repeats_to_the_bit() {
     let (first, second) = (walk("a"), walk("b"));
     assert_eq!(first.figures.frames, 5);
     assert_eq!(first.figures.frames_hash, second.figures.frames_hash);
+    let figures = serde_json::to_value(&first.figures).unwrap();
+    let samples = figures["rss_mb"].as_array().unwrap();
+    assert_eq!(samples.is_empty(), cfg!(not(target_os = "linux")), "memory is looked at");
     let episode = Episode::open(&dir.path().join("a")).unwrap();
     assert_eq!(episode.len(), 6, "the opening picture and five frames");
 

@@ -69,7 +69,7 @@ impl Basis {
 
 /// The tensors of the basis for raw latents (B, h, w, C) of recorded pictures, at least one.
 ///
-/// With Σ their covariance and G = E(`JᵀJ`), J the decoder's Jacobian, the axes are the generalised
+/// With Σ their covariance and G = `E[JᵀJ]`, J the decoder's Jacobian, the axes are the generalised
 /// eigenvectors of the two, largest first: along them a change of one standard deviation moves the
 /// pictures by λ, squared. Each is scaled to that, and all to variance 1 on the average.
 pub(crate) fn fit(decoder: &Decoder, raw: &Tensor) -> Result<BTreeMap<String, Tensor>> {
@@ -105,7 +105,7 @@ pub(crate) fn fit(decoder: &Decoder, raw: &Tensor) -> Result<BTreeMap<String, Te
     named(mean.to_vec1()?, &matrix)
 }
 
-/// E(`JᵀJ`) of the decoder over some of the latents, by one-sided differences: (C, C).
+/// `E[JᵀJ]` of the decoder over some of the latents, by one-sided differences: (C, C).
 ///
 /// All cells change at once by random signs, so that on the average only a cell's own products are left.
 fn sensitivity(decoder: &Decoder, raw: &Tensor, deviation: &DVector<f64>) -> Result<DMatrix<f64>> {

@@ -1,8 +1,9 @@
 //! What a walk begins from: real frames, or another walk.
 
-use super::{Account, DreamOptions, Dreamer, Section, feature_shape, look};
+use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, feature_shape, look};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules};
+use candle_core::{Device, Tensor};
 use half::f16;
 use input::{Action, Pose};
 use memory::cold::{Cold, KeyFrames, Restored};
@@ -43,6 +44,30 @@ impl Dreamer {
         }
         self.stand_at(None);
         Ok(())
+    }
+
+    /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).
+    ///
+    /// # Errors
+    /// A latent has another size than the world's.
+    pub fn open_with_latents(
+        &mut self,
+        frames: impl IntoIterator<Item = (Vec<f32>, Action)>,
+    ) -> Result<(), Error> {
+        let world = Arc::clone(&self.world);
+        let model = world.model.config();
+        let shape = [model.channels, model.height, model.width];
+        for (latent, action) in frames {
+            let latent = Tensor::from_vec(latent, &shape, &Device::Cpu)?;
+            self.remember_frame(&latent, action.to_features(&world.config.layout).into())?;
+        }
+        Ok(())
+    }
+
+    /// Counts frames from `tick` on instead of from 0, before the first one: a walk that goes on where another was
+    /// broken off has the noise that the other would have had.
+    pub fn count_from(&mut self, tick: u64) {
+        self.tick = tick;
     }
 
     /// Takes up what earlier walks left on disk, before this one's first frame.
@@ -87,6 +112,13 @@ impl Dreamer {
             section: Section::default(),
             account: Account::default(),
         }
+    }
+
+    /// The same walk with history ranked against another estimate of the section to come.
+    #[must_use]
+    pub fn with_estimate(mut self, estimate: EstimateBy) -> Self {
+        self.options.estimate = estimate;
+        self
     }
 
     /// A real picture, encoded and decoded: what the codec leaves of it.

@@ -5,9 +5,14 @@
 //! alone. Each arm picks history in its own way and dreams the same walks with the same noise, so
 //! that arms are compared in pairs, and episodes are what is drawn anew in the bootstrap: walks
 //! through one maze have its difficulty in common.
+//!
+//! Two arms are the hybrid with one thing changed: *preview* ranks against what the network expects
+//! to see instead of the newest frame, and *restarted* goes on in a program started anew, which
+//! knows no more than what the file kept and its last moments ([`restart`]).
 
 pub mod dreamed;
 mod paired;
+pub mod restart;
 #[cfg(test)]
 mod tests;
 mod walks;
@@ -44,11 +49,26 @@ pub enum Arm {
     Hybrid,
     /// Greedy cover of the coming view, from recorded poses.
     Pose,
+    /// The hybrid, with one evaluation of the network for what is to come.
+    Preview,
+    /// The hybrid, across a restart of the program.
+    Restarted,
 }
 
 impl Arm {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::None, Self::Time, Self::Cosine, Self::Hybrid, Self::Pose];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Time,
+        Self::Cosine,
+        Self::Hybrid,
+        Self::Pose,
+        Self::Preview,
+        Self::Restarted,
+    ];
+
+    /// Those that change one thing about [`Self::Hybrid`], and are held against it as well.
+    pub const VARIANTS: [Self; 2] = [Self::Preview, Self::Restarted];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,7 +77,14 @@ impl Arm {
             Self::Cosine => "cosine only",
             Self::Hybrid => "hybrid",
             Self::Pose => "pose overlap",
+            Self::Preview => "hybrid, preview",
+            Self::Restarted => "hybrid, restarted",
         }
+    }
+
+    /// Its place in [`Self::ALL`].
+    fn at(self) -> usize {
+        Self::ALL.iter().position(|&arm| arm == self).expect("it is one of them")
     }
 }
 
@@ -149,6 +176,8 @@ pub struct RevisitReport {
     pub episodes: usize,
     /// Gain of each arm of [`Arm::ALL`] over [`Arm::Time`] in decibels, with its interval.
     pub gains: Vec<Interval>,
+    /// Gain of each arm of [`Arm::VARIANTS`] over [`Arm::Hybrid`].
+    pub gains_over_hybrid: Vec<Interval>,
 }
 
 /// Runs the benchmark on `model`.
@@ -246,23 +275,22 @@ fn score(episode: &Episode, walk: &Walk, dreamed: &[Vec<u8>]) -> Result<Score> {
 
 impl RevisitReport {
     fn new(walks: Vec<Walked>, seed: u64) -> Self {
-        let time = Arm::ALL.iter().position(|&arm| arm == Arm::Time).expect("it is one of them");
-        let gain = |arm: usize| {
-            let gains = walks
-                .iter()
-                .map(|walk| (walk.episode, walk.scores[arm].psnr - walk.scores[time].psnr));
+        let gain = |arm: Arm, base: Arm| {
+            let psnr = |walk: &Walked, arm: Arm| walk.scores[arm.at()].psnr;
+            let gains = walks.iter().map(|walk| (walk.episode, psnr(walk, arm) - psnr(walk, base)));
             paired_interval(&gains.collect::<Vec<_>>(), seed)
         };
-        let gains = (0..Arm::ALL.len()).map(gain).collect();
+        let gains = Arm::ALL.map(|arm| gain(arm, Arm::Time)).to_vec();
+        let gains_over_hybrid = Arm::VARIANTS.map(|arm| gain(arm, Arm::Hybrid)).to_vec();
         let mut episodes: Vec<usize> = walks.iter().map(|walk| walk.episode).collect();
         episodes.dedup();
-        Self { episodes: episodes.len(), gains, walks }
+        Self { episodes: episodes.len(), gains, gains_over_hybrid, walks }
     }
 
     /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "| history by | PSNR | SSIM | gap 64-127 | 128-255 | 256 and more | over time only, 95 % interval |\n|---|---|---|---|---|---|---|\n",
+            "| history by | PSNR | SSIM | gap 64-127 | 128-255 | 256 and more | over time only, 95 % interval | over hybrid |\n|---|---|---|---|---|---|---|---|\n",
         );
         for (at, arm) in Arm::ALL.iter().enumerate() {
             let scores: Vec<&Score> = self.walks.iter().map(|walk| &walk.scores[at]).collect();
@@ -294,11 +322,10 @@ impl RevisitReport {
                     }
                 };
             }
-            let Interval { mean, low, high } = self.gains[at];
-            let _ = match arm {
-                Arm::Time => writeln!(text, " |"),
-                _ => writeln!(text, " {mean:+.2} dB ({low:+.2} to {high:+.2}) |"),
-            };
+            let over_time = Some(self.gains[at]).filter(|_| *arm != Arm::Time);
+            let variant = Arm::VARIANTS.iter().position(|variant| variant == arm);
+            let over_hybrid = variant.map(|variant| self.gains_over_hybrid[variant]);
+            let _ = writeln!(text, " {} | {} |", cell(over_time), cell(over_hybrid));
         }
         let _ = writeln!(
             text,
@@ -308,4 +335,10 @@ impl RevisitReport {
         );
         text
     }
+}
+
+fn cell(gain: Option<Interval>) -> String {
+    gain.map_or_else(String::new, |Interval { mean, low, high }| {
+        format!("{mean:+.2} dB ({low:+.2} to {high:+.2})")
+    })
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use engine::dreamer::{DreamOptions, Dreamer};
+use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::pack::Arrangement;
 use engine::world::World;
 use input::{Action, Pose};
 use memory::{FieldOfView, Ranking};
 
+use super::restart::{self, Leg, Walks};
 use super::{Arm, Revisit};
 use crate::bench::dreamed::open_world;
 
@@ -24,7 +25,7 @@ pub struct Remembering {
     world: Arc<World>,
     options: DreamOptions,
     /// At the end of the outward leg.
-    out: Option<Dreamer>,
+    out: Option<Walks>,
     reach: f32,
     back: Option<Dreamer>,
 }
@@ -39,34 +40,38 @@ impl Remembering {
         let world = open_world(world, &options)?;
         Ok(Self { world, options, out: None, reach: 1.0, back: None })
     }
+
+    /// The way back so far; `None` before it turned.
+    pub fn back(&self) -> Option<&Dreamer> {
+        self.back.as_ref()
+    }
 }
 
 impl Revisit for Remembering {
     fn go_out(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()> {
-        let mut dreamer = Dreamer::new(Arc::clone(&self.world), self.options.clone())?;
-        dreamer.open_with_poses(frames, actions, poses)?;
+        self.out = Some(restart::walk(&self.world, &self.options, Leg { frames, actions, poses })?);
         let step = |pair: &[Pose]| (pair[0].x - pair[1].x).hypot(pair[0].y - pair[1].y);
         let mut steps: Vec<f32> = poses.windows(2).map(step).filter(|&step| step > 0.0).collect();
         steps.sort_by(f32::total_cmp);
         self.reach = VIEW_STEPS * steps.get(steps.len() / 2).copied().unwrap_or(1.0);
-        self.out = Some(dreamer);
         Ok(())
     }
 
     fn turn_back(&mut self, arm: Arm) -> Result<()> {
-        let out = self.out.as_ref().context("the outward leg comes first")?;
+        let walks = self.out.as_ref().context("the outward leg comes first")?;
         let time_weight = self.world.config.time_weight;
-        let (ranking, arrangement) = match arm {
-            Arm::None => (Ranking::Recency, Arrangement::Recency),
-            Arm::Time => (Ranking::Recency, Arrangement::Default),
-            Arm::Cosine => (Ranking::Similarity { time_weight: 0.0 }, Arrangement::Default),
-            Arm::Hybrid => (Ranking::Similarity { time_weight }, Arrangement::Default),
-            Arm::Pose => {
-                let view = FieldOfView { degrees: VIEW_DEGREES, reach: self.reach };
-                (Ranking::Pose(view), Arrangement::Default)
-            }
-        };
-        self.back = Some(out.fork(ranking, arrangement));
+        let hybrid = Ranking::Similarity { time_weight };
+        let view = FieldOfView { degrees: VIEW_DEGREES, reach: self.reach };
+        let by = |ranking| walks.unbroken.fork(ranking, Arrangement::Default);
+        self.back = Some(match arm {
+            Arm::None => walks.unbroken.fork(Ranking::Recency, Arrangement::Recency),
+            Arm::Time => by(Ranking::Recency),
+            Arm::Cosine => by(Ranking::Similarity { time_weight: 0.0 }),
+            Arm::Hybrid => by(hybrid),
+            Arm::Pose => by(Ranking::Pose(view)),
+            Arm::Preview => by(hybrid).with_estimate(EstimateBy::Preview),
+            Arm::Restarted => walks.restarted.fork(hybrid, Arrangement::Default),
+        });
         Ok(())
     }
 

@@ -48,7 +48,9 @@ impl Revisit for StandIn {
         *self.asked.entry(format!("{arm:?}")).or_default() += 1;
         let wrong = match arm {
             Arm::Hybrid => 0,
+            Arm::Preview => 2,
             Arm::Cosine | Arm::Pose => 4,
+            Arm::Restarted => 8,
             Arm::Time => 16,
             Arm::None => 64,
         };
@@ -102,8 +104,15 @@ fn arms_are_ranked_by_what_they_show() {
     let gain = report.gains[3];
     assert!(gain.low > 0.0 && gain.low <= gain.mean && gain.mean <= gain.high);
     assert!(report.gains[0].high < 0.0);
+    let [preview, restarted] = report.gains_over_hybrid[..] else { panic!("two variants") };
+    assert!(restarted.mean < preview.mean && preview.mean < 0.0, "{preview:?} {restarted:?}");
+    let over_time = report.gains[Arm::Preview.at()].mean;
+    assert!((over_time - gain.mean - preview.mean).abs() < 1e-9, "over another arm");
     let table = report.table();
     assert!(table.contains("| hybrid | 100.00 dB |"), "{table}");
+    let row = |name: &str| table.lines().find(|line| line.starts_with(name)).expect(name);
+    assert!(row("| hybrid, restarted ").ends_with(&format!("| {} |", cell(Some(restarted)))));
+    assert!(row("| hybrid | ").ends_with(") |  |"), "{table}");
     assert!(dir.path().join("strip.png").exists());
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(dir.path().join("figures.json")).unwrap()).unwrap();
