@@ -428,7 +428,10 @@ impl Dreamer {
     }
 
     /// A remembered latent: (C, H, W).
-    fn latent(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
+    ///
+    /// # Errors
+    /// The frame was let go.
+    pub fn latent(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
         let record = self.history.warm().peek(frame).ok_or_else(|| gone(frame))?;
         Ok(record.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect())
     }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use input::Policy;
 
 use crate::bench::RolloutArgs;
+use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::train::Train;
 
@@ -167,6 +168,8 @@ pub enum BenchCommand {
     Rollout(RolloutArgs),
     /// See what memory brings back: walks that return, history picked in several ways
     Revisit(RevisitArgs),
+    /// See what memory costs: sections of a walk that remembers much beside one that remembers little
+    Memory(MemoryBenchArgs),
 }
 
 /// What `episodes` can do.

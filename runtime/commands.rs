@@ -7,6 +7,7 @@ use engine::pack::{Grid, Schedule};
 
 use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
+use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
+        Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
         Command::Devices => devices::list(),
     }
 }
@@ -47,6 +49,12 @@ fn rollout(args: &RolloutArgs) -> Result<()> {
 fn revisit(args: &RevisitArgs) -> Result<()> {
     let mut world = Remembering::open(&args.world, args.seed)?;
     let report = bench::revisit::run(&mut world, args)?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
+}
+
+fn memory(args: &MemoryBenchArgs) -> Result<()> {
+    let report = bench::memory::run(args, &Clock::real())?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }

@@ -1,14 +1,18 @@
-//! Benchmarks of memory on the tiny world: what each way of picking history may use.
+//! Benchmarks of memory on the tiny world: what each way of picking history may use, what it costs.
 
 use std::sync::Arc;
 
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use input::{Action, Episode, Policy, Pose};
 use memory::FrameStamp;
+use oneiro::bench::memory::Walk as _;
+use oneiro::bench::memory::dreamed::Source;
 use oneiro::bench::revisit::dreamed::Remembering;
 use oneiro::bench::revisit::restart::OPENING;
 use oneiro::bench::revisit::{Arm, Revisit as _};
+use oneiro::clock::Clock;
 
+use crate::cli::oneiro;
 use crate::support::world::{tiny_world, write_tiny_world};
 
 /// Frames of the way out.
@@ -88,4 +92,42 @@ fn a_walk_that_was_broken_off_goes_on_with_its_noise() {
     // Either way the recent window is full and the same.
     assert!(from(0, 0) == from(64, 64));
     assert!(from(0, 0) != from(64, 0));
+}
+
+#[test]
+fn a_walk_remembers_as_many_frames_as_it_should_no_two_alike() {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_tiny_world(dir.path()).expect("the world can be written");
+    let source = Source::open(dir.path(), 0, &Clock::stepped()).expect("the world can be read");
+    for (frames, later) in [(100, 105), (300, 300)] {
+        let mut walk = source.walk(frames).expect("the world takes them");
+        assert_eq!(walk.remembered(), frames);
+        let records = walk.dreamer().history().warm().records();
+        let latents: std::collections::BTreeSet<_> =
+            records.iter().map(|record| &record.latent).collect();
+        // A few frames of the opening may show the same.
+        assert!(latents.len() >= frames - OPENING, "{} of {frames}", latents.len());
+        for _ in 0..5 {
+            walk.section().expect("a section");
+        }
+        assert!(!walk.dreamer().account().hits.is_empty(), "nothing is ranked");
+        assert_eq!(walk.remembered(), later);
+    }
+}
+
+#[test]
+fn what_memory_costs_is_a_table_and_a_file() {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_tiny_world(dir.path()).expect("the world can be written");
+    let words = "bench memory --world . --frames 200 --sections 3 --json figures.json";
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("| 100 to 111 |") && text.contains("| 200 to 200 |"), "{text}");
+    let json = std::fs::read(dir.path().join("figures.json")).expect("the file");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(json["sections"], 3);
+    assert!(json["walks"][1]["section_ms"].as_f64() > Some(0.0), "{json}");
+    let resident = json["rss_mb"]["filled"].as_f64();
+    assert_eq!(resident.is_some_and(|mb| mb > 1.0), cfg!(target_os = "linux"), "{json}");
 }

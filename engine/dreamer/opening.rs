@@ -3,6 +3,7 @@
 use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, feature_shape, look};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules};
+use candle_core::{Device, Tensor};
 use half::f16;
 use input::{Action, Pose};
 use memory::cold::{Cold, KeyFrames, Restored};
@@ -42,6 +43,24 @@ impl Dreamer {
             }
         }
         self.stand_at(None);
+        Ok(())
+    }
+
+    /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).
+    ///
+    /// # Errors
+    /// A latent has another size than the world's.
+    pub fn open_with_latents(
+        &mut self,
+        frames: impl IntoIterator<Item = (Vec<f32>, Action)>,
+    ) -> Result<(), Error> {
+        let world = Arc::clone(&self.world);
+        let model = world.model.config();
+        let shape = [model.channels, model.height, model.width];
+        for (latent, action) in frames {
+            let latent = Tensor::from_vec(latent, &shape, &Device::Cpu)?;
+            self.remember_frame(&latent, action.to_features(&world.config.layout).into())?;
+        }
         Ok(())
     }
 

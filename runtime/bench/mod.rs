@@ -7,11 +7,15 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
+//! Two more are benchmarks of their own: [`revisit`], what memory brings back, and [`mod@memory`],
+//! what it costs.
+//!
 //! Rollouts run one after the other: the networks use all cores themselves.
 
 pub mod dreamed;
 pub mod drift;
 pub mod held;
+pub mod memory;
 pub mod metric;
 pub mod report;
 pub mod revisit;
