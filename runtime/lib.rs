@@ -44,7 +44,8 @@
 //! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
-//! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it
+//! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
+//! | [`view`] | memory at work, for the window |
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants

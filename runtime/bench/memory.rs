@@ -102,7 +102,7 @@ pub struct Resident {
     pub before: Option<f64>,
     /// With all that it remembers.
     pub filled: Option<f64>,
-    /// After the last section.
+    /// After the last section; each walk keeps keys and values of its own under a budget.
     pub after: Option<f64>,
 }
 
