@@ -7,8 +7,7 @@
 //! Features are kept in 8 bits a value. That moves a mean of P cosines by about `0.0023/√P`, nothing
 //! to a ranking, and makes the product integer: exact, and the same on every machine.
 //!
-//! Beside it goes a [`Sketch`]: an orthonormal projection, onto averages over 2×2 blocks of
-//! positions, by which a score is bounded at a quarter of the work.
+//! Beside it goes a [`Sketch`]: its averages over 2×2 blocks of positions, for the pooled ranking.
 
 use std::sync::Arc;
 
@@ -70,23 +69,15 @@ const ESTIMATE_STEPS: f32 = 1016.0;
 /// Values whose products are summed in 32 bits: 4096 · 127 · 1016 is a quarter of what they hold.
 const CHUNK: usize = 4096;
 
-/// A projection in steps, and what it takes to bound a dot product by it.
-///
-/// Let F = F̃ + e + r: the stored projection, its rounding error, and what the projection leaves
-/// out; X likewise. The remainders are orthogonal to the projections, so by Cauchy-Schwarz
-/// `F·X ≤ F̃·X̃ + |F̃||e_X| + |e_F|(|X̃| + |e_X|) + |r_F||r_X|`.
+/// Averages over blocks, in steps.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sketch<T> {
-    /// F̃ in steps; in [`Warm`](crate::Warm) they lie beside those of all other frames instead.
+    /// In [`Warm`](crate::Warm) they lie beside those of all other frames instead.
     pub(crate) steps: Box<[T]>,
     /// Size of a step.
     scale: f32,
-    /// |F̃|.
+    /// Euclidean length.
     pub(crate) length: f32,
-    /// |e|.
-    error: f32,
-    /// |r|.
-    rest: f32,
 }
 
 /// The look of one remembered frame.
@@ -117,7 +108,7 @@ impl Feature {
         Ok(Self { shape, steps })
     }
 
-    /// Its sketch; of the stored steps, so that the bound holds for them.
+    /// Its sketch, of the stored steps.
     pub(crate) fn sketch(&self) -> Sketch<i8> {
         let scale = 1.0 / (FEATURE_STEPS * root(self.shape.positions()));
         let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step) * scale).collect();
@@ -141,6 +132,7 @@ impl Feature {
 
     /// Mean over positions (and the estimate's frames) of the cosine, in -1..=1 (eq. 3).
     #[must_use]
+    #[inline(always)]
     pub fn cosine(&self, estimate: &Estimate) -> f32 {
         let sum = products(&self.steps, &estimate.steps);
         sum as f32 / (FEATURE_STEPS * ESTIMATE_STEPS * count(self.shape.positions()))
@@ -197,30 +189,22 @@ impl<T: Copy + Default + TryFrom<i16> + Into<f32>> Sketch<T> {
                 *sum += value * scale;
             }
         }
-        let mut rest = 0.0;
-        for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
-            let (start, scale) = place(position);
-            for (average, value) in averages[start..].iter().zip(cell) {
-                rest += (value - average * scale).powi(2);
-            }
-        }
-        Self::rounded(&averages, steps, rest.sqrt())
+        Self::rounded(&averages, steps)
     }
 
-    fn rounded(averages: &[f32], steps: f32, rest: f32) -> Self {
+    fn rounded(averages: &[f32], steps: f32) -> Self {
         let largest = averages.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let scale = if largest > 0.0 { largest / steps } else { 1.0 };
-        let (mut length, mut error) = (0.0, 0.0);
+        let mut length = 0.0_f32;
         let round = |value: &f32| {
             let step = T::try_from(to_steps(value / largest.max(f32::MIN_POSITIVE), steps));
             let step = step.unwrap_or_default();
             let stored: f32 = step.into() * scale;
             length += stored * stored;
-            error += (value - stored).powi(2);
             step
         };
         let steps = averages.iter().map(round).collect();
-        Self { steps, scale, length: length.sqrt(), error: error.sqrt(), rest }
+        Self { steps, scale, length: length.sqrt() }
     }
 }
 
@@ -229,27 +213,27 @@ impl Sketch<i8> {
     pub(crate) fn dot(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
         products(steps, &other.steps) as f32 * (self.scale * other.scale)
     }
-
-    /// Most that the full dot product can be; see [`slack`] for rounding.
-    pub(crate) fn bound(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
-        let rounding = self.length * other.error + self.error * (other.length + other.error);
-        self.dot(steps, other) + rounding + self.rest * other.rest
-    }
 }
 
-/// Sum of products, exact.
+/// Sum of products, exact. Inlined, so that it is compiled for the vectors of the caller.
+#[inline(always)]
 fn products(a: &[i8], b: &[i16]) -> i64 {
-    let chunk = |(a, b): (&[i8], &[i16])| {
-        let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
-        i64::from(products.sum::<i32>())
-    };
-    a.chunks(CHUNK).zip(b.chunks(CHUNK)).map(chunk).sum()
+    let mut total = 0;
+    for (a, b) in a.chunks(CHUNK).zip(b.chunks(CHUNK)) {
+        let mut sum = 0_i32;
+        for (a, b) in a.iter().zip(b) {
+            sum += i32::from(*a) * i32::from(*b);
+        }
+        total += i64::from(sum);
+    }
+    total
 }
 
-/// Most by which rounding can leave a computed bound below the score: a sum of n products of vectors
-/// of about length 1 is off by at most n/2 units in the last place, and four such sums go into it.
-pub(crate) fn slack(shape: FeatureShape) -> f32 {
-    2.0 * count(shape.values()) * f32::EPSILON
+/// Runs `work` compiled for the widest vectors that this CPU has: write it `#[inline(always)] || ...`
+/// around plain loops.
+#[inline(always)]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
 }
 
 /// The latent with every position's vector at length 1.

@@ -75,7 +75,7 @@ pub struct Hit {
 impl Warm {
     /// The best frames for the next section, best first; equal scores by age, oldest first.
     ///
-    /// Exact: bounds only save the work of scoring frames that cannot be among the best.
+    /// Exact: every frame is scored, in integers.
     ///
     /// # Errors
     /// When the estimate has another shape than the memory, or a ranking by pose has no pose.

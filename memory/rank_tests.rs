@@ -107,7 +107,7 @@ fn ids(hits: &[Hit]) -> Vec<u32> {
 
 proptest! {
     #[test]
-    fn bounds_never_change_the_result(
+    fn the_best_are_taken_as_the_rule_says(
         seed in any::<u32>(),
         frames in 0_u32..120,
         // From copies of few views, where ties abound, to pure noise.

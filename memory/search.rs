@@ -1,9 +1,12 @@
-//! The search behind a ranking: best candidate first, its score made exact only when it comes up.
+//! The search behind a ranking: every frame is scored, the greatest are taken.
+//!
+//! Bounds by coarser looks were tried and cost more than they saved: recorded latents of one world are
+//! too much alike up to their finest detail, and nine frames of ten had to be scored all the same.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::feature::{count, slack};
+use crate::feature::{count, vectorized};
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::{Cover, FieldOfView, POINTS, Pose};
 use crate::rank::{Hit, Query, Ranking, Selection};
@@ -16,24 +19,12 @@ pub(crate) struct Search<'a> {
     ranking: Ranking,
     /// Weight of nearness in time, 0 where the ranking has none.
     time_weight: f32,
-    slack: f32,
-}
-
-/// How closely a candidate's score is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Known {
-    /// Bounded by the sketch.
-    Bounded,
-    /// Exactly.
-    Exact,
 }
 
 /// A frame on its way through a search; the greatest is looked at first.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    /// The score, or a bound that it does not exceed.
     score: f32,
-    known: Known,
     frame: FrameId,
     place: usize,
 }
@@ -44,13 +35,10 @@ impl<'a> Search<'a> {
             Ranking::Similarity { time_weight } | Ranking::Pooled { time_weight } => time_weight,
             Ranking::Pose(_) | Ranking::Recency | Ranking::Random { .. } => 0.0,
         };
-        Self { warm, query, ranking, time_weight, slack: slack(warm.shape()) }
+        Self { warm, query, ranking, time_weight }
     }
 
     /// Takes the greatest candidates that the selection admits.
-    ///
-    /// A frame is scored exactly only when its bound is greater than every score still open, so
-    /// what is taken is the greatest of all.
     pub(crate) fn select(
         &self,
         selection: &Selection<'_>,
@@ -65,41 +53,49 @@ impl<'a> Search<'a> {
             if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
                 continue;
             }
-            match candidate.known {
-                Known::Exact => hits.push(Hit { stamp, score: candidate.score }),
-                Known::Bounded => candidates.push(self.exact(candidate)),
-            }
+            hits.push(Hit { stamp, score: candidate.score });
         }
         hits
     }
 
-    /// All frames by the first, cheapest view of their scores.
+    /// All frames with their scores.
     fn candidates(&self) -> BinaryHeap<Candidate> {
         let records = self.warm.records();
         let latest = records.iter().map(|record| record.stamp.frame.0).max().unwrap_or_default();
-        let candidate = |(place, record): (usize, &Record)| {
-            let frame = record.stamp.frame;
-            let (score, known) = match self.ranking {
-                Ranking::Similarity { .. } => (self.bound(place), Known::Bounded),
-                Ranking::Pooled { .. } => (self.pooled_cosine(place), Known::Exact),
-                Ranking::Random { seed } => (chance(seed, self.query.tick, frame), Known::Exact),
-                Ranking::Recency | Ranking::Pose(_) => (-((latest - frame.0) as f32), Known::Exact),
-            };
-            Candidate { score: score + self.time(record), known, frame, place }
+        let scores: Vec<f32> = match self.ranking {
+            Ranking::Similarity { .. } => self.cosines(),
+            Ranking::Pooled { .. } => {
+                (0..records.len()).map(|place| self.pooled_cosine(place)).collect()
+            }
+            Ranking::Random { seed } => records
+                .iter()
+                .map(|record| chance(seed, self.query.tick, record.stamp.frame))
+                .collect(),
+            Ranking::Recency | Ranking::Pose(_) => {
+                records.iter().map(|record| -((latest - record.stamp.frame.0) as f32)).collect()
+            }
         };
-        records.iter().enumerate().map(candidate).collect::<Vec<_>>().into()
+        let scored = records.iter().zip(scores).enumerate();
+        let candidate = |(place, (record, score)): (usize, (&Record, f32))| {
+            let frame = record.stamp.frame;
+            Candidate { score: score + self.time(record), frame, place }
+        };
+        scored.map(candidate).collect::<Vec<_>>().into()
     }
 
-    /// A bounded candidate with its score.
-    fn exact(&self, candidate: Candidate) -> Candidate {
-        let record = &self.warm.records()[candidate.place];
-        let score = record.feature.cosine(self.query.estimate) + self.time(record);
-        Candidate { score, known: Known::Exact, ..candidate }
-    }
-
-    fn bound(&self, place: usize) -> f32 {
-        let (sketch, steps) = self.warm.sketch(place);
-        sketch.bound(steps, &self.query.estimate.sketch) + self.slack
+    /// The cosine of every frame with the estimate (eq. 3): nearly all the work of a ranking.
+    fn cosines(&self) -> Vec<f32> {
+        let (records, estimate) = (self.warm.records(), self.query.estimate);
+        let mut cosines = vec![0.0; records.len()];
+        vectorized(
+            #[inline(always)]
+            || {
+                for (cosine, record) in cosines.iter_mut().zip(records) {
+                    *cosine = record.feature.cosine(estimate);
+                }
+            },
+        );
+        cosines
     }
 
     fn pooled_cosine(&self, place: usize) -> f32 {
@@ -151,13 +147,9 @@ pub(crate) fn cover(
 }
 
 impl Ord for Candidate {
-    /// By score; of equal ones the least known first, so that ties are settled between exact
-    /// scores, and then by age.
+    /// By score; of equal ones the oldest first.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.score
-            .total_cmp(&other.score)
-            .then(other.known.cmp(&self.known))
-            .then(other.frame.cmp(&self.frame))
+        self.score.total_cmp(&other.score).then(other.frame.cmp(&self.frame))
     }
 }
 
