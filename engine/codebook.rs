@@ -79,16 +79,6 @@ impl Codebook {
         book
     }
 
-    /// Number of words, K.
-    pub fn len(&self) -> usize {
-        self.words.len() / self.channels
-    }
-
-    /// Whether there are no words; never so.
-    pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
-    }
-
     /// Channels of a word, C.
     pub fn channels(&self) -> usize {
         self.channels
@@ -113,7 +103,8 @@ impl Codebook {
 
     /// The words, (K, C), on the CPU.
     pub fn tensor(&self) -> Result<Tensor> {
-        Tensor::from_slice(&self.words, (self.len(), self.channels), &Device::Cpu)
+        let count = self.words.len() / self.channels;
+        Tensor::from_slice(&self.words, (count, self.channels), &Device::Cpu)
     }
 
     /// The word at the least Euclidean distance; of equal ones the first.
