@@ -13,6 +13,8 @@ pub struct Checkpoint {
     pub average: BTreeMap<String, Tensor>,
     /// State of the optimizer.
     pub optimizer: BTreeMap<String, Tensor>,
+    /// Rollouts under way, where the training has any.
+    pub rollouts: BTreeMap<String, Tensor>,
     /// Steps made.
     pub step: u32,
 }
@@ -21,9 +23,12 @@ impl Checkpoint {
     /// Writes all to `path`: either the old file or the new one is there, whatever happens.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut all = HashMap::new();
-        for (part, tensors) in
-            [("weights", &self.weights), ("average", &self.average), ("optimizer", &self.optimizer)]
-        {
+        for (part, tensors) in [
+            ("weights", &self.weights),
+            ("average", &self.average),
+            ("optimizer", &self.optimizer),
+            ("rollouts", &self.rollouts),
+        ] {
             for (name, tensor) in tensors {
                 all.insert(format!("{part}/{name}"), tensor.to_device(&Device::Cpu)?);
             }
@@ -49,6 +54,7 @@ impl Checkpoint {
                 ("weights/", &mut checkpoint.weights),
                 ("average/", &mut checkpoint.average),
                 ("optimizer/", &mut checkpoint.optimizer),
+                ("rollouts/", &mut checkpoint.rollouts),
             ];
             let part = parts.into_iter().find_map(|(prefix, part)| {
                 name.strip_prefix(prefix).map(|name| (name.to_owned(), part))

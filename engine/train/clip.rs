@@ -2,6 +2,7 @@
 
 use super::LatentEpisode;
 use super::groups::PlannedSection;
+use super::rollout::Rollout;
 use super::scene::{NoisyHistory, Scene};
 use crate::codebook::Codebook;
 use crate::model::{ModelConfig, StepSize};
@@ -9,6 +10,7 @@ use crate::noise::Random;
 use crate::pack::{Arrangement, Grid, HistoryView, PackPlan, PlanRules, Schedule};
 use candle_core::{Device, Result};
 use memory::{BranchId, FrameId, FrameStamp};
+use std::collections::BTreeMap;
 
 /// What training draws from: schedule, sections of a clip, odds. They sum to 1.
 const SCHEDULES: [(&str, usize, f32); 7] = [
@@ -27,7 +29,9 @@ const APART: usize = 9;
 /// Share of the clips whose finest slots are filled by the ranking.
 const RETRIEVAL_ODDS: f32 = 0.5;
 /// Largest noise on history, in standard deviations of a latent.
-const HISTORY_NOISE: f32 = 0.25;
+const HISTORY_NOISE: f32 = 0.5;
+/// Odds that a rollout ends with a clip: they last about ten, of eight frames each.
+const ROLLOUT_ENDS: f32 = 0.1;
 
 /// Draws clips from episodes.
 #[derive(Debug)]
@@ -46,14 +50,18 @@ pub(super) struct ClipSampler {
 #[derive(Debug)]
 pub(super) struct Clip<'a> {
     pub(super) episode: &'a LatentEpisode,
-    first: usize,
-    /// Noise on each history frame, in standard deviations.
+    /// Which of the episodes this is.
+    pub(super) number: usize,
+    pub(super) first: usize,
+    /// What a rollout dreamed in the place of frames, as play stores it.
+    pub(super) dreams: BTreeMap<usize, Vec<f32>>,
+    /// Noise on each recorded history frame, in standard deviations.
     pub(super) noise: f32,
     /// What the history is discretized by, if it is.
     pub(super) codebook: Option<&'a Codebook>,
     retrieved: Vec<usize>,
     /// History frames that are known: fewer at the start of a session.
-    known: usize,
+    pub(super) known: usize,
 }
 
 impl ClipSampler {
@@ -84,18 +92,24 @@ impl ClipSampler {
         Ok(Self { config, codebook: None, discrete_odds, schedules, ends })
     }
 
-    /// `clips` clips with the plans of their sections.
+    /// `clips` clips with the plans of their sections, the first ones where `rollouts` go on.
     pub(super) fn draw<'a>(
         &'a self,
         episodes: &'a [LatentEpisode],
         clips: usize,
+        rollouts: &[Rollout],
         random: &mut Random,
         device: &'a Device,
     ) -> Scene<'a> {
         let (schedule, sections) = self.draw_schedule(random);
         let frames = schedule.generate();
-        let clips: Vec<_> =
-            (0..clips).map(|_| self.draw_clip(episodes, sections * frames, random)).collect();
+        let mut draw = |number: usize| {
+            let rollout = rollouts.get(number).filter(|_| !random.chance(ROLLOUT_ENDS));
+            rollout
+                .and_then(|rollout| self.go_on(episodes, rollout, sections * frames, random))
+                .unwrap_or_else(|| self.draw_clip(episodes, sections * frames, random))
+        };
+        let clips: Vec<_> = (0..clips).map(&mut draw).collect();
         let mut planned = Vec::new();
         for (at, clip) in clips.iter().enumerate() {
             for section in 0..sections {
@@ -141,12 +155,13 @@ impl ClipSampler {
                 true if random.chance(0.8) => 4,
                 true => 1 + random.below(3),
             };
-            let discrete = random.chance(self.discrete_odds);
             let noise = if random.chance(0.6) { HISTORY_NOISE * random.uniform() } else { 0.0 };
-            let codebook = self.codebook.as_ref().filter(|_| discrete);
+            let codebook = self.draw_codebook(random);
             return Clip {
                 episode,
+                number,
                 first,
+                dreams: BTreeMap::new(),
                 retrieved: self.hits(episode, first, wanted),
                 known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
                 // Words hide what noise would: one defence is enough.
@@ -155,6 +170,38 @@ impl ClipSampler {
             };
         }
         unreachable!("an episode of more than 64 frames holds a clip")
+    }
+
+    /// The next clip of a rollout; `None` where its episode has no more frames, or is another now.
+    fn go_on<'a>(
+        &'a self,
+        episodes: &'a [LatentEpisode],
+        rollout: &Rollout,
+        frames: usize,
+        random: &mut Random,
+    ) -> Option<Clip<'a>> {
+        let &Rollout { episode: number, next: first, known, ref dreams } = rollout;
+        let episode = episodes.get(number)?;
+        let sound = dreams.iter().all(|dream| dream.len() == self.config.latent_len());
+        if !sound || first < dreams.len().max(1) || first + frames > episode.frames() {
+            return None;
+        }
+        let retrieve = first >= RETRIEVED_AGE + 32 && random.chance(RETRIEVAL_ODDS);
+        Some(Clip {
+            episode,
+            number,
+            first,
+            dreams: rollout.by_frame(),
+            retrieved: self.hits(episode, first, if retrieve { 4 } else { 0 }),
+            known: known.min(first),
+            noise: 0.0,
+            codebook: self.draw_codebook(random),
+        })
+    }
+
+    fn draw_codebook(&self, random: &mut Random) -> Option<&Codebook> {
+        let discrete = random.chance(self.discrete_odds);
+        self.codebook.as_ref().filter(|_| discrete)
     }
 
     /// The frames most like the newest one (eq. 3 with X̂ the last frame), old and apart.

@@ -151,6 +151,7 @@ impl CodecTrainer {
         // Copies: a step changes the variables in place.
         let weights = self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?)));
         Ok(Checkpoint {
+            rollouts: BTreeMap::new(),
             weights: weights.collect::<Result<_>>()?,
             average: self.average()?,
             optimizer: self.optimizer.state()?,

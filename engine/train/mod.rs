@@ -7,6 +7,7 @@ mod groups;
 mod init;
 mod latents;
 mod optimizer;
+mod rollout;
 mod scene;
 mod teacher;
 mod world;

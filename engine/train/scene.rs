@@ -2,16 +2,20 @@
 
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
+use super::rollout::{Rollout, stored};
 use super::teacher::Teacher;
-use crate::model::{Batch, ModelConfig, StepSize, patchify};
+use crate::model::{Batch, GroupKv, ModelConfig, StepSize, patchify};
 use crate::noise::Random;
-use crate::sampler::Sampling;
+use crate::sampler::{Sampling, sample};
 use candle_core::{Device, Result, Tensor};
-use half::f16;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
 const LEVEL_MIN: f32 = 0.05;
+/// Evaluations that dreams are drawn from.
+const EVALUATIONS: [u32; 3] = [1, 2, 4];
 /// Steps that a shortcut network is told.
 const SHORTCUTS: [StepSize; 3] = [StepSize::Quarter, StepSize::Half, StepSize::Whole];
 
@@ -43,32 +47,72 @@ pub(super) struct Sample {
 }
 
 impl Scene<'_> {
-    /// Makes the teacher's dream of each clip's first `frames` frames the history of what follows.
+    /// Dreams the sections of the first `count` clips as play does, each going on from the dreams
+    /// before it; what the sections themselves are to be stays recorded.
     ///
-    /// Section after section, each going on from the dreams before it; what the sections themselves
-    /// are to be stays real. A clip's last section is not dreamed: none would see it.
+    /// Each clip's evaluations are drawn from [`EVALUATIONS`]: one gives soft dreams, more sharper
+    /// ones with other faults. Gives back where the rollouts stand then.
     pub(super) fn dream(
         &mut self,
         teacher: &Teacher,
-        sampling: Sampling,
-        frames: usize,
+        shortcut: bool,
+        count: usize,
         random: &mut Random,
-    ) -> Result<()> {
-        let (sections, len) =
-            (self.planned.len() / self.history.clips.len(), self.config.latent_len());
-        for number in 0..frames.div_ceil(self.frames).min(sections - 1) {
-            let planned: Vec<_> =
-                self.planned.iter().skip(number).step_by(sections).cloned().collect();
-            let noise = random.normals(planned.len() * self.frames * len);
-            let batch = self.batch(&planned, noise, vec![1.0; planned.len()], random)?;
-            let dreams = teacher.dream(batch, sampling)?.flatten_all()?.to_vec1::<f32>()?;
-            for (section, dream) in planned.iter().zip(dreams.chunks(self.frames * len)) {
-                for (frame, latent) in (section.first..).zip(dream.chunks(len)) {
-                    self.history.replace(section.clip, frame, latent);
+    ) -> Result<Vec<Rollout>> {
+        let sections = self.planned.len() / self.history.clips.len();
+        let mut rollouts = Vec::with_capacity(count);
+        for clip in 0..count {
+            let evaluations = EVALUATIONS[random.below(EVALUATIONS.len())];
+            let sampling = Sampling { evaluations, shortcut };
+            let mut kept = HashMap::new();
+            for number in clip * sections..(clip + 1) * sections {
+                let section = self.planned[number].clone();
+                let dream = self.dream_section(teacher, sampling, &section, &mut kept, random)?;
+                let dream = dream.flatten_all()?.to_vec1::<f32>()?;
+                for (frame, latent) in (section.first..).zip(dream.chunks(self.config.latent_len()))
+                {
+                    self.history.replace(clip, frame, latent);
                 }
             }
+            rollouts.push(Rollout::after(&self.history.clips[clip], sections * self.frames));
         }
-        Ok(())
+        Ok(rollouts)
+    }
+
+    /// One section, (g, C, H, W); `kept` holds the groups of its clip that are encoded.
+    fn dream_section(
+        &mut self,
+        teacher: &Teacher,
+        sampling: Sampling,
+        section: &PlannedSection,
+        kept: &mut HashMap<(usize, usize), Arc<GroupKv>>,
+        random: &mut Random,
+    ) -> Result<Tensor> {
+        let (config, model) = (self.config, teacher.model());
+        let mut placed = Vec::with_capacity(section.plan.slots.len());
+        for slot in &section.plan.slots {
+            let (kernel, first) = (slot.group.kernel.frames(), slot.group.frames[0].0 as usize);
+            let kv = match kept.entry((kernel, first)) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(free) => {
+                    let latents = (first..first + kernel)
+                        .flat_map(|frame| self.history.frame(section.clip, frame, random).to_vec());
+                    let shape = (kernel, config.channels, config.height, config.width);
+                    let latents = Tensor::from_vec(latents.collect(), shape, self.device)?;
+                    let action =
+                        self.history.clips[section.clip].episode.mean_action(first, kernel);
+                    let action = Tensor::from_vec(action, config.action, self.device)?;
+                    Arc::clone(free.insert(Arc::new(model.encode(&latents, &action)?)))
+                }
+            };
+            placed.push((kv, kernel, slot.position));
+        }
+        let noise = random.normals(self.frames * config.latent_len());
+        let shape = (self.frames, config.channels, config.height, config.width);
+        let noise = Tensor::from_vec(noise, shape, self.device)?;
+        let actions = self.actions(section);
+        let actions = Tensor::from_vec(actions, (self.frames, 3 * config.action), self.device)?;
+        sample(model, &noise, &actions, &model.place(&placed)?, sampling)
     }
 
     /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
@@ -122,10 +166,7 @@ impl Scene<'_> {
         let groups = table.tokens(config, &mut self.history, random, self.device)?;
         let mut actions = Vec::new();
         for section in planned {
-            let episode = self.history.clips[section.clip].episode;
-            for frame in section.first..section.first + frames {
-                actions.extend(episode.last_actions(frame));
-            }
+            actions.extend(self.actions(section));
         }
         let shape = (count, frames, config.channels, config.height, config.width);
         Ok(Batch {
@@ -149,6 +190,13 @@ impl Scene<'_> {
         }
         planned.sort_by_key(|section| section.step.half().is_some());
         planned
+    }
+
+    /// The last three actions of each of a section's frames, one after another.
+    fn actions(&self, section: &PlannedSection) -> Vec<f32> {
+        let episode = self.history.clips[section.clip].episode;
+        let frames = section.first..section.first + self.frames;
+        frames.flat_map(|frame| episode.last_actions(frame)).collect()
     }
 
     /// The sections' own latents, one after another.
@@ -180,7 +228,8 @@ fn weight(step: StepSize, level: f32) -> f32 {
     }
 }
 
-/// History frames with their noise or in words: a frame is the same in every group that holds it.
+/// History frames, recorded or dreamed, with their noise or in words: a frame is the same in every
+/// group that holds it.
 pub(super) struct NoisyHistory<'a> {
     pub(super) clips: Vec<Clip<'a>>,
     frames: BTreeMap<(usize, usize), Vec<f32>>,
@@ -192,12 +241,17 @@ impl<'a> NoisyHistory<'a> {
     }
 
     pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
-        let Clip { episode, noise, codebook, .. } = &self.clips[clip];
+        let Clip { episode, dreams, noise, codebook, .. } = &self.clips[clip];
         self.frames.entry((clip, frame)).or_insert_with(|| {
-            let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
-            if *noise > 0.0 {
-                latent.iter_mut().for_each(|x| *x += noise * random.normal());
-            }
+            // A dream has faults enough of its own.
+            let dream = dreams.get(&frame).cloned();
+            let mut latent = dream.unwrap_or_else(|| {
+                let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
+                if *noise > 0.0 {
+                    latent.iter_mut().for_each(|x| *x += noise * random.normal());
+                }
+                latent
+            });
             if let Some(codebook) = codebook {
                 codebook.quantise(&mut latent);
             }
@@ -205,13 +259,9 @@ impl<'a> NoisyHistory<'a> {
         })
     }
 
-    /// Puts a dream in the place of a frame, without noise (it has its own faults), rounded as play
-    /// stores it.
+    /// Puts a dream in the place of a frame.
     fn replace(&mut self, clip: usize, frame: usize, latent: &[f32]) {
-        let mut stored: Vec<f32> = latent.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
-        if let Some(codebook) = self.clips[clip].codebook {
-            codebook.quantise(&mut stored);
-        }
-        self.frames.insert((clip, frame), stored);
+        self.clips[clip].dreams.insert(frame, stored(latent));
+        self.frames.remove(&(clip, frame));
     }
 }

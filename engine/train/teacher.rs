@@ -5,10 +5,9 @@
 //! is one, too: what a single step would have to predict to land there.
 //!
 //! Play goes on from frames that the network made itself, and so does a part of the training: the
-//! teacher dreams the history (the autoregressive loss of DIAMOND, E. Alonso et al. 2024).
+//! teacher dreams the history of rollouts.
 
 use crate::model::{Batch, ModelConfig, WorldModel, patchify, unpatchify};
-use crate::sampler::{Sampling, euler};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
@@ -60,15 +59,9 @@ impl Teacher {
         patchify(&target.flatten(0, 1)?.unsqueeze(1)?, 1)
     }
 
-    /// Sections dreamed as play dreams them, from the noise in `batch`: (S, g, C, H, W).
-    pub(super) fn dream(&self, mut batch: Batch, sampling: Sampling) -> Result<Tensor> {
-        batch.steps.fill(sampling.step());
-        for pair in sampling.levels().windows(2) {
-            batch.levels.fill(pair[0]);
-            let clean = self.clean(&batch)?;
-            batch.sections = euler(&batch.sections, clean, (pair[0], pair[1]))?;
-        }
-        Ok(batch.sections)
+    /// The network, to dream with.
+    pub(super) fn model(&self) -> &WorldModel {
+        &self.0
     }
 
     /// The clean sections that the network sees in a batch's: (S, g, C, H, W).

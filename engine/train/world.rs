@@ -4,6 +4,7 @@
 mod tests;
 
 use super::clip::ClipSampler;
+use super::rollout::Rollout;
 use super::scene::Sample;
 use super::teacher::Teacher;
 use super::{Checkpoint, LatentEpisode, Muon, MuonConfig, initial_weights};
@@ -11,15 +12,9 @@ use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
-use crate::sampler::Sampling;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
-
-/// Most frames of a clip that are dreamed: beyond, a dream is no longer what was recorded.
-const ROLLOUT_FRAMES: usize = 4;
-/// Evaluations of a dreamed section: each encodes all its groups again, so fewer than play's.
-const ROLLOUT_EVALUATIONS: u32 = 2;
 
 /// Settings of a training.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -42,9 +37,9 @@ pub struct WorldTraining {
     pub shortcut_share: f32,
     /// Steps before they do: a young average has nothing to teach.
     pub shortcut_from: u32,
-    /// Odds that the clips of a step go on from what the average dreams instead of real frames,
-    /// against drift; 0 for never.
-    pub rollout_odds: f32,
+    /// Share of the clips that go on from what the average dreams instead of recorded frames,
+    /// against drift; 0 for none.
+    pub rollout_share: f32,
     /// Steps before they do: a young network's dreams are no history.
     pub rollout_from: u32,
     /// Words that history may be discretized by (schedules with `+D`); 0 for none.
@@ -66,7 +61,7 @@ impl Default for WorldTraining {
             average: 0.9995,
             shortcut_share: 0.25,
             shortcut_from: 10_000,
-            rollout_odds: 0.15,
+            rollout_share: 0.5,
             rollout_from: 10_000,
             codebook: 128,
             discrete_odds: 0.15,
@@ -95,8 +90,12 @@ impl WorldTraining {
         if step >= self.shortcut_from { self.shortcut_share } else { 0.0 }
     }
 
-    fn rollout_odds_at(&self, step: u32) -> f32 {
-        if step >= self.rollout_from { self.rollout_odds } else { 0.0 }
+    /// Clips of a step that are rollouts.
+    fn rollouts_at(&self, step: u32) -> usize {
+        let share = if step >= self.rollout_from { self.rollout_share } else { 0.0 };
+        #[expect(clippy::cast_precision_loss, reason = "a handful of clips")]
+        let rollouts = |clips: &usize| *clips as f32 <= self.clips as f32 * share.clamp(0.0, 1.0);
+        (1..=self.clips).take_while(rollouts).count()
     }
 }
 
@@ -121,6 +120,7 @@ pub struct WorldTrainer {
     vars: BTreeMap<String, Var>,
     average: BTreeMap<String, Vec<f32>>,
     optimizer: Muon,
+    rollouts: Vec<Rollout>,
     step: u32,
     device: Device,
 }
@@ -158,6 +158,7 @@ impl WorldTrainer {
             sampler,
             optimizer: Muon::new(&vars, MuonConfig::default(), config.precision)?,
             device: device.clone(),
+            rollouts: Vec::new(),
             step: 0,
             training,
             model,
@@ -178,6 +179,9 @@ impl WorldTrainer {
         if let Some(words) = checkpoint.weights.get(CODEBOOK) {
             self.sampler.codebook = Some(Codebook::new(words)?);
         }
+        let rollouts = (0..self.training.clips)
+            .map_while(|number| Rollout::restore(&checkpoint.rollouts, number).transpose());
+        self.rollouts = rollouts.collect::<Result<_>>()?;
         self.step = checkpoint.step;
         let step = i32::try_from(checkpoint.step).map_err(candle_core::Error::wrap)?;
         self.optimizer.restore(&checkpoint.optimizer, step)
@@ -187,10 +191,12 @@ impl WorldTrainer {
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         // Copies, because steps write in place.
         let weights = self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?)));
+        let rollouts = self.rollouts.iter().enumerate().map(|(at, rollout)| rollout.tensors(at));
         Ok(Checkpoint {
             weights: weights.chain(self.words()).collect::<Result<_>>()?,
             average: self.average()?,
             optimizer: self.optimizer.state()?,
+            rollouts: rollouts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect(),
             step: self.step,
         })
     }
@@ -225,7 +231,7 @@ impl WorldTrainer {
         self.training.knows_shortcuts(self.step)
     }
 
-    /// One step. What is random in it is a function of the seed and the step alone.
+    /// One step. What is random in it is a function of the seed, the step and the rollouts alone.
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
         let sample = self.sample(&mut random)?;
@@ -237,16 +243,13 @@ impl WorldTrainer {
         Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
     }
 
-    /// A batch, with dreamed history and with targets where the average teaches.
-    fn sample(&self, random: &mut Random) -> Result<Sample> {
-        let clips = self.training.clips;
-        let mut scene = self.sampler.draw(&self.episodes, clips, random, &self.device);
-        let odds = self.training.rollout_odds_at(self.step);
-        if odds > 0.0 && random.chance(odds) {
-            let sampling =
-                Sampling { evaluations: ROLLOUT_EVALUATIONS, shortcut: self.knows_shortcuts() };
-            let frames = 1 + random.below(ROLLOUT_FRAMES);
-            scene.dream(&self.teacher()?, sampling, frames, random)?;
+    /// A batch, with rollouts taken further and with targets where the average teaches.
+    fn sample(&mut self, random: &mut Random) -> Result<Sample> {
+        let (clips, rollouts) = (self.training.clips, &self.rollouts);
+        let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device);
+        let count = self.training.rollouts_at(self.step);
+        if count > 0 {
+            self.rollouts = scene.dream(&self.teacher()?, self.knows_shortcuts(), count, random)?;
         }
         let mut sample = scene.sample(self.training.shortcut_share_at(self.step), random)?;
         if let Some(batch) = &sample.taught {

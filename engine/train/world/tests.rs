@@ -1,11 +1,10 @@
 //! Training on a tiny network: everything learns, and a checkpoint loses nothing.
 
+use super::super::scene::Scene;
 use super::*;
 use crate::model::{Batch, StepSize, patchify, unpatchify};
-use crate::sampler;
 use half::f16;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Frames that stay the same but for a little, so that the last ones tell the next.
 fn still_episode(config: &ModelConfig, frames: usize) -> LatentEpisode {
@@ -27,7 +26,7 @@ fn short(seed: u64) -> WorldTraining {
 
 /// Taught by the average, shortcuts and dreams, from the first step on.
 fn taught(seed: u64) -> WorldTraining {
-    let dreams = WorldTraining { rollout_odds: 0.5, rollout_from: 0, ..short(seed) };
+    let dreams = WorldTraining { rollout_share: 0.5, rollout_from: 0, ..short(seed) };
     WorldTraining { shortcut_share: 0.5, shortcut_from: 0, ..dreams }
 }
 
@@ -43,7 +42,7 @@ fn trainer(seed: u64) -> WorldTrainer {
 
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
     let mut random = Random::new(seed, 0);
-    let scene = trainer.sampler.draw(&trainer.episodes, 4, &mut random, &Device::Cpu);
+    let scene = trainer.sampler.draw(&trainer.episodes, 4, &[], &mut random, &Device::Cpu);
     scene.sample(0.0, &mut random).unwrap()
 }
 
@@ -121,11 +120,14 @@ fn goes_on_as_if_unbroken(training: &WorldTraining) {
         (&unbroken.weights, &resumed.weights),
         (&unbroken.average, &resumed.average),
         (&unbroken.optimizer, &resumed.optimizer),
+        (&unbroken.rollouts, &resumed.rollouts),
     ] {
         for (name, tensor) in part {
-            assert_eq!(flat(tensor), flat(&other[name]), "{name}");
+            let [tensor, other] = [tensor, &other[name]].map(|t| t.to_dtype(DType::F32).unwrap());
+            assert_eq!(flat(&tensor), flat(&other), "{name}");
         }
     }
+    assert_eq!(checkpoint.rollouts.is_empty(), training.rollout_from > 0);
     for (name, tensor) in &checkpoint.weights {
         assert_ne!(flat(tensor), flat(&resumed.weights[name]), "{name} stood still");
     }
@@ -207,7 +209,7 @@ fn a_shortcut_lands_where_two_half_steps_of_the_average_do() {
 #[test]
 fn along_a_straight_flow_the_target_is_the_clean_latent() {
     let answer = Random::new(6, 0).normals(4 * ModelConfig::tiny().channels);
-    let trainer = start(taught(6), Some(oracle(&answer)));
+    let mut trainer = start(taught(6), Some(oracle(&answer)));
     let samples = (0..4).map(|seed| trainer.sample(&mut Random::new(seed, 7)).unwrap());
     let batch = samples.filter_map(|sample| sample.taught).next().expect("half of the clips are");
     let targets = trainer.teacher().unwrap().targets(&batch).unwrap();
@@ -220,12 +222,12 @@ fn along_a_straight_flow_the_target_is_the_clean_latent() {
 
 #[test]
 fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teacher() {
-    let training = WorldTraining { rollout_odds: 0.0, ..taught(7) };
-    let trainer = start(training, None);
-    let plain = |seed| {
+    let training = WorldTraining { rollout_share: 0.0, ..taught(7) };
+    let mut trainer = start(training, None);
+    let plain = |trainer: &WorldTrainer, seed| {
         let mut random = Random::new(seed, 7);
         let clips = trainer.training.clips;
-        let scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
+        let scene = trainer.sampler.draw(&trainer.episodes, clips, &[], &mut random, &Device::Cpu);
         scene.sample(trainer.training.shortcut_share, &mut random).unwrap()
     };
     let (mut quarters, mut longer) = (0, 0);
@@ -236,7 +238,7 @@ fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teache
         let steps = &sample.batch.steps;
         let rows = sample.clean.dim(0).unwrap() / steps.len();
         let (clean, weight) = (flat(&sample.clean), flat(&sample.weight));
-        let real = flat(&plain(seed).clean);
+        let real = flat(&plain(&trainer, seed).clean);
         let width = sample.clean.dim(1).unwrap();
         for (at, step) in steps.iter().enumerate() {
             let values = at * rows * width..(at + 1) * rows * width;
@@ -254,7 +256,7 @@ fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teache
 fn a_young_network_is_told_no_steps() {
     let training = WorldTraining { shortcut_from: 2, average: 0.5, ..taught(8) };
     let mut trainer = start(training, None);
-    let told = |trainer: &WorldTrainer| {
+    let told = |trainer: &mut WorldTrainer| {
         (0..4).any(|seed| {
             let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
             sample.batch.steps.iter().any(|step| *step != StepSize::Flow)
@@ -264,43 +266,8 @@ fn a_young_network_is_told_no_steps() {
         while trainer.steps() < step {
             trainer.step().unwrap();
         }
-        assert_eq!((told(&trainer), trainer.knows_shortcuts()), expected, "after {step} steps");
-    }
-}
-
-#[test]
-fn a_dream_is_what_play_makes() {
-    let mut trainer = start(taught(10), None);
-    for _ in 0..6 {
-        trainer.step().unwrap();
-    }
-    let (average, teacher) = (average_model(&trainer), trainer.teacher().unwrap());
-    let mut random = Random::new(10, 7);
-    let clips = 1;
-    let mut scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
-    let planned = scene.planned[..1].to_vec();
-    let noise = random.normals(scene.frames * scene.config.latent_len());
-    let batch = scene.batch(&planned, noise, vec![1.0], &mut random).unwrap();
-    let mut placed = Vec::new();
-    for group in &batch.groups {
-        let slots = planned[0].plan.slots.iter();
-        let slots = slots.filter(|slot| slot.group.kernel.frames() == group.kernel);
-        for (at, slot) in slots.enumerate() {
-            let (latents, action) =
-                (group.latents.get(at).unwrap(), group.actions.get(at).unwrap());
-            let kv = Arc::new(average.encode(&latents, &action).unwrap());
-            placed.push((kv, group.kernel, slot.position));
-        }
-    }
-    let context = average.place(&placed).unwrap();
-    for (evaluations, shortcut) in [(1, true), (2, false), (2, true), (4, true)] {
-        let sampling = Sampling { evaluations, shortcut };
-        let noise = batch.sections.get(0).unwrap();
-        let played = sampler::sample(&average, &noise, &batch.actions, &context, sampling).unwrap();
-        let dreamed = teacher.dream(batch.clone(), sampling).unwrap();
-        for (played, dreamed) in flat(&played).into_iter().zip(flat(&dreamed)) {
-            assert!((played - dreamed).abs() < 1e-4, "{played} played, {dreamed} dreamed");
-        }
+        let told = told(&mut trainer);
+        assert_eq!((told, trainer.knows_shortcuts()), expected, "after {step} steps");
     }
 }
 
@@ -321,42 +288,81 @@ fn count_in_groups(sample: &Sample, frame: &[f32]) -> usize {
     sample.batch.groups.iter().map(|group| count(&group.latents)).sum()
 }
 
+/// How many frames that the sections' groups hold, each group once, lie in `dreamed` of their clip.
+fn count_planned(scene: &Scene<'_>, dreamed: impl Fn(usize, usize) -> bool) -> usize {
+    let groups = scene.planned.iter().flat_map(|section| {
+        let first = |group: &crate::pack::Group| group.frames[0].0 as usize;
+        section.plan.groups().map(move |g| (section.clip, first(g), g.kernel.frames()))
+    });
+    let dreamed = |(clip, first, kernel): (usize, usize, usize)| {
+        (first..first + kernel).filter(|&frame| dreamed(clip, frame)).count()
+    };
+    groups.collect::<BTreeSet<_>>().into_iter().map(dreamed).sum()
+}
+
 #[test]
-fn dreamed_frames_are_the_history_of_the_sections_after_them() {
+fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
     let trainer = start(short(9), Some(oracle(&answer)));
     let teacher = trainer.teacher().unwrap();
-    let sampling = Sampling { evaluations: 2, shortcut: false };
-    let mut total = 0;
+    let (mut total, mut went_on) = (0, 0);
     for seed in 0..6 {
         let mut random = Random::new(seed, 7);
-        let clips = 2;
-        let mut scene = trainer.sampler.draw(&trainer.episodes, clips, &mut random, &Device::Cpu);
-        let sections = scene.planned.len() / 2;
-        let frames = scene.frames * 3_usize.div_ceil(scene.frames).min(sections - 1);
-        // Each distinct group is there once.
-        let groups = scene.planned.iter().flat_map(|section| {
-            let start = scene.planned[section.clip * sections].first;
-            section.plan.groups().map(move |group| {
-                let first = group.frames[0].0 as usize;
-                (section.clip, start, first, group.kernel.frames())
-            })
-        });
-        let dreamed =
-            groups.collect::<BTreeSet<_>>().into_iter().map(|(_, start, first, kernel)| {
-                (first..first + kernel)
-                    .filter(|frame| (start..start + frames).contains(frame))
-                    .count()
-            });
-        let expected: usize = dreamed.sum();
-        scene.dream(&teacher, sampling, 3, &mut random).unwrap();
-        let sample = scene.sample(0.0, &mut random).unwrap();
-        assert_eq!(count_in_groups(&sample, &oracle_frame(&answer)), expected);
-        let real = flat(&sample.clean);
-        assert!(real.chunks(answer.len()).all(|token| token != answer), "targets stay real");
-        total += expected;
+        let mut rollouts: Vec<Rollout> = Vec::new();
+        // Dreamed frames of the one clip that is a rollout, from its beginning on.
+        let mut first = None;
+        for _ in 0..4 {
+            let mut scene =
+                trainer.sampler.draw(&trainer.episodes, 2, &rollouts, &mut random, &Device::Cpu);
+            let start = scene.history.clips[0].first;
+            if rollouts.first().is_none_or(|rollout| rollout.next != start) {
+                first = None;
+            }
+            went_on += usize::from(first.is_some());
+            let (begin, end) =
+                (*first.get_or_insert(start), start + scene.planned.len() / 2 * scene.frames);
+            rollouts = scene.dream(&teacher, false, 1, &mut random).unwrap();
+            assert_eq!((rollouts[0].next, rollouts[0].dreams.len()), (end, (end - begin).min(32)));
+            let expected =
+                count_planned(&scene, |clip, frame| clip == 0 && (begin..end).contains(&frame));
+            let sample = scene.sample(0.0, &mut random).unwrap();
+            assert_eq!(count_in_groups(&sample, &oracle_frame(&answer)), expected);
+            let real = flat(&sample.clean);
+            assert!(real.chunks(answer.len()).all(|token| token != answer), "targets stay real");
+            total += expected;
+        }
     }
-    assert!(total > 20, "{total} dreamed frames");
+    assert!(total > 20 && went_on > 6, "{total} dreamed frames, {went_on} times gone on");
+}
+
+#[test]
+fn a_rollout_that_no_longer_fits_begins_anew() {
+    let trainer = start(short(9), None);
+    let len = ModelConfig::tiny().latent_len();
+    let sound = Rollout { episode: 0, next: 100, known: 100, dreams: vec![vec![0.5; len]; 8] };
+    let goes_on = |rollout: &Rollout| {
+        (0..8).any(|seed| {
+            let mut random = Random::new(seed, 7);
+            let scene = trainer.sampler.draw(
+                &trainer.episodes,
+                1,
+                std::slice::from_ref(rollout),
+                &mut random,
+                &Device::Cpu,
+            );
+            !scene.history.clips[0].dreams.is_empty()
+        })
+    };
+    assert!(goes_on(&sound));
+    let others = [
+        Rollout { episode: 7, ..sound.clone() },
+        Rollout { next: 259, ..sound.clone() },
+        Rollout { next: 3, ..sound.clone() },
+        Rollout { dreams: vec![vec![0.5; len + 1]], ..sound },
+    ];
+    for other in &others {
+        assert!(!goes_on(other), "{} at {}", other.episode, other.next);
+    }
 }
 
 #[test]
@@ -392,15 +398,14 @@ fn dreams_are_discretized_too() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
     let trainer = start(training, Some(oracle(&answer)));
     let teacher = trainer.teacher().unwrap();
-    let sampling = Sampling { evaluations: 2, shortcut: false };
     let dreamed = oracle_frame(&answer);
     let mut words = dreamed.clone();
     trainer.sampler.codebook.as_ref().unwrap().quantise(&mut words);
     let mut total = 0;
     for seed in 0..4 {
         let mut random = Random::new(seed, 7);
-        let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &mut random, &Device::Cpu);
-        scene.dream(&teacher, sampling, 3, &mut random).unwrap();
+        let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
+        scene.dream(&teacher, false, 2, &mut random).unwrap();
         let sample = scene.sample(0.0, &mut random).unwrap();
         assert_eq!(count_in_groups(&sample, &dreamed), 0);
         total += count_in_groups(&sample, &words);
@@ -422,7 +427,7 @@ fn a_checkpoint_keeps_the_words() {
 #[test]
 fn a_young_network_does_not_dream() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
-    let training = WorldTraining { rollout_odds: 1.0, rollout_from: 2, ..short(9) };
+    let training = WorldTraining { rollout_share: 1.0, rollout_from: 2, ..short(9) };
     let mut trainer = start(training, Some(oracle(&answer)));
     for (step, expected) in [(0, false), (1, false), (2, true)] {
         trainer.step = step;

@@ -1,0 +1,81 @@
+//! Rollouts: play that training goes on with, clip after clip, from what the average dreams.
+//!
+//! Play soon sees nothing but frames that the network made itself, with all their faults. A rollout
+//! follows the recorded actions of one episode for seconds; its history is dreamed, what its
+//! sections are to be stays recorded, and so the network learns to lead a dream back to the game
+//! (DIAMOND, E. Alonso et al. 2024, does so over a few frames).
+
+use super::clip::Clip;
+use candle_core::{DType, Device, Result, Tensor};
+use half::f16;
+use std::collections::BTreeMap;
+
+/// Dreams kept behind the next frame: no schedule looks further back.
+const KEPT: usize = 32;
+
+/// Where a rollout stands between two clips.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rollout {
+    /// Number of the episode whose actions it follows.
+    pub(super) episode: usize,
+    /// First frame of its next clip.
+    pub(super) next: usize,
+    /// History frames that are known there.
+    pub(super) known: usize,
+    /// Dreamed latents of the last frames before `next`, in order.
+    pub(super) dreams: Vec<Vec<f32>>,
+}
+
+impl Rollout {
+    /// What is left when `clip` of `frames` frames was dreamed.
+    pub(super) fn after(clip: &Clip<'_>, frames: usize) -> Self {
+        let next = clip.first + frames;
+        let dreams = clip.dreams.range(next.saturating_sub(KEPT)..next);
+        Self {
+            episode: clip.number,
+            next,
+            known: clip.known + frames,
+            dreams: dreams.map(|(_, dream)| dream.clone()).collect(),
+        }
+    }
+
+    /// The dreams by frame.
+    pub(super) fn by_frame(&self) -> BTreeMap<usize, Vec<f32>> {
+        (self.next - self.dreams.len()..).zip(self.dreams.iter().cloned()).collect()
+    }
+
+    /// As tensors of a checkpoint, under the names of rollout `number`.
+    pub(super) fn tensors(&self, number: usize) -> Result<[(String, Tensor); 2]> {
+        let place = [self.episode, self.next, self.known];
+        let place = place.map(|x| u32::try_from(x).expect("episodes are short"));
+        let len = self.dreams.first().map_or(0, Vec::len);
+        let dreams = Tensor::from_vec(self.dreams.concat(), (self.dreams.len(), len), &Device::Cpu);
+        Ok([
+            (format!("{number}.place"), Tensor::new(&place, &Device::Cpu)?),
+            (format!("{number}.dreams"), dreams?),
+        ])
+    }
+
+    /// Rollout `number` of a checkpoint; `None` where it has none.
+    pub(super) fn restore(
+        tensors: &BTreeMap<String, Tensor>,
+        number: usize,
+    ) -> Result<Option<Self>> {
+        let tensor = |part: &str| tensors.get(&format!("{number}.{part}"));
+        let (Some(place), Some(dreams)) = (tensor("place"), tensor("dreams")) else {
+            return Ok(None);
+        };
+        let place = place.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        let &[episode, next, known] = &place.iter().map(|&x| x as usize).collect::<Vec<_>>()[..]
+        else {
+            candle_core::bail!("expected three numbers in rollouts/{number}.place");
+        };
+        let dreams = dreams.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec2()?;
+        Ok(Some(Self { episode, next, known, dreams }))
+    }
+}
+
+/// A dream as play stores it.
+pub(super) fn stored(latent: &[f32]) -> Vec<f32> {
+    latent.iter().map(|&x| f16::from_f32(x).to_f32()).collect()
+}
