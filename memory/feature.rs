@@ -132,10 +132,18 @@ impl Feature {
 
     /// Mean over positions (and the estimate's frames) of the cosine, in -1..=1 (eq. 3).
     #[must_use]
-    #[inline(always)]
     pub fn cosine(&self, estimate: &Estimate) -> f32 {
-        let sum = products(&self.steps, &estimate.steps);
-        sum as f32 / (FEATURE_STEPS * ESTIMATE_STEPS * count(self.shape.positions()))
+        estimate.cosine(&self.steps)
+    }
+
+    /// Its steps, to be kept without it.
+    pub(crate) fn steps(&self) -> &[i8] {
+        &self.steps
+    }
+
+    /// A feature of steps that were kept; there are as many as `shape` has values.
+    pub(crate) fn from_steps(shape: FeatureShape, steps: &[i8]) -> Self {
+        Self { shape, steps: steps.into() }
     }
 }
 
@@ -162,6 +170,14 @@ impl Estimate {
         let values: Vec<f32> = steps.iter().map(|step| f32::from(*step) * scale).collect();
         let sketch = Sketch::new(shape, &values, ESTIMATE_STEPS);
         Ok(Self { shape, steps, sketch })
+    }
+
+    /// The same mean over positions with the steps of a feature. Inlined, so that it is compiled for
+    /// the vectors of the caller.
+    #[inline(always)]
+    pub(crate) fn cosine(&self, steps: &[i8]) -> f32 {
+        let sum = products(steps, &self.steps);
+        sum as f32 / (FEATURE_STEPS * ESTIMATE_STEPS * count(self.shape.positions()))
     }
 
     /// Size of the latents it was made of.

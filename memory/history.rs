@@ -131,7 +131,7 @@ impl History {
     /// This moment, to go back to with [`Self::restore_checkpoint`].
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        let record = |stamp: &FrameStamp| self.warm.peek(stamp.frame).cloned();
+        let record = |stamp: &FrameStamp| self.warm.record(stamp.frame);
         let live = self.live().iter().filter_map(record).collect();
         Checkpoint { live, branch: self.branch, seen: self.seen.until(self.next_frame) }
     }
@@ -241,7 +241,7 @@ mod tests {
         for tick in 0..40 {
             play(&mut history, tick..tick + 1);
             // Retrieval keeps the oldest frames in use.
-            let old: Vec<_> = history.warm().records().iter().map(|r| r.stamp.frame).collect();
+            let old: Vec<_> = history.warm().frames().iter().map(|f| f.stamp.frame).collect();
             let oldest = old.iter().min().copied().unwrap();
             history.warm_mut().touch(oldest);
             for stamp in history.live() {

@@ -22,6 +22,7 @@ mod pose;
 mod rank;
 #[cfg(test)]
 mod rank_tests;
+mod rows;
 mod search;
 mod seen;
 mod store;
@@ -34,4 +35,4 @@ pub use history::{Checkpoint, History, Look};
 pub use pose::{FieldOfView, Pose};
 pub use rank::{Hit, Query, Ranking, Selection};
 pub use store::ByteLru;
-pub use warm::{Record, Warm};
+pub use warm::{Record, Remembered, Warm};

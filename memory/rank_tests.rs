@@ -81,7 +81,8 @@ fn scores_are_those_of_the_equations() {
 /// The selection as its rule is written: score all, sort, take what is admitted.
 fn brute_force(warm: &Warm, query: &Query<'_>, weight: f32, selection: &Selection<'_>) -> Vec<u32> {
     let mut all: Vec<(f32, FrameStamp)> = Vec::new();
-    for record in warm.records() {
+    for frame in warm.frames() {
+        let record = warm.record(frame.stamp.frame).unwrap();
         let seconds = record.stamp.tick.abs_diff(query.tick) as f32 / query.ticks_per_second;
         let time =
             if record.stamp.branch == query.branch { (-seconds * seconds).exp() } else { 0.0 };
@@ -205,7 +206,7 @@ fn warm_memory_lets_the_least_used_go() {
     for frame in 0..3 {
         assert_eq!(warm.insert(record(&looks, frame, 1, 0)).unwrap(), None);
     }
-    warm.get(FrameId(0));
+    warm.touch(FrameId(0));
     let gone = warm.insert(record(&looks, 3, 1, 0)).unwrap().expect("one has to go");
     assert_eq!(gone.stamp.frame, FrameId(1));
     // What was let go can come back, and the next in age goes for it.

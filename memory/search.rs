@@ -6,17 +6,11 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use rayon::prelude::*;
-
-use crate::feature::{count, vectorized};
+use crate::feature::count;
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::{Cover, FieldOfView, POINTS, Pose};
 use crate::rank::{Hit, Query, Ranking, Selection};
-use crate::warm::{Record, Warm};
-
-/// Frames that a thread scores before it asks for more: a good tenth of a millisecond's work, far
-/// above what asking costs.
-const PART: usize = 1024;
+use crate::warm::{Remembered, Warm};
 
 /// One search through warm memory.
 pub(crate) struct Search<'a> {
@@ -55,7 +49,7 @@ impl<'a> Search<'a> {
         while hits.len() < selection.count
             && let Some(candidate) = candidates.pop()
         {
-            let stamp = self.warm.records()[candidate.place].stamp;
+            let stamp = self.warm.frames()[candidate.place].stamp;
             if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
                 continue;
             }
@@ -66,60 +60,34 @@ impl<'a> Search<'a> {
 
     /// All frames with their scores.
     fn candidates(&self) -> BinaryHeap<Candidate> {
-        let records = self.warm.records();
-        let latest = records.iter().map(|record| record.stamp.frame.0).max().unwrap_or_default();
+        let (frames, estimate) = (self.warm.frames(), self.query.estimate);
+        let latest = frames.iter().map(|frame| frame.stamp.frame.0).max().unwrap_or_default();
         let scores: Vec<f32> = match self.ranking {
-            Ranking::Similarity { .. } => self.cosines(),
-            Ranking::Pooled { .. } => {
-                (0..records.len()).map(|place| self.pooled_cosine(place)).collect()
-            }
-            Ranking::Random { seed } => records
+            Ranking::Similarity { .. } => self.warm.cosines(estimate),
+            Ranking::Pooled { .. } => self.warm.pooled_cosines(estimate),
+            Ranking::Random { seed } => frames
                 .iter()
-                .map(|record| chance(seed, self.query.tick, record.stamp.frame))
+                .map(|frame| chance(seed, self.query.tick, frame.stamp.frame))
                 .collect(),
             Ranking::Recency | Ranking::Pose(_) => {
-                records.iter().map(|record| -((latest - record.stamp.frame.0) as f32)).collect()
+                frames.iter().map(|frame| -((latest - frame.stamp.frame.0) as f32)).collect()
             }
         };
-        let scored = records.iter().zip(scores).enumerate();
-        let candidate = |(place, (record, score)): (usize, (&Record, f32))| {
-            let frame = record.stamp.frame;
-            Candidate { score: score + self.time(record), frame, place }
+        let scored = frames.iter().zip(scores).enumerate();
+        let candidate = |(place, (frame, score)): (usize, (&Remembered, f32))| Candidate {
+            score: score + self.time(frame),
+            frame: frame.stamp.frame,
+            place,
         };
         scored.map(candidate).collect::<Vec<_>>().into()
     }
 
-    /// The cosine of every frame with the estimate (eq. 3): nearly all the work of a ranking.
-    fn cosines(&self) -> Vec<f32> {
-        let (records, estimate) = (self.warm.records(), self.query.estimate);
-        let mut cosines = vec![0.0; records.len()];
-        let parts = cosines.par_chunks_mut(PART).zip(records.par_chunks(PART));
-        parts.for_each(|(cosines, records)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (cosine, record) in cosines.iter_mut().zip(records) {
-                        *cosine = record.feature.cosine(estimate);
-                    }
-                },
-            );
-        });
-        cosines
-    }
-
-    fn pooled_cosine(&self, place: usize) -> f32 {
-        let ((sketch, steps), estimate) = (self.warm.sketch(place), &self.query.estimate.sketch);
-        let cosine = sketch.dot(steps, estimate) / (sketch.length * estimate.length);
-        // A look without any direction is like nothing.
-        if cosine.is_finite() { cosine } else { 0.0 }
-    }
-
     /// `λ_time · exp(-Δt²)` with Δt in seconds, 0 where there is no common clock (eq. 4).
-    fn time(&self, record: &Record) -> f32 {
-        if record.stamp.branch != self.query.branch {
+    fn time(&self, frame: &Remembered) -> f32 {
+        if frame.stamp.branch != self.query.branch {
             return 0.0;
         }
-        let ticks = record.stamp.tick.abs_diff(self.query.tick);
+        let ticks = frame.stamp.tick.abs_diff(self.query.tick);
         let seconds =
             count(usize::try_from(ticks).unwrap_or(usize::MAX)) / self.query.ticks_per_second;
         self.time_weight * (-seconds * seconds).exp()
@@ -136,11 +104,11 @@ pub(crate) fn cover(
 ) -> Vec<Hit> {
     let points = view.points(pose);
     let near = |from: &Pose| (from.x - pose.x).hypot(from.y - pose.y) <= 2.0 * view.reach;
-    let covered = |record: &Record| {
-        let from = record.pose.filter(near).filter(|_| seen(record.stamp.frame))?;
-        Some((record.stamp, view.cover(from, &points)))
+    let covered = |frame: &Remembered| {
+        let from = frame.pose.filter(near).filter(|_| seen(frame.stamp.frame))?;
+        Some((frame.stamp, view.cover(from, &points)))
     };
-    let mut covers: Vec<(FrameStamp, Cover)> = warm.records().iter().filter_map(covered).collect();
+    let mut covers: Vec<(FrameStamp, Cover)> = warm.frames().iter().filter_map(covered).collect();
     let (mut hits, mut left) = (Vec::new(), Cover::MAX);
     while hits.len() < selection.count {
         covers.retain(|(stamp, cover)| cover & left != 0 && selection.admits(*stamp, &hits));

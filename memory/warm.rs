@@ -5,11 +5,12 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::error::Error;
-use crate::feature::{Feature, FeatureShape, Sketch};
+use crate::feature::{Estimate, Feature, FeatureShape, Sketch, vectorized};
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::Pose;
+use crate::rows::Rows;
 
-/// One remembered frame.
+/// A frame to be remembered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Where it lies in play.
@@ -24,18 +25,33 @@ pub struct Record {
     pub pose: Option<Pose>,
 }
 
+/// A remembered frame. What it looks like lies beside what all others look like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// Where it lies in play.
+    pub stamp: FrameStamp,
+    /// Its latent in 16-bit floats, by their bits.
+    pub latent: Arc<[u16]>,
+    /// Features of the action that led to it.
+    pub action: Arc<[f32]>,
+    /// Where it was seen from, where that is known.
+    pub pose: Option<Pose>,
+}
+
 /// At most so many frames, the least recently used let go.
 #[derive(Clone, Debug)]
 pub struct Warm {
     shape: FeatureShape,
     capacity: usize,
-    /// Place of each frame in `records`, by age.
+    /// Place of each frame in `frames`, by age.
     places: LruCache<FrameId, usize>,
-    records: Vec<Record>,
-    /// Sketch of each record, without its steps.
+    frames: Vec<Remembered>,
+    /// Steps of each frame's feature.
+    features: Rows,
+    /// Sketch of each frame, without its steps.
     sketches: Vec<Sketch<i8>>,
-    /// Steps of the sketches side by side: what every search reads through.
-    steps: Vec<i8>,
+    /// Steps of the sketches.
+    sketch_steps: Rows,
 }
 
 impl Warm {
@@ -52,9 +68,10 @@ impl Warm {
             shape,
             capacity: capacity.max(1),
             places: LruCache::unbounded(),
-            records: Vec::new(),
+            frames: Vec::new(),
+            features: Rows::new(shape.values()),
             sketches: Vec::new(),
-            steps: Vec::new(),
+            sketch_steps: Rows::new(shape.sketch()),
         })
     }
 
@@ -67,51 +84,60 @@ impl Warm {
         if record.feature.shape() != self.shape {
             return Err(Error::OtherShape { expected: self.shape, got: record.feature.shape() });
         }
-        let frame = record.stamp.frame;
-        let mut sketch = record.feature.sketch();
-        let steps = std::mem::take(&mut sketch.steps);
-        let known = self.places.get(&frame).copied();
-        let full = self.records.len() == self.capacity;
+        let Record { stamp, latent, action, feature, pose } = record;
+        let known = self.places.get(&stamp.frame).copied();
+        let full = self.frames.len() == self.capacity;
         let place = known
             .or_else(|| if full { self.places.pop_lru().map(|(_, place)| place) } else { None });
-        let Some(place) = place else {
-            self.places.put(frame, self.records.len());
-            self.steps.extend_from_slice(&steps);
+        let gone = place.map(|place| self.record_at(place));
+        let place = place.unwrap_or(self.frames.len());
+        self.places.put(stamp.frame, place);
+        let mut sketch = feature.sketch();
+        self.features.set(place, feature.steps());
+        self.sketch_steps.set(place, &std::mem::take(&mut sketch.steps));
+        let frame = Remembered { stamp, latent, action, pose };
+        if gone.is_some() {
+            self.sketches[place] = sketch;
+            self.frames[place] = frame;
+        } else {
             self.sketches.push(sketch);
-            self.records.push(record);
-            return Ok(None);
-        };
-        self.places.put(frame, place);
-        self.steps_mut(place).copy_from_slice(&steps);
-        self.sketches[place] = sketch;
-        Ok(Some(std::mem::replace(&mut self.records[place], record)))
+            self.frames.push(frame);
+        }
+        Ok(gone)
     }
 
-    /// The record of a frame, which becomes the most recently used.
-    pub fn get(&mut self, frame: FrameId) -> Option<&Record> {
-        self.places.get(&frame).map(|place| &self.records[*place])
-    }
-
-    /// The record of a frame, its age left as it is.
+    /// A frame, its age left as it is.
     #[must_use]
-    pub fn peek(&self, frame: FrameId) -> Option<&Record> {
-        self.places.peek(&frame).map(|place| &self.records[*place])
+    pub fn peek(&self, frame: FrameId) -> Option<&Remembered> {
+        self.places.peek(&frame).map(|place| &self.frames[*place])
+    }
+
+    /// All of a frame, as it was given; its age is left as it is.
+    #[must_use]
+    pub fn record(&self, frame: FrameId) -> Option<Record> {
+        self.places.peek(&frame).map(|place| self.record_at(*place))
+    }
+
+    fn record_at(&self, place: usize) -> Record {
+        let Remembered { stamp, latent, action, pose } = self.frames[place].clone();
+        let feature = Feature::from_steps(self.shape, self.features.get(place));
+        Record { stamp, latent, action, feature, pose }
     }
 
     /// Lets a frame go, if it is there.
     pub fn remove(&mut self, frame: FrameId) -> Option<Record> {
         let place = self.places.pop(&frame)?;
-        let (last, width) = (self.records.len() - 1, self.shape.sketch());
-        // The last record moves into the place that is free.
-        if place != last {
-            if let Some(moved) = self.places.peek_mut(&self.records[last].stamp.frame) {
-                *moved = place;
-            }
-            self.steps.copy_within(last * width..(last + 1) * width, place * width);
-        }
-        self.steps.truncate(last * width);
+        let gone = self.record_at(place);
+        // The last frame moves into the place that is free.
+        self.features.swap_remove(place);
+        self.sketch_steps.swap_remove(place);
         self.sketches.swap_remove(place);
-        Some(self.records.swap_remove(place))
+        self.frames.swap_remove(place);
+        let moved = self.frames.get(place).map(|moved| moved.stamp.frame);
+        if let Some(moved) = moved.and_then(|moved| self.places.peek_mut(&moved)) {
+            *moved = place;
+        }
+        Some(gone)
     }
 
     /// Marks a frame as used, if it is there.
@@ -122,13 +148,13 @@ impl Warm {
     /// Frames remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.frames.len()
     }
 
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.frames.is_empty()
     }
 
     /// Most frames remembered.
@@ -143,20 +169,36 @@ impl Warm {
         self.shape
     }
 
-    /// All records, in no particular order.
+    /// All frames, in no particular order.
     #[must_use]
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    pub fn frames(&self) -> &[Remembered] {
+        &self.frames
     }
 
-    /// Sketch of the record at `place`, and its steps.
-    pub(crate) fn sketch(&self, place: usize) -> (&Sketch<i8>, &[i8]) {
-        let width = self.shape.sketch();
-        (&self.sketches[place], &self.steps[place * width..(place + 1) * width])
+    /// The cosine of every frame with `estimate` (eq. 3), in the order of [`Self::frames`]: nearly
+    /// all the work of a ranking.
+    pub(crate) fn cosines(&self, estimate: &Estimate) -> Vec<f32> {
+        let width = self.shape.values();
+        self.features.read(|features, cosines| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (cosine, steps) in cosines.iter_mut().zip(features.chunks_exact(width)) {
+                        *cosine = estimate.cosine(steps);
+                    }
+                },
+            );
+        })
     }
 
-    fn steps_mut(&mut self, place: usize) -> &mut [i8] {
-        let width = self.shape.sketch();
-        &mut self.steps[place * width..(place + 1) * width]
+    /// The same of block averages, one cosine over all of a frame.
+    pub(crate) fn pooled_cosines(&self, estimate: &Estimate) -> Vec<f32> {
+        let cosine = |(place, sketch): (usize, &Sketch<i8>)| {
+            let dot = sketch.dot(self.sketch_steps.get(place), &estimate.sketch);
+            let cosine = dot / (sketch.length * estimate.sketch.length);
+            // A look without any direction is like nothing.
+            if cosine.is_finite() { cosine } else { 0.0 }
+        };
+        self.sketches.iter().enumerate().map(cosine).collect()
     }
 }

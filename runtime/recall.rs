@@ -190,7 +190,7 @@ fn open(path: &Path, header: &Header) -> Result<Opened> {
 }
 
 fn record(dreamer: &Dreamer, stamp: FrameStamp) -> Option<Record> {
-    dreamer.history().warm().peek(stamp.frame).cloned()
+    dreamer.history().warm().record(stamp.frame)
 }
 
 fn header(world: &World, name: &str) -> Result<Header> {

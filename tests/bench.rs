@@ -102,7 +102,7 @@ fn a_walk_remembers_as_many_frames_as_it_should_no_two_alike() {
     for (frames, later) in [(100, 105), (300, 300)] {
         let mut walk = source.walk(frames).expect("the world takes them");
         assert_eq!(walk.remembered(), frames);
-        let records = walk.dreamer().history().warm().records();
+        let records = walk.dreamer().history().warm().frames();
         let latents: std::collections::BTreeSet<_> =
             records.iter().map(|record| &record.latent).collect();
         // A few frames of the opening may show the same.

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use memory::{
     BranchId, Estimate, Feature, FeatureShape, FrameId, FrameStamp, Query, Ranking, Record,
     Selection, Warm,
@@ -38,7 +38,7 @@ fn session(frames: u32) -> Warm {
             FrameStamp { frame: FrameId(frame), branch: BranchId(1), tick: u64::from(frame) };
         let record = Record {
             stamp,
-            latent: Vec::new().into(),
+            latent: vec![0; SHAPE.values()].into(),
             action: Vec::new().into(),
             feature,
             pose: None,
@@ -65,6 +65,15 @@ fn retrieve(criterion: &mut Criterion) {
         let ranking = Ranking::Similarity { time_weight: 0.2 };
         criterion.bench_function(&format!("similarity_{frames}"), |bencher| {
             bencher.iter(|| warm.rank(black_box(&query), ranking, &selection));
+        });
+        // As between two sections, whose weights and pictures fill the caches.
+        let mut other = vec![1_u64; 8 << 20];
+        criterion.bench_function(&format!("similarity_{frames}_cold"), |bencher| {
+            bencher.iter_batched(
+                || other.iter_mut().for_each(|value| *value = value.wrapping_mul(3)),
+                |()| warm.rank(black_box(&query), ranking, &selection),
+                BatchSize::PerIteration,
+            );
         });
     }
 }

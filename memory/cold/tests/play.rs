@@ -77,7 +77,7 @@ fn a_later_session_finds_what_was_seen() {
     writer.touch(vec![origin.run]);
     // The new session goes on in a branch and with names of its own.
     let newest = history.begin().unwrap();
-    assert!(history.warm().records().iter().all(|record| record.stamp.branch != newest));
+    assert!(history.warm().frames().iter().all(|record| record.stamp.branch != newest));
     writer.keep(offer(99, 0, false));
     assert_eq!(writer.close(), None);
 
@@ -89,7 +89,7 @@ fn a_later_session_finds_what_was_seen() {
     let (restored, key_frames) = cold.restore(&mut history, 1000, look).unwrap();
     // Two sessions, two branches; names in the order of play.
     assert_eq!((restored.frames, key_frames.len()), (84, 21));
-    let mut stamps: Vec<_> = history.warm().records().iter().map(|r| r.stamp).collect();
+    let mut stamps: Vec<_> = history.warm().frames().iter().map(|r| r.stamp).collect();
     stamps.sort_by_key(|stamp| stamp.frame);
     assert!(stamps.is_sorted_by_key(|stamp| (stamp.branch, stamp.tick)));
     assert_eq!(stamps[83].branch.0 - stamps[0].branch.0, 1);
