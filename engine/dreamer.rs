@@ -183,6 +183,16 @@ impl Dreamer {
         self.schedule.generate()
     }
 
+    /// Evaluations of the network for each section.
+    pub fn evaluations(&self) -> u32 {
+        self.sampling.evaluations
+    }
+
+    /// Evaluates so often from the next section on, at least once.
+    pub fn evaluate(&mut self, evaluations: u32) {
+        self.sampling.evaluations = evaluations.max(1);
+    }
+
     /// What the last section was made from.
     pub fn account(&self) -> &Account {
         &self.account

@@ -56,10 +56,10 @@ pub struct PlayArgs {
     /// Seed of the world's noise: the same seed and actions give the same walk
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Evaluations of the network for each section: fewer are faster, more are finer [default: the
-    /// world's own]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub steps: Option<u32>,
+    /// Evaluations of the network for each section: fewer are faster, more are finer; `auto` takes as
+    /// many as hold the world's rate in a window [default: the world's own]
+    #[arg(long, value_name = "N|auto", value_parser = parse_steps)]
+    pub steps: Option<Steps>,
     /// Begin from your own picture
     #[arg(long, value_name = "PNG")]
     pub start: Option<PathBuf>,
@@ -91,6 +91,15 @@ pub struct PlayArgs {
     /// Fill the screen
     #[arg(long)]
     pub full_screen: bool,
+}
+
+/// Evaluations of the network for each section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// Always so many.
+    Fixed(u32),
+    /// The world's own, fewer where the machine is too slow for them.
+    Auto,
 }
 
 /// How pictures are scaled.
@@ -223,8 +232,18 @@ pub struct InspectArgs {
 
 /// Most cells on a side of a grid: that of a picture of 8192 pixels at 8 pixels a cell.
 const MAX_CELLS: u16 = 1024;
+/// Most evaluations of a section: beyond, nothing gets finer.
+const MAX_STEPS: u32 = 64;
 /// Most pixels on a side of a simulated picture.
 const MAX_SIDE: u32 = 2048;
+
+fn parse_steps(text: &str) -> Result<Steps, String> {
+    if text == "auto" {
+        return Ok(Steps::Auto);
+    }
+    let number = text.parse().ok().filter(|number| (1..=MAX_STEPS).contains(number));
+    number.map(Steps::Fixed).ok_or(format!("expected 1 to {MAX_STEPS}, or auto"))
+}
 
 fn parse_grid(text: &str) -> Result<(u16, u16), String> {
     two(text, 1..=MAX_CELLS).ok_or(format!("expected rows x columns up to {MAX_CELLS}: 12x16"))
@@ -264,6 +283,15 @@ mod tests {
         assert_eq!(parse_rate("17.5"), Ok(17.5));
         for wrong in ["0", "-3", "nan", "inf", "fast"] {
             assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn steps_are_a_number_or_auto() {
+        assert_eq!(parse_steps("auto"), Ok(Steps::Auto));
+        assert_eq!(parse_steps("4"), Ok(Steps::Fixed(4)));
+        for wrong in ["0", "65", "-1", "Auto", ""] {
+            assert!(parse_steps(wrong).is_err(), "{wrong}");
         }
     }
 

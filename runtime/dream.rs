@@ -28,6 +28,8 @@ pub struct Facts {
     pub fps: f32,
     /// Frames made at a time, at least 1.
     pub section_frames: u32,
+    /// Evaluations of the network for each section, at least 1, unless told otherwise.
+    pub evaluations: u32,
     /// What the axes and buttons of an action mean here.
     pub layout: ActionLayout,
 }
@@ -78,6 +80,9 @@ pub trait Dream: Send {
 
     /// What the last section was made from, to be looked at.
     fn memory(&mut self) -> Result<MemoryView>;
+
+    /// Evaluations of the network for each section from now on.
+    fn evaluate(&mut self, evaluations: u32);
 
     /// What was to be remembered for walks to come and is lost, because the disk was too slow.
     fn lost(&self) -> u64 {

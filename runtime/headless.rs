@@ -45,6 +45,7 @@ pub fn run(plan: Plan, out: &Path) -> Result<Walked> {
         steer: steer.as_mut(),
         publish: &mut sink,
         pace: Pace::unpaced(facts.section_frames),
+        effort: None,
         gate: Gate::default(),
         clock,
         stats: stats.clone(),

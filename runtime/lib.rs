@@ -32,7 +32,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`stream`], [`stage`], [`pace`], [`gate`] | the loop, its stages, when it runs, when it waits |
+//! | [`stream`], [`stage`], [`pace`], [`gate`], [`effort`] | the loop, its stages, when it runs, when it waits, how hard it works |
 //! | [`dream`], [`world`], [`worlds`] | what is dreamed, how it is opened, where it is found |
 //! | [`walk`], [`queue`] | the dream's thread and what joins it to the window |
 //! | [`present`] | the window: picture, overlay, keys |
@@ -73,6 +73,7 @@ pub mod cores;
 pub mod date;
 pub mod devices;
 pub mod dream;
+pub mod effort;
 pub mod episodes;
 pub mod gate;
 pub mod hash;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use input::{ActionLayout, Script};
 
-use crate::cli::PlayArgs;
+use crate::cli::{PlayArgs, Steps};
 use crate::dream::Opener;
 use crate::recall::Place;
 use crate::steer::ByScript;
@@ -29,7 +29,11 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let dream = |watched| {
         let memory = place(args, watched);
         let start = start.clone();
-        let beginning = Beginning { seed: args.seed, evaluations: args.steps, start, memory };
+        let evaluations = match args.steps {
+            Some(Steps::Fixed(evaluations)) => Some(evaluations),
+            Some(Steps::Auto) | None => None,
+        };
+        let beginning = Beginning { seed: args.seed, evaluations, start, memory };
         world::opener(dir.clone(), beginning)
     };
     walk(args, script, &layout, &dream)
@@ -81,6 +85,7 @@ pub fn walk(
         steer: Box::new(script.map_or_else(|| ByScript::wander(args.seed), ByScript::new)),
         frames: Some(frames),
         sessions: PathBuf::new(),
+        auto_steps: false,
     };
     report(&cores::on_all(|| headless::run(plan, &out))??)
 }
@@ -116,7 +121,7 @@ mod by_window {
     use super::{
         ActionLayout, ByScript, Opener, Plan, PlayArgs, Result, Script, Walked, frames, paths,
     };
-    use crate::cli::ScalingArg;
+    use crate::cli::{ScalingArg, Steps};
     use crate::present::{self, NoWindow, Options, Scaling, Touch};
     use crate::steer::{ByHand, SharedKeyboard};
     use crate::stream::Steer;
@@ -148,7 +153,8 @@ mod by_window {
             record: args.record,
             touch: Box::new(move |touch| feed(&keyboard, touch)),
         };
-        present::run(Plan { dream, steer, frames, sessions }, options)
+        let auto_steps = args.steps == Some(Steps::Auto);
+        present::run(Plan { dream, steer, frames, sessions, auto_steps }, options)
     }
 
     fn feed(keyboard: &SharedKeyboard, touch: Touch) {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::dream::Dream;
+use crate::effort::Effort;
 use crate::gate::{Gate, Pass, Wish};
 use crate::pace::{Due, Pace};
 use crate::stage::Stage;
@@ -72,6 +73,8 @@ pub struct Stream<'a> {
     pub pace: Pace,
     /// The window's say between two sections.
     pub gate: Gate,
+    /// How hard the network works, where that may change.
+    pub effort: Option<Effort>,
     /// The walk's time.
     pub clock: Clock,
     /// Where times are noted.
@@ -106,6 +109,7 @@ impl Stream<'_> {
             self.stage(Stage::Remember, |it| it.dream.remember())?;
 
             let due = self.place(polled_at, pictures.len(), actions.len())?;
+            self.ease(polled_at);
             let frames = pictures.into_iter().map(Arc::new).collect();
             let account = self.dream.account();
             self.stats.lock().memory_lost(self.dream.lost());
@@ -134,6 +138,16 @@ impl Stream<'_> {
         };
         self.publish.notice(said.to_owned());
         Ok(())
+    }
+
+    /// Changes the evaluations of the sections to come where the rate asks for it.
+    fn ease(&mut self, polled_at: Duration) {
+        let took = self.clock.now().saturating_sub(polled_at);
+        let Some(evaluations) = self.effort.as_mut().and_then(|effort| effort.observe(took)) else {
+            return;
+        };
+        self.dream.evaluate(evaluations);
+        self.publish.notice(format!("{evaluations} evaluations a section hold the rate"));
     }
 
     /// Runs one stage under its span and notes how long it took.

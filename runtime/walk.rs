@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Result;
 use input::Frame;
@@ -12,6 +13,7 @@ use input::Frame;
 use crate::clock::Clock;
 use crate::cores;
 use crate::dream::{Facts, Opener};
+use crate::effort::Effort;
 use crate::gate::{Gate, Pass};
 use crate::hash::FramesHash;
 use crate::pace::Pace;
@@ -52,6 +54,8 @@ pub struct Plan {
     pub frames: Option<u64>,
     /// Folder in which recordings get folders of their own.
     pub sessions: PathBuf,
+    /// Whether sections take fewer evaluations where the world's own are too many to hold its rate.
+    pub auto_steps: bool,
 }
 
 /// The window's end of a walk.
@@ -95,7 +99,7 @@ impl Walk {
             tape: None,
         };
         let thread = Builder::new().name("dream".into()).spawn(move || {
-            let ended = cores::on_all(|| end.walk(plan.dream, plan.steer, plan.sessions));
+            let ended = cores::on_all(|| end.walk(plan));
             let ended = ended.unwrap_or_else(|error| Err(error.into()));
             end.line.tell(News::Ended(ended));
             end.finish()
@@ -154,11 +158,14 @@ impl Line {
 }
 
 impl DreamEnd {
-    fn walk(&mut self, open: Opener, mut steer: Box<dyn Steer>, sessions: PathBuf) -> Result<()> {
-        let mut dream = open(&mut |stage| self.line.tell(News::Starting(stage)))?;
+    fn walk(&mut self, plan: Plan) -> Result<()> {
+        let Plan { dream, mut steer, sessions, auto_steps, frames: _ } = plan;
+        let mut dream = dream(&mut |stage| self.line.tell(News::Starting(stage)))?;
         let facts = dream.facts().clone();
         self.queue.widen(usize::try_from(facts.section_frames)? * 2);
         let pace = Pace::at(facts.fps, facts.section_frames);
+        let lasts = Duration::from_secs_f64(f64::from(facts.fps).recip()) * facts.section_frames;
+        let effort = auto_steps.then(|| Effort::new(facts.evaluations, lasts));
         self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
         self.line.tell(News::Ready(facts, dream.opening()));
         let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
@@ -167,6 +174,7 @@ impl DreamEnd {
             steer: steer.as_mut(),
             publish: self,
             pace,
+            effort,
             gate,
             clock,
             stats,

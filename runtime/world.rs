@@ -150,6 +150,7 @@ impl Dreaming {
             height,
             fps: config.fps,
             section_frames: u32::try_from(dreamer.section_frames())?,
+            evaluations: dreamer.evaluations(),
             layout: config.layout.clone(),
         };
         Ok(Self {
@@ -262,6 +263,10 @@ impl Dream for Dreaming {
             recall.break_off();
         }
         Ok(true)
+    }
+
+    fn evaluate(&mut self, evaluations: u32) {
+        self.dreamer.evaluate(evaluations);
     }
 
     fn memory(&mut self) -> Result<MemoryView> {

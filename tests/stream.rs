@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use oneiro::clock::Clock;
+use oneiro::effort::Effort;
 use oneiro::gate::{Gate, Pass, Wish};
 use oneiro::pace::Pace;
 use oneiro::stats::SharedStats;
@@ -54,6 +55,7 @@ fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usiz
         steer: &mut steer,
         publish: &mut keep,
         pace: Pace::at(20.0, section_frames),
+        effort: None,
         gate: Gate::default(),
         clock,
         stats: stats.clone(),
@@ -111,12 +113,38 @@ fn wish(wishes: &[(u64, Wish)]) -> (Wishing, SharedStats) {
         steer: &mut steer,
         publish: &mut publish,
         pace,
+        effort: None,
         gate,
         clock,
         stats: stats_of_loop,
     };
     stream.run().expect("nothing fails");
     (publish, stats)
+}
+
+#[test]
+fn fewer_evaluations_bring_a_slow_walk_back_to_its_rate() {
+    for auto in [false, true] {
+        let clock = Clock::stepped();
+        let mut dream = Arithmetic::new(1, clock.clone(), &[100]);
+        let turns = vec![1.0; 100].into_iter();
+        let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+        let mut keep = Keep { sections: Vec::new(), wanted: 80, gate: Gate::default() };
+        let mut stream = Stream {
+            dream: &mut dream,
+            steer: &mut steer,
+            publish: &mut keep,
+            pace: Pace::at(20.0, 1),
+            effort: auto.then(|| Effort::new(4, MS(50))),
+            gate: Gate::default(),
+            clock,
+            stats: SharedStats::default(),
+        };
+        stream.run().expect("nothing fails");
+        let last = &keep.sections[70..];
+        let apart = last[9].due.first - last[8].due.first;
+        assert_eq!(apart, if auto { MS(50) } else { MS(100) });
+    }
 }
 
 #[test]

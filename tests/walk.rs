@@ -30,6 +30,7 @@ fn plan(frames: Option<u64>) -> Plan {
         }),
         frames,
         sessions: PathBuf::new(),
+        auto_steps: false,
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Arithmetic {
     /// Section whose sampler fails.
     pub(crate) fails_at: Option<usize>,
     sections: usize,
+    evaluations: u32,
     actions: Vec<Action>,
     turned: f32,
     marked: Option<f32>,
@@ -39,6 +40,7 @@ impl Arithmetic {
             height: 16,
             fps: 20.0,
             section_frames,
+            evaluations: 4,
             layout: ActionLayout::default(),
         };
         let times = times.iter().copied().map(Duration::from_millis).collect();
@@ -49,6 +51,7 @@ impl Arithmetic {
             calls: Arc::default(),
             fails_at: None,
             sections: 0,
+            evaluations: 4,
             actions: Vec::new(),
             turned: 0.0,
             marked: None,
@@ -64,6 +67,10 @@ impl Arithmetic {
 impl Dream for Arithmetic {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn evaluate(&mut self, evaluations: u32) {
+        self.evaluations = evaluations;
     }
 
     fn opening(&self) -> Arc<Frame> {
@@ -96,7 +103,7 @@ impl Dream for Arithmetic {
             bail!("out of colours");
         }
         if let Some(time) = self.times.get(self.sections % self.times.len().max(1)) {
-            self.clock.advance(*time);
+            self.clock.advance(*time * self.evaluations / 4);
         }
         self.sections += 1;
         self.call("denoise")
