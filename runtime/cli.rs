@@ -10,6 +10,7 @@ use input::Policy;
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::bridge::BridgeArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -43,6 +44,8 @@ pub enum Command {
     /// Measure a world
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Let liveframe measure a world: its world bridge (v1) on standard input and output
+    Bridge(BridgeArgs),
     /// List what there is to draw, compute and steer with
     Devices,
 }

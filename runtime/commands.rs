@@ -12,7 +12,7 @@ use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
-use crate::{bench, cores, devices, episodes, memories, play, train};
+use crate::{bench, bridge, cores, devices, episodes, memories, play, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
+        Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
     }
 }

@@ -44,6 +44,7 @@
 //! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
+//! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
 //! | [`start`] | a picture of one's own to begin from |
@@ -66,6 +67,7 @@
 //! a full disk, a damaged file: each is one clear line, and the walk goes on where it can.
 
 pub mod bench;
+pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod commands;

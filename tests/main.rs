@@ -1,6 +1,7 @@
 //! Tests of the whole program and of its parts together.
 
 mod bench;
+mod bridge;
 mod cli;
 mod dream;
 mod memory;
