@@ -11,6 +11,7 @@ use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
+use crate::serve::ServeArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Walk in a world (the default)
     Play(PlayArgs),
+    /// Walk in a world from a browser, on this machine or another
+    Serve(ServeArgs),
     /// Print what a packing schedule puts where
     Plan(PlanArgs),
     /// Make or look at recorded play

@@ -35,7 +35,9 @@
 //! | [`stream`], [`stage`], [`pace`], [`gate`] | the loop, its stages, when it runs, when it waits |
 //! | [`dream`], [`world`], [`worlds`] | what is dreamed, how it is opened, where it is found |
 //! | [`walk`], [`queue`] | the dream's thread and what joins it to the window |
+//! | [`show`] | which frame is shown when, pauses included |
 //! | [`present`] | the window: picture, overlay, keys |
+//! | [`serve`] | the walk in a browser |
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`picture`] | pictures as files |
@@ -91,6 +93,8 @@ pub mod queue;
 pub mod recall;
 pub mod record;
 pub mod resident;
+pub mod serve;
+pub mod show;
 pub mod stage;
 pub mod start;
 pub mod stats;

@@ -1,7 +1,7 @@
 //! `oneiro play`: a walk in a window, or without one.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use input::{ActionLayout, Script};
@@ -27,7 +27,7 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let dir = worlds::find(&args.world)?;
     let layout = world::layout(&dir)?;
     let dream = |watched| {
-        let memory = place(args, watched);
+        let memory = place(args.memory.as_deref(), args.forget, watched);
         let start = start.clone();
         let beginning = Beginning { seed: args.seed, evaluations: args.steps, start, memory };
         world::opener(dir.clone(), beginning)
@@ -44,10 +44,10 @@ pub fn script(args: &PlayArgs) -> Result<Option<Script>> {
 }
 
 /// Where memory lies: where the command line says, else in the user's folder when the walk is watched.
-fn place(args: &PlayArgs, watched: bool) -> Place {
+pub fn place(memory: Option<&Path>, forget: bool, watched: bool) -> Place {
     let own = || watched.then(paths::memory);
-    let dir = args.memory.clone().or_else(own).filter(|dir| dir.as_os_str() != "none");
-    dir.map_or(Place::Nowhere, |dir| Place::Folder { dir, forget: args.forget })
+    let dir = memory.map(Path::to_owned).or_else(own).filter(|dir| dir.as_os_str() != "none");
+    dir.map_or(Place::Nowhere, |dir| Place::Folder { dir, forget })
 }
 
 /// Walks in what `dream` opens, being told whether somebody watches; it is asked once more when there is no window
@@ -92,7 +92,10 @@ fn frames(args: &PlayArgs, script: Option<&Script>) -> Option<u64> {
 }
 
 /// Says where recordings are, then prints the figures: in a sentence to a person, else in JSON.
-fn report(walked: &Walked) -> Result<()> {
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn report(walked: &Walked) -> Result<()> {
     let mut out = io::stdout().lock();
     for recording in &walked.recordings {
         writeln!(out, "{recording}")?;

@@ -2,10 +2,12 @@
 
 mod bench;
 mod bridge;
+mod browser;
 mod cli;
 mod dream;
 mod memory;
 mod queue;
+mod serve;
 mod stream;
 mod support;
 mod tidy;
