@@ -85,6 +85,9 @@ pub struct PlayArgs {
     /// Walk without a window, as fast as it goes; the last line printed is figures in JSON
     #[arg(long)]
     pub headless: bool,
+    /// Play in this terminal instead of a window, as where there is no display
+    #[arg(long, conflicts_with = "headless")]
+    pub terminal: bool,
     /// Folder for the session, or in a window for all sessions [default: in your data folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -37,7 +37,7 @@
 //! | [`walk`], [`queue`] | the dream's thread and what joins it to the window |
 //! | [`show`] | which frame is shown when, pauses included |
 //! | [`present`] | the window: picture, overlay, keys |
-//! | [`serve`] | the walk in a browser |
+//! | [`serve`], [`terminal`] | the walk in a browser, and in a terminal |
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`picture`] | pictures as files |
@@ -101,6 +101,7 @@ pub mod stats;
 pub mod steer;
 pub mod stream;
 pub mod tape;
+pub mod terminal;
 pub mod train;
 pub mod view;
 pub mod walk;

@@ -10,5 +10,7 @@ mod queue;
 mod serve;
 mod stream;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tidy;
 mod walk;
