@@ -10,6 +10,8 @@ use input::Policy;
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::bridge::BridgeArgs;
+use crate::serve::ServeArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -29,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Walk in a world (the default)
     Play(PlayArgs),
+    /// Walk in a world from a browser, on this machine or another
+    Serve(ServeArgs),
     /// Print what a packing schedule puts where
     Plan(PlanArgs),
     /// Make or look at recorded play
@@ -43,6 +47,8 @@ pub enum Command {
     /// Measure a world
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Let liveframe measure a world: its world bridge (v1) on standard input and output
+    Bridge(BridgeArgs),
     /// List what there is to draw, compute and steer with
     Devices,
 }
@@ -79,6 +85,9 @@ pub struct PlayArgs {
     /// Walk without a window, as fast as it goes; the last line printed is figures in JSON
     #[arg(long)]
     pub headless: bool,
+    /// Play in this terminal instead of a window, as where there is no display
+    #[arg(long, conflicts_with = "headless")]
+    pub terminal: bool,
     /// Folder for the session, or in a window for all sessions [default: in your data folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

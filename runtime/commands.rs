@@ -12,7 +12,7 @@ use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
-use crate::{bench, cores, devices, episodes, memories, play, train};
+use crate::{bench, bridge, cores, devices, episodes, memories, play, serve, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,7 @@ pub struct Usage(pub String);
 pub fn run(cli: Cli) -> Result<()> {
     match cli.command.unwrap_or(Command::Play(cli.play)) {
         Command::Play(args) => play::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Plan(args) => plan(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
+        Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
     }
 }

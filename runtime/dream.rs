@@ -67,6 +67,19 @@ pub trait Dream: Send {
     /// Stores the section in the history.
     fn remember(&mut self) -> Result<()>;
 
+    /// All stages of one section, for callers that do not time them.
+    fn section(&mut self, actions: &[Action]) -> Result<Vec<Frame>> {
+        self.preview(actions)?;
+        self.retrieve()?;
+        self.plan()?;
+        self.pack()?;
+        self.encode()?;
+        self.denoise()?;
+        let frames = self.decode()?;
+        self.remember()?;
+        Ok(frames)
+    }
+
     /// What the player should be told since the last time.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()

@@ -35,7 +35,9 @@
 //! | [`stream`], [`stage`], [`pace`], [`gate`], [`effort`] | the loop, its stages, when it runs, when it waits, how hard it works |
 //! | [`dream`], [`world`], [`worlds`] | what is dreamed, how it is opened, where it is found |
 //! | [`walk`], [`queue`] | the dream's thread and what joins it to the window |
+//! | [`show`] | which frame is shown when, pauses included |
 //! | [`present`] | the window: picture, overlay, keys |
+//! | [`serve`], [`terminal`] | the walk in a browser, and in a terminal |
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`picture`] | pictures as files |
@@ -44,6 +46,7 @@
 //! | [`cores`] | work on all cores |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
+//! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
 //! | [`start`] | a picture of one's own to begin from |
@@ -66,6 +69,7 @@
 //! a full disk, a damaged file: each is one clear line, and the walk goes on where it can.
 
 pub mod bench;
+pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -90,12 +94,15 @@ pub mod queue;
 pub mod recall;
 pub mod record;
 pub mod resident;
+pub mod serve;
+pub mod show;
 pub mod stage;
 pub mod start;
 pub mod stats;
 pub mod steer;
 pub mod stream;
 pub mod tape;
+pub mod terminal;
 pub mod train;
 pub mod view;
 pub mod walk;

@@ -31,7 +31,7 @@ fn log() {
     let filter = EnvFilter::try_from_env(LOG).unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(oneiro::terminal::LogWriter::default)
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)

@@ -1,18 +1,21 @@
-//! `oneiro play`: a walk in a window, or without one.
+//! `oneiro play`: a walk in a window, in a terminal, or without either.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use input::{ActionLayout, Script};
+use input::{ActionLayout, KeyBindings, Keyboard, Script};
 
 use crate::cli::{PlayArgs, Steps};
+use crate::commands::Usage;
 use crate::dream::Opener;
 use crate::recall::Place;
-use crate::steer::ByScript;
+use crate::steer::{ByHand, ByScript, SharedKeyboard};
+use crate::stream::Steer;
 use crate::walk::{Plan, Walked};
 use crate::world::Beginning;
-use crate::{cores, date, headless, paths, start, tape, world, worlds};
+use crate::{cores, date, headless, paths, start, tape, terminal, world, worlds};
 
 /// Frames of a walk without a window when nothing else is said: 20 seconds at 17.5 frames/s.
 const HEADLESS_FRAMES: u64 = 350;
@@ -27,7 +30,7 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let dir = worlds::find(&args.world)?;
     let layout = world::layout(&dir)?;
     let dream = |watched| {
-        let memory = place(args, watched);
+        let memory = place(args.memory.as_deref(), args.forget, watched);
         let start = start.clone();
         let evaluations = match args.steps {
             Some(Steps::Fixed(evaluations)) => Some(evaluations),
@@ -48,10 +51,10 @@ pub fn script(args: &PlayArgs) -> Result<Option<Script>> {
 }
 
 /// Where memory lies: where the command line says, else in the user's folder when the walk is watched.
-fn place(args: &PlayArgs, watched: bool) -> Place {
+pub fn place(memory: Option<&Path>, forget: bool, watched: bool) -> Place {
     let own = || watched.then(paths::memory);
-    let dir = args.memory.clone().or_else(own).filter(|dir| dir.as_os_str() != "none");
-    dir.map_or(Place::Nowhere, |dir| Place::Folder { dir, forget: args.forget })
+    let dir = memory.map(Path::to_owned).or_else(own).filter(|dir| dir.as_os_str() != "none");
+    dir.map_or(Place::Nowhere, |dir| Place::Folder { dir, forget })
 }
 
 /// Walks in what `dream` opens, being told whether somebody watches; it is asked once more when there is no window
@@ -66,16 +69,24 @@ pub fn walk(
     dream: &dyn Fn(bool) -> Opener,
 ) -> Result<()> {
     #[cfg(feature = "window")]
-    if !args.headless {
+    if !args.headless && !args.terminal {
         match by_window::walk(args, layout, script.clone(), dream(true)) {
             Ok(walked) => return report(&walked?),
             Err(reason) => {
-                writeln!(io::stderr(), "oneiro: {reason}; walking without a window")?;
+                let instead =
+                    if terminal::is_there() { "in the terminal" } else { "without a window" };
+                writeln!(io::stderr(), "oneiro: {reason}; walking {instead}")?;
             }
         }
     }
-    #[cfg(not(feature = "window"))]
-    let _ = layout;
+    if !args.headless && terminal::is_there() {
+        return report(&in_terminal(args, layout, script, dream(true))?);
+    }
+    if args.terminal {
+        let wanted =
+            "expected a terminal on standard input and output; --headless walks without one";
+        return Err(Usage(wanted.into()).into());
+    }
     let sessions = paths::sessions();
     let own = || sessions.join(tape::session_name(&date::now(), &sessions));
     let out = args.out.clone().unwrap_or_else(own);
@@ -90,6 +101,30 @@ pub fn walk(
     report(&cores::on_all(|| headless::run(plan, &out))??)
 }
 
+fn in_terminal(
+    args: &PlayArgs,
+    layout: &ActionLayout,
+    script: Option<Script>,
+    dream: Opener,
+) -> Result<Walked> {
+    let frames = frames(args, script.as_ref());
+    let (keyboard, steer) = hand(layout, script);
+    let sessions = args.out.clone().unwrap_or_else(paths::sessions);
+    let auto_steps = args.steps == Some(Steps::Auto);
+    terminal::run(Plan { dream, steer, frames, sessions, auto_steps }, keyboard, args.record)
+}
+
+/// A keyboard to feed, and what steers: it and gamepads, or a script.
+fn hand(layout: &ActionLayout, script: Option<Script>) -> (SharedKeyboard, Box<dyn Steer>) {
+    let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
+    let keyboard: SharedKeyboard = Arc::new(Mutex::new(keyboard));
+    let steer: Box<dyn Steer> = match script {
+        Some(script) => Box::new(ByScript::new(script)),
+        None => Box::new(ByHand::new(Arc::clone(&keyboard), layout)),
+    };
+    (keyboard, steer)
+}
+
 /// Frames of the walk: as many as asked for, or as the script has actions.
 fn frames(args: &PlayArgs, script: Option<&Script>) -> Option<u64> {
     let written = script.and_then(|script| u64::try_from(script.actions().len()).ok());
@@ -97,7 +132,10 @@ fn frames(args: &PlayArgs, script: Option<&Script>) -> Option<u64> {
 }
 
 /// Says where recordings are, then prints the figures: in a sentence to a person, else in JSON.
-fn report(walked: &Walked) -> Result<()> {
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn report(walked: &Walked) -> Result<()> {
     let mut out = io::stdout().lock();
     for recording in &walked.recordings {
         writeln!(out, "{recording}")?;
@@ -116,16 +154,14 @@ fn report(walked: &Walked) -> Result<()> {
 
 #[cfg(feature = "window")]
 mod by_window {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::PoisonError;
 
     use super::{
-        ActionLayout, ByScript, Opener, Plan, PlayArgs, Result, Script, Walked, frames, paths,
+        ActionLayout, Opener, Plan, PlayArgs, Result, Script, Walked, frames, hand, paths,
     };
     use crate::cli::{ScalingArg, Steps};
     use crate::present::{self, NoWindow, Options, Scaling, Touch};
-    use crate::steer::{ByHand, SharedKeyboard};
-    use crate::stream::Steer;
-    use input::{KeyBindings, Keyboard};
+    use crate::steer::SharedKeyboard;
 
     /// Walks in a window; the outer error says why there is none.
     pub(super) fn walk(
@@ -135,13 +171,8 @@ mod by_window {
         dream: Opener,
     ) -> Result<Result<Walked>, NoWindow> {
         present::preflight()?;
-        let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
-        let keyboard: SharedKeyboard = Arc::new(Mutex::new(keyboard));
         let frames = frames(args, script.as_ref());
-        let steer: Box<dyn Steer> = match script {
-            Some(script) => Box::new(ByScript::new(script)),
-            None => Box::new(ByHand::new(Arc::clone(&keyboard), layout)),
-        };
+        let (keyboard, steer) = hand(layout, script);
         let sessions = args.out.clone().unwrap_or_else(paths::sessions);
         let options = Options {
             scaling: match args.scaling {

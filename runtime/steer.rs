@@ -34,6 +34,11 @@ impl ByHand {
         let _ = layout;
         Self(devices)
     }
+
+    /// These devices alone.
+    pub fn of(devices: Merged) -> Self {
+        Self(devices)
+    }
 }
 
 impl Steer for ByHand {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
-use engine::world::World;
+use engine::world::{World, WorldConfig};
 use input::{Action, ActionLayout, Frame};
 use memory::FrameId;
 use serde::Deserialize;
@@ -57,20 +57,53 @@ pub fn layout(dir: &Path) -> Result<ActionLayout> {
     Ok(described.layout)
 }
 
+/// What `world.toml` in folder `dir` says, before any weights are read.
+///
+/// # Errors
+/// When it cannot be read; the file is named.
+pub fn config(dir: &Path) -> Result<WorldConfig> {
+    let path = dir.join(worlds::WORLD_FILE);
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("read {}", path.display()))
+}
+
 fn open(
     world: &Path,
     beginning: &Beginning,
     tell: &mut dyn FnMut(String),
 ) -> Result<Box<dyn Dream>> {
+    let (world, name) = read(world, tell)?;
+    tell("encoding the opening".to_owned());
+    begin(&world, name, beginning, tell)
+}
+
+/// Reads the world of this folder or name onto the best device; gives its name too.
+///
+/// # Errors
+/// When it cannot be found or read; the file is named.
+pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<(Arc<World>, String)> {
     let dir = worlds::find(world)?;
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
         tell(notice);
     }
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
-    tell("encoding the opening".to_owned());
     let name = worlds::name(&dir, &world);
-    Ok(Box::new(Dreaming::new(&world, name, beginning, tell)?))
+    Ok((world, name))
+}
+
+/// Begins a walk in a world that was read.
+///
+/// # Errors
+/// When its opening cannot be encoded or its memory not be opened.
+pub fn begin(
+    world: &Arc<World>,
+    name: String,
+    beginning: &Beginning,
+    tell: &mut dyn FnMut(String),
+) -> Result<Box<dyn Dream>> {
+    Ok(Box::new(Dreaming::new(world, name, beginning, tell)?))
 }
 
 /// A walk in an engine's world.

@@ -29,8 +29,15 @@ fn check(args: &[&str], code: i32, expected: &str) -> String {
 
 #[test]
 fn help_is_what_it_was() {
-    let subcommands: [&[&str]; 5] =
-        [&[], &["play"], &["plan"], &["episodes", "simulate"], &["episodes", "inspect"]];
+    let subcommands: [&[&str]; 7] = [
+        &[],
+        &["play"],
+        &["plan"],
+        &["bridge"],
+        &["serve"],
+        &["episodes", "simulate"],
+        &["episodes", "inspect"],
+    ];
     let help: String = subcommands
         .iter()
         .map(|words| {
@@ -47,6 +54,8 @@ fn what_makes_no_sense_is_exit_code_2() {
     check(&["play", "--frames", "0"], 2, "0 is not in 1..");
     check(&["play", "--frames", "many"], 2, "invalid digit");
     check(&["plan", "td_f16k4_g1", "--grid", "12"], 2, "expected rows x columns");
+    check(&["--terminal"], 2, "expected a terminal on standard input and output");
+    check(&["serve", "--bind", "here"], 2, "invalid IP address");
     check(
         &["episodes", "simulate", "--frames", "9", "--out", "x", "--policy", "fly"],
         2,

@@ -1,12 +1,17 @@
 //! Tests of the whole program and of its parts together.
 
 mod bench;
+mod bridge;
+mod browser;
 mod cli;
 mod dream;
 mod memory;
 mod queue;
 mod recall;
+mod serve;
 mod stream;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tidy;
 mod walk;

@@ -14,7 +14,7 @@ use super::overlay::Overlay;
 use super::screen::{Drawn, Screen};
 use super::window::Touch;
 use crate::gate::Wish;
-use crate::queue::DueFrame;
+use crate::show::Show;
 use crate::stage::Stage;
 use crate::walk::{News, Walk, Walked};
 
@@ -28,9 +28,7 @@ pub(super) struct Live {
     overlay: Overlay,
     modifiers: ModifiersState,
     pub(super) grabbed: bool,
-    paused_at: Option<Duration>,
-    /// Frames asked for by key while paused.
-    steps: u32,
+    show: Show,
     figures_at: Duration,
     /// Something other than a frame has to be drawn.
     stale: bool,
@@ -52,8 +50,7 @@ impl Live {
             overlay,
             modifiers: ModifiersState::empty(),
             grabbed: false,
-            paused_at: None,
-            steps: 0,
+            show: Show::default(),
             figures_at: Duration::ZERO,
             stale: true,
             attended,
@@ -99,11 +96,7 @@ impl Live {
         let now = self.walk.clock.now();
         let notice_ends = self.overlay.expire(now);
         let figures_at = self.overlay.figures.then_some(self.figures_at);
-        let frame_due = match self.paused_at {
-            None => self.walk.queue.next_due(),
-            Some(_) if self.steps > 0 && !self.walk.queue.is_empty() => Some(now),
-            Some(_) => None,
-        };
+        let frame_due = self.show.next_due(&self.walk, now);
         let next = [notice_ends, figures_at, frame_due].into_iter().flatten().min();
         if self.stale || next.is_some_and(|at| at <= now) {
             self.screen.window.request_redraw();
@@ -114,7 +107,7 @@ impl Live {
 
     fn draw(&mut self) -> Result<()> {
         let began = self.walk.clock.now();
-        let frame = self.next_frame(began);
+        let frame = self.show.next_frame(&self.walk, began);
         if let Some(frame) = &frame {
             self.screen.set_picture(&frame.frame);
         }
@@ -137,15 +130,6 @@ impl Live {
             stats.presented(frame.polled_at, now);
         }
         Ok(())
-    }
-
-    fn next_frame(&mut self, now: Duration) -> Option<DueFrame> {
-        if self.paused_at.is_none() {
-            return self.walk.queue.newest_due(now);
-        }
-        let frame = if self.steps > 0 { self.walk.queue.next() } else { None };
-        self.steps -= u32::from(frame.is_some());
-        frame
     }
 
     pub(super) fn window_event(&mut self, event: WindowEvent, touch: &mut dyn FnMut(Touch)) {
@@ -201,8 +185,8 @@ impl Live {
     fn obey(&mut self, command: Command) {
         self.stale = true;
         match command {
-            Command::Pause => self.pause(),
-            Command::Next => self.step(),
+            Command::Pause => self.overlay.paused = self.show.toggle_pause(&self.walk),
+            Command::Next => self.show.step(&self.walk),
             Command::Record => {
                 self.walk.gate.toggle_recording();
             }
@@ -226,31 +210,6 @@ impl Live {
             }
             Command::Leave if self.grabbed => self.grab(false),
             Command::Leave => self.leaving = true,
-        }
-    }
-
-    fn pause(&mut self) {
-        let now = self.walk.clock.now();
-        self.steps = 0;
-        self.overlay.paused = self.walk.gate.toggle_pause();
-        self.paused_at = match self.paused_at.take() {
-            None => Some(now),
-            Some(since) => {
-                let pause = now.saturating_sub(since);
-                self.walk.queue.put_off(pause);
-                self.walk.stats.lock().leave_out(pause);
-                None
-            }
-        };
-    }
-
-    /// Shows one more frame of a paused walk, making a section if none is left.
-    fn step(&mut self) {
-        if self.paused_at.is_some() && self.steps == 0 {
-            self.steps = 1;
-            if self.walk.queue.is_empty() {
-                self.walk.gate.step();
-            }
         }
     }
 
