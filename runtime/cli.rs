@@ -10,6 +10,7 @@ use input::Policy;
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::replay::ReplayArgs;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -29,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Walk in a world (the default)
     Play(PlayArgs),
+    /// Show a session again, or make it again and compare every frame
+    Replay(ReplayArgs),
     /// Print what a packing schedule puts where
     Plan(PlanArgs),
     /// Make or look at recorded play

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use input::{Action, ActionLayout, Frame};
+use input::{Action, ActionLayout, Frame, PastFrame};
 use serde_json::Value;
 
 use crate::view::MemoryView;
@@ -30,6 +30,15 @@ pub struct Facts {
     pub section_frames: u32,
     /// What the axes and buttons of an action mean here.
     pub layout: ActionLayout,
+}
+
+/// What the frames of a section came from, for a session to be made again from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lineage {
+    /// Names of the section's frames in the walk, one for each; none where a dream keeps no history.
+    pub made: Vec<u32>,
+    /// The frames that the section saw.
+    pub past: Vec<PastFrame>,
 }
 
 /// A world being dreamed. The loop calls the stages in the order below, once for each section;
@@ -65,6 +74,11 @@ pub trait Dream: Send {
     /// Stores the section in the history.
     fn remember(&mut self) -> Result<()>;
 
+    /// Whether no section is left: a recording at its end. Dreams have none.
+    fn over(&self) -> bool {
+        false
+    }
+
     /// What the player should be told since the last time.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
@@ -87,6 +101,11 @@ pub trait Dream: Send {
     /// What the last section was made from, for the session: plan, evaluations, what was retrieved.
     fn account(&self) -> Value {
         Value::Null
+    }
+
+    /// What the frames of the last section came from.
+    fn lineage(&self) -> Lineage {
+        Lineage::default()
     }
 }
 

@@ -146,6 +146,7 @@ mod by_window {
             },
             full_screen: args.full_screen,
             record: args.record,
+            steered: true,
             touch: Box::new(move |touch| feed(&keyboard, touch)),
         };
         present::run(Plan { dream, steer, frames, sessions }, options)

@@ -8,12 +8,13 @@ use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
 use engine::world::World;
-use input::{Action, ActionLayout, Frame};
+use input::{Action, ActionLayout, Frame, PastFrame};
 use memory::FrameId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::dream::{Dream, Facts, Opener};
+use crate::dream::{Dream, Facts, Lineage, Opener};
+use crate::origin::Origin;
 use crate::recall::{Place, Recall};
 use crate::view::{MemoryView, PackedGroup, Thumbnails};
 use crate::worlds;
@@ -70,7 +71,7 @@ fn open(
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
     tell("encoding the opening".to_owned());
     let name = worlds::name(&dir, &world);
-    Ok(Box::new(Dreaming::new(&world, name, beginning, tell)?))
+    Ok(Box::new(Dreaming::new(&world, (name, &dir), beginning, tell)?))
 }
 
 /// A walk in an engine's world.
@@ -96,7 +97,7 @@ struct Dreaming {
 impl Dreaming {
     fn new(
         world: &Arc<World>,
-        name: String,
+        (name, dir): (String, &Path),
         beginning: &Beginning,
         tell: &mut dyn FnMut(String),
     ) -> Result<Self> {
@@ -107,7 +108,14 @@ impl Dreaming {
             evaluations: beginning.evaluations,
             ..DreamOptions::default()
         };
+        let start = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
         let settings = json!({
+            "folder": std::path::absolute(dir)?.display().to_string(),
+            "origin": Origin::here(world),
+            "start": match &beginning.start {
+                Some(_) => json!("a picture of one's own"),
+                None => json!(start),
+            },
             "schedule": config.schedule,
             "time_weight": config.time_weight,
             "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
@@ -128,8 +136,7 @@ impl Dreaming {
                 picture
             }
             None => {
-                let at = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
-                let start = &world.starts[at];
+                let start = &world.starts[start];
                 let frames: Vec<&[u8]> = start.frames().collect();
                 dreamer.open_with(&frames, &start.actions)?;
                 let picture = |pixels: &&[u8]| Frame { width, height, pixels: pixels.to_vec() };
@@ -305,6 +312,9 @@ impl Dream for Dreaming {
             .collect();
         json!({
             "section": account.section,
+            "tick": account.tick,
+            "before": account.before.each_ref().map(|features| features.to_vec()),
+            "made": account.made.iter().map(|frame| frame.0).collect::<Vec<u32>>(),
             "evaluations": account.evaluations,
             "kv_hits": account.kv_hits,
             "kv_misses": account.kv_misses,
@@ -313,5 +323,18 @@ impl Dream for Dreaming {
             "memory_lost": self.lost(),
             "went_back": self.went_back,
         })
+    }
+
+    fn lineage(&self) -> Lineage {
+        let account = self.dreamer.account();
+        let slots = account.plan.iter().flat_map(|plan| &plan.slots);
+        let frames = slots.flat_map(|slot| slot.group.frames.iter().copied());
+        let warm = self.dreamer.history().warm();
+        let past = frames.filter_map(|frame| {
+            let record = warm.peek(frame)?;
+            let (action, latent) = (Arc::clone(&record.action), Arc::clone(&record.latent));
+            Some(PastFrame { name: frame.0, action, latent })
+        });
+        Lineage { made: account.made.iter().map(|frame| frame.0).collect(), past: past.collect() }
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod dream;
 mod memory;
 mod queue;
+mod replay;
 mod stream;
 mod support;
 mod tidy;
