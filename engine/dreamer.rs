@@ -6,8 +6,10 @@
 
 mod bookmark;
 mod opening;
+mod repeat;
 
 pub use bookmark::Bookmark;
+pub use repeat::Recipe;
 
 use crate::error::Error;
 use crate::model::{GroupKv, PlacedContext};
@@ -80,6 +82,12 @@ impl Default for DreamOptions {
 pub struct Account {
     /// Its number in this walk, from 0.
     pub section: u64,
+    /// Frames of the walk before it, less those taken back: the key of its noise.
+    pub tick: u64,
+    /// Action features of the two frames before it, the older first.
+    pub before: [Arc<[f32]>; 2],
+    /// Names of its frames, once they are remembered.
+    pub made: Vec<FrameId>,
     /// Evaluations of the network.
     pub evaluations: u32,
     /// Groups whose keys and values were there already.
@@ -291,6 +299,8 @@ impl Dreamer {
         let view = HistoryView::new(self.history.live());
         self.account.plan = Some(self.schedule.plan(view, &ranked, &self.rules)?);
         self.account.section = self.tick / self.section_frames() as u64;
+        self.account.tick = self.tick;
+        self.account.before = self.recent_actions.clone();
         self.account.evaluations = self.sampling.evaluations;
         Ok(())
     }
@@ -406,19 +416,20 @@ impl Dreamer {
     /// Takes the section into the history.
     pub fn remember(&mut self) -> Result<(), Error> {
         let latents = self.section.latents.take().expect("`denoise` comes before `remember`");
+        self.account.made.clear();
         for (at, features) in std::mem::take(&mut self.section.actions).into_iter().enumerate() {
-            self.remember_frame(&latents.get(at)?, features)?;
+            let frame = self.remember_frame(&latents.get(at)?, features)?;
+            self.account.made.push(frame);
         }
         Ok(())
     }
 
     /// latent: (C, H, W).
-    fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<(), Error> {
-        let halves = latent.to_dtype(DType::F16)?.to_device(&Device::Cpu)?;
-        let halves: Vec<f16> = halves.flatten_all()?.to_vec1()?;
-        let values: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+    fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<FrameId, Error> {
+        let latent = stored(latent)?;
+        let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
         let look = Look {
-            latent: halves.iter().map(|half| half.to_bits()).collect(),
+            latent,
             action: Arc::clone(&action),
             feature: Feature::new(
                 feature_shape(&self.world),
@@ -426,11 +437,11 @@ impl Dreamer {
             )?,
             pose: self.pose,
         };
-        self.history.remember(self.tick, look)?;
+        let stamp = self.history.remember(self.tick, look)?;
         self.tick += 1;
         self.recent_actions.rotate_left(1);
         self.recent_actions[1] = action;
-        Ok(())
+        Ok(stamp.frame)
     }
 
     /// A remembered latent as the network is shown it, in words under a schedule with `+D`: (C, H, W).
@@ -456,6 +467,13 @@ impl Dreamer {
     pub fn branch(&self) -> BranchId {
         self.history.branch()
     }
+}
+
+/// A latent (C, H, W) as it is kept: 16-bit floats by their bits.
+fn stored(latent: &Tensor) -> Result<Arc<[u16]>, Error> {
+    let halves = latent.to_dtype(DType::F16)?.to_device(&Device::Cpu)?;
+    let halves: Vec<f16> = halves.flatten_all()?.to_vec1()?;
+    Ok(halves.iter().map(|half| half.to_bits()).collect())
 }
 
 /// (C, P) to (P, C), as the ranking wants it.

@@ -21,6 +21,7 @@ pub use action::{Action, ActionLayout, Buttons};
 pub use controller::{Controller, Merged, Notice};
 pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use episode::{PastFrame, PastReader};
 pub use episode::{VideoReader, VideoWriter};
 pub use frame::Frame;
 #[cfg(feature = "gamepad")]

@@ -11,6 +11,7 @@ use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
+use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use crate::train::Train;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Play(PlayArgs),
     /// Walk in a world from a browser, on this machine or another
     Serve(ServeArgs),
+    /// Show a session again, or make it again and compare every frame
+    Replay(ReplayArgs),
     /// Print what a packing schedule puts where
     Plan(PlanArgs),
     /// Make or look at recorded play

@@ -12,7 +12,7 @@ use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
-use crate::{bench, bridge, cores, devices, episodes, memories, play, serve, train};
+use crate::{bench, bridge, cores, devices, episodes, memories, play, replay, serve, train};
 
 /// What was typed makes no sense; the program answers with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command.unwrap_or(Command::Play(cli.play)) {
         Command::Play(args) => play::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Plan(args) => plan(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use input::{Action, ActionLayout, Frame};
+use input::{Action, ActionLayout, Frame, PastFrame};
 use serde_json::Value;
 
 use crate::view::MemoryView;
@@ -32,6 +32,15 @@ pub struct Facts {
     pub evaluations: u32,
     /// What the axes and buttons of an action mean here.
     pub layout: ActionLayout,
+}
+
+/// What the frames of a section came from, for a session to be made again from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lineage {
+    /// Names of the section's frames in the walk, one for each; none where a dream keeps no history.
+    pub made: Vec<u32>,
+    /// The frames that the section saw.
+    pub past: Vec<PastFrame>,
 }
 
 /// A world being dreamed. The loop calls the stages in the order below, once for each section;
@@ -80,6 +89,11 @@ pub trait Dream: Send {
         Ok(frames)
     }
 
+    /// Whether no section is left: a recording at its end. Dreams have none.
+    fn over(&self) -> bool {
+        false
+    }
+
     /// What the player should be told since the last time.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
@@ -94,8 +108,8 @@ pub trait Dream: Send {
     /// What the last section was made from, to be looked at.
     fn memory(&mut self) -> Result<MemoryView>;
 
-    /// Evaluations of the network for each section from now on.
-    fn evaluate(&mut self, evaluations: u32);
+    /// Evaluations of the network for each section from now on, where there is a network.
+    fn evaluate(&mut self, _evaluations: u32) {}
 
     /// What was to be remembered for walks to come and is lost, because the disk was too slow.
     fn lost(&self) -> u64 {
@@ -105,6 +119,11 @@ pub trait Dream: Send {
     /// What the last section was made from, for the session: plan, evaluations, what was retrieved.
     fn account(&self) -> Value {
         Value::Null
+    }
+
+    /// What the frames of the last section came from.
+    fn lineage(&self) -> Lineage {
+        Lineage::default()
     }
 }
 

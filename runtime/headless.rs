@@ -92,7 +92,7 @@ impl Publish for Headless {
 }
 
 /// A bar on a terminal's standard error; invisible elsewhere.
-fn progress(frames: u64) -> ProgressBar {
+pub(crate) fn progress(frames: u64) -> ProgressBar {
     let style = "{bar:40} {pos}/{len} frames, {per_sec}, {eta} left";
     let bar = ProgressBar::new(frames);
     if let Ok(style) = ProgressStyle::with_template(style) {

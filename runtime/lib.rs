@@ -40,6 +40,7 @@
 //! | [`serve`], [`terminal`] | the walk in a browser, and in a terminal |
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
+//! | [`replay`], [`origin`] | sessions: shown again, made again and compared |
 //! | [`picture`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
@@ -84,6 +85,7 @@ pub mod hash;
 pub mod headless;
 pub mod histogram;
 pub mod memories;
+pub mod origin;
 pub mod pace;
 pub mod paths;
 pub mod picture;
@@ -93,6 +95,7 @@ pub mod present;
 pub mod queue;
 pub mod recall;
 pub mod record;
+pub mod replay;
 pub mod resident;
 pub mod serve;
 pub mod show;

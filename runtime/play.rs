@@ -182,6 +182,7 @@ mod by_window {
             },
             full_screen: args.full_screen,
             record: args.record,
+            steered: true,
             touch: Box::new(move |touch| feed(&keyboard, touch)),
         };
         let auto_steps = args.steps == Some(Steps::Auto);

@@ -1,5 +1,10 @@
 //! Recording a walk: a thread of its own writes what the loop hands over.
+//!
+//! A session holds all that its sections were made from, whatever moment of the walk it begins at: of the frames
+//! that a section saw, those that the session does not contain are stored beside it, each once, when they are first
+//! seen.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -7,18 +12,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use input::{
-    Action, EpisodeError, Frame, FrameRecord, SESSION_FORMAT, SessionHeader, SessionWriter,
+    Action, EpisodeError, Frame, FrameRecord, PastFrame, SESSION_FORMAT, SessionHeader,
+    SessionWriter,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::date;
-use crate::dream::Facts;
+use crate::dream::{Facts, Lineage};
 use crate::hash::frame_sha256;
 use crate::stream::Section;
 
-/// Frames that may wait to be written: seconds of play, and a few MB at the usual size.
+/// Sections that may wait to be written: seconds of play, and a few MB at the usual size.
 const WAITING: usize = 128;
 
 /// What happens when the writer falls behind.
@@ -26,7 +32,7 @@ const WAITING: usize = 128;
 pub enum Full {
     /// The walk waits: every frame is kept.
     Wait,
-    /// The frame is left out and counted: play goes on.
+    /// The section is left out and its frames counted: play goes on.
     Drop,
 }
 
@@ -41,6 +47,7 @@ pub struct Recorder {
     /// Time of the walk at which the session began.
     began: Duration,
     lost: u64,
+    contained: Contained,
 }
 
 /// A recording that is over.
@@ -54,10 +61,49 @@ pub struct Recording {
     pub lost: u64,
 }
 
+/// What is written at once, or left out at once.
 #[derive(Debug)]
 struct Recorded {
-    frame: Arc<Frame>,
-    record: FrameRecord,
+    past: Vec<PastFrame>,
+    frames: Vec<(Arc<Frame>, FrameRecord)>,
+}
+
+/// Frames, by their names, that a session contains or has stored.
+#[derive(Debug, Default)]
+struct Contained {
+    /// All frames made since then, but for those left out.
+    from: Option<u32>,
+    left_out: BTreeSet<u32>,
+    /// Others that were stored.
+    stored: BTreeSet<u32>,
+}
+
+impl Contained {
+    fn holds(&self, name: u32) -> bool {
+        let made = self.from.is_some_and(|from| from <= name) && !self.left_out.contains(&name);
+        made || self.stored.contains(&name)
+    }
+
+    /// What has to be stored for a section, each frame once.
+    fn lacks(&self, lineage: &Lineage) -> Vec<PastFrame> {
+        let mut lacking = BTreeSet::new();
+        let past = lineage.past.iter();
+        past.filter(|frame| !self.holds(frame.name) && lacking.insert(frame.name))
+            .cloned()
+            .collect()
+    }
+
+    /// Takes note of a section that was handed on, with what was stored for it, or left out.
+    fn note(&mut self, lineage: &Lineage, stored: &[u32], handed_on: bool) {
+        if self.from.is_none() {
+            self.from = lineage.made.first().copied();
+        }
+        if handed_on {
+            self.stored.extend(stored);
+        } else {
+            self.left_out.extend(&lineage.made);
+        }
+    }
 }
 
 /// The header of a session of this world, begun now.
@@ -94,6 +140,7 @@ impl Recorder {
             full,
             began: opening.at,
             lost: 0,
+            contained: Contained::default(),
         };
         let record = FrameRecord {
             tick: opening.number,
@@ -104,12 +151,13 @@ impl Recorder {
             present_time_us: None,
             plan: Value::Null,
         };
-        recorder.send(Recorded { frame: opening.frame, record });
+        recorder.send(Recorded { past: Vec::new(), frames: vec![(opening.frame, record)] });
         Ok(recorder)
     }
 
     /// Takes the frames of a section. A writer that failed is noticed by [`Self::failed`].
     pub fn add(&mut self, section: &Section) {
+        let mut frames = Vec::with_capacity(section.frames.len());
         let device_time = section.polled_at.saturating_sub(self.began).as_micros();
         for (at, (frame, action)) in section.frames.iter().zip(&section.actions).enumerate() {
             let tick = section.first + u64::try_from(at).unwrap_or(u64::MAX);
@@ -124,8 +172,12 @@ impl Recorder {
                 present_time_us: None,
                 plan,
             };
-            self.send(Recorded { frame: Arc::clone(frame), record });
+            frames.push((Arc::clone(frame), record));
         }
+        let past = self.contained.lacks(&section.lineage);
+        let stored: Vec<u32> = past.iter().map(|frame| frame.name).collect();
+        let handed_on = self.send(Recorded { past, frames });
+        self.contained.note(&section.lineage, &stored, handed_on);
     }
 
     /// Whether the writer has given up; [`Self::finish`] says why.
@@ -155,16 +207,20 @@ impl Recorder {
         Ok(Recording { dir: self.dir, frames, lost: self.lost })
     }
 
-    fn send(&mut self, recorded: Recorded) {
-        let Some(sender) = &self.sender else { return };
+    /// Hands on what is to be written; answers whether there was room.
+    fn send(&mut self, recorded: Recorded) -> bool {
+        let Some(sender) = &self.sender else { return false };
         match self.full {
             // A closed channel is a writer that failed, which `failed` reports.
-            Full::Wait => _ = sender.blocking_send(recorded),
-            Full::Drop => {
-                if let Err(TrySendError::Full(_)) = sender.try_send(recorded) {
-                    self.lost += 1;
+            Full::Wait => sender.blocking_send(recorded).is_ok(),
+            Full::Drop => match sender.try_send(recorded) {
+                Ok(()) => true,
+                Err(TrySendError::Full(recorded)) => {
+                    self.lost += recorded.frames.len() as u64;
+                    false
                 }
-            }
+                Err(TrySendError::Closed(_)) => false,
+            },
         }
     }
 }
@@ -180,9 +236,40 @@ pub struct Opening {
     pub at: Duration,
 }
 
-fn write(mut writer: SessionWriter, mut frames: Receiver<Recorded>) -> Result<u64, EpisodeError> {
-    while let Some(Recorded { frame, record }) = frames.blocking_recv() {
-        writer.push(&frame, &record)?;
+fn write(mut writer: SessionWriter, mut sections: Receiver<Recorded>) -> Result<u64, EpisodeError> {
+    while let Some(Recorded { past, frames }) = sections.blocking_recv() {
+        for frame in &past {
+            writer.push_past(frame)?;
+        }
+        for (frame, record) in &frames {
+            writer.push(frame, record)?;
+        }
     }
     writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(made: u32, past: &[u32]) -> Lineage {
+        let frame = |name: &u32| PastFrame { name: *name, action: [].into(), latent: [].into() };
+        Lineage { made: vec![made], past: past.iter().map(frame).collect() }
+    }
+
+    #[test]
+    fn a_frame_from_before_or_left_out_is_stored_once() {
+        let mut contained = Contained::default();
+        let mut take = |lineage: &Lineage, handed_on| {
+            let stored: Vec<u32> =
+                contained.lacks(lineage).iter().map(|frame| frame.name).collect();
+            contained.note(lineage, &stored, handed_on);
+            stored
+        };
+        assert_eq!(take(&lineage(10, &[9, 8, 9]), true), [9, 8]);
+        assert_eq!(take(&lineage(11, &[10, 9, 3]), false), [3]);
+        // What was left out took with it what would have been stored for it.
+        assert_eq!(take(&lineage(12, &[11, 10, 3]), true), [11, 3]);
+        assert!(take(&lineage(13, &[12, 11, 10, 9, 3]), true).is_empty());
+    }
 }

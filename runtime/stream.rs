@@ -8,7 +8,7 @@ use input::{Action, Frame};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::dream::Dream;
+use crate::dream::{Dream, Lineage};
 use crate::effort::Effort;
 use crate::gate::{Gate, Pass, Wish};
 use crate::pace::{Due, Pace};
@@ -58,6 +58,8 @@ pub struct Section {
     pub due: Due,
     /// What it was made from.
     pub account: Value,
+    /// What its frames came from.
+    pub lineage: Lineage,
 }
 
 /// A walk through a dream: everything the loop needs.
@@ -89,7 +91,7 @@ impl Stream<'_> {
     pub fn run(&mut self) -> Result<()> {
         let length = self.dream.facts().section_frames;
         let mut number = 0;
-        while self.gate.pass(&self.clock, self.pace.start()) == Pass::Go {
+        while !self.dream.over() && self.gate.pass(&self.clock, self.pace.start()) == Pass::Go {
             let _section = tracing::info_span!("section", number).entered();
             let first = number * u64::from(length) + 1;
             let polled_at = self.clock.now();
@@ -116,7 +118,9 @@ impl Stream<'_> {
             if self.gate.watching() {
                 self.publish.memory(self.dream.memory()?);
             }
-            let section = Section { number, first, actions, frames, polled_at, due, account };
+            let lineage = self.dream.lineage();
+            let section =
+                Section { number, first, actions, frames, polled_at, due, account, lineage };
             if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
                 break;
             }

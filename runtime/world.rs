@@ -8,12 +8,13 @@ use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
 use engine::world::{World, WorldConfig};
-use input::{Action, ActionLayout, Frame};
+use input::{Action, ActionLayout, Frame, PastFrame};
 use memory::FrameId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::dream::{Dream, Facts, Opener};
+use crate::dream::{Dream, Facts, Lineage, Opener};
+use crate::origin::Origin;
 use crate::recall::{Place, Recall};
 use crate::view::{MemoryView, PackedGroup, Thumbnails};
 use crate::worlds;
@@ -73,16 +74,27 @@ fn open(
     beginning: &Beginning,
     tell: &mut dyn FnMut(String),
 ) -> Result<Box<dyn Dream>> {
-    let (world, name) = read(world, tell)?;
+    let found = read(world, tell)?;
     tell("encoding the opening".to_owned());
-    begin(&world, name, beginning, tell)
+    begin(&found, beginning, tell)
 }
 
-/// Reads the world of this folder or name onto the best device; gives its name too.
+/// A world that was read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The world.
+    pub world: Arc<World>,
+    /// What it is called.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
+}
+
+/// Reads the world of this folder or name onto the best device.
 ///
 /// # Errors
 /// When it cannot be found or read; the file is named.
-pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<(Arc<World>, String)> {
+pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<Found> {
     let dir = worlds::find(world)?;
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
@@ -90,7 +102,7 @@ pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<(Arc<World>, S
     }
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
     let name = worlds::name(&dir, &world);
-    Ok((world, name))
+    Ok(Found { world, name, dir })
 }
 
 /// Begins a walk in a world that was read.
@@ -98,12 +110,11 @@ pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<(Arc<World>, S
 /// # Errors
 /// When its opening cannot be encoded or its memory not be opened.
 pub fn begin(
-    world: &Arc<World>,
-    name: String,
+    found: &Found,
     beginning: &Beginning,
     tell: &mut dyn FnMut(String),
 ) -> Result<Box<dyn Dream>> {
-    Ok(Box::new(Dreaming::new(world, name, beginning, tell)?))
+    Ok(Box::new(Dreaming::new(found, beginning, tell)?))
 }
 
 /// A walk in an engine's world.
@@ -127,12 +138,8 @@ struct Dreaming {
 }
 
 impl Dreaming {
-    fn new(
-        world: &Arc<World>,
-        name: String,
-        beginning: &Beginning,
-        tell: &mut dyn FnMut(String),
-    ) -> Result<Self> {
+    fn new(found: &Found, beginning: &Beginning, tell: &mut dyn FnMut(String)) -> Result<Self> {
+        let Found { world, name, dir } = found;
         let config = &world.config;
         let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
         let options = DreamOptions {
@@ -140,7 +147,14 @@ impl Dreaming {
             evaluations: beginning.evaluations,
             ..DreamOptions::default()
         };
+        let start = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
         let settings = json!({
+            "folder": std::path::absolute(dir)?.display().to_string(),
+            "origin": Origin::here(world),
+            "start": match &beginning.start {
+                Some(_) => json!("a picture of one's own"),
+                None => json!(start),
+            },
             "schedule": config.schedule,
             "time_weight": config.time_weight,
             "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
@@ -151,7 +165,7 @@ impl Dreaming {
             },
         });
         let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
-        let recall = beginning.memory.open(&mut dreamer, &name, tell)?;
+        let recall = beginning.memory.open(&mut dreamer, name, tell)?;
         let mut thumbnails = Thumbnails::default();
         let opening = match &beginning.start {
             Some(picture) => {
@@ -161,8 +175,7 @@ impl Dreaming {
                 picture
             }
             None => {
-                let at = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
-                let start = &world.starts[at];
+                let start = &world.starts[start];
                 let frames: Vec<&[u8]> = start.frames().collect();
                 dreamer.open_with(&frames, &start.actions)?;
                 let picture = |pixels: &&[u8]| Frame { width, height, pixels: pixels.to_vec() };
@@ -175,7 +188,7 @@ impl Dreaming {
             recall.pin(&dreamer);
         }
         let facts = Facts {
-            name,
+            name: name.clone(),
             hash: world.hash.clone(),
             seed: beginning.seed,
             settings,
@@ -343,6 +356,9 @@ impl Dream for Dreaming {
             .collect();
         json!({
             "section": account.section,
+            "tick": account.tick,
+            "before": account.before.each_ref().map(|features| features.to_vec()),
+            "made": account.made.iter().map(|frame| frame.0).collect::<Vec<u32>>(),
             "evaluations": account.evaluations,
             "kv_hits": account.kv_hits,
             "kv_misses": account.kv_misses,
@@ -351,5 +367,18 @@ impl Dream for Dreaming {
             "memory_lost": self.lost(),
             "went_back": self.went_back,
         })
+    }
+
+    fn lineage(&self) -> Lineage {
+        let account = self.dreamer.account();
+        let slots = account.plan.iter().flat_map(|plan| &plan.slots);
+        let frames = slots.flat_map(|slot| slot.group.frames.iter().copied());
+        let warm = self.dreamer.history().warm();
+        let past = frames.filter_map(|frame| {
+            let record = warm.peek(frame)?;
+            let (action, latent) = (Arc::clone(&record.action), Arc::clone(&record.latent));
+            Some(PastFrame { name: frame.0, action, latent })
+        });
+        Lineage { made: account.made.iter().map(|frame| frame.0).collect(), past: past.collect() }
     }
 }

@@ -8,6 +8,7 @@ mod dream;
 mod memory;
 mod queue;
 mod recall;
+mod replay;
 mod serve;
 mod stream;
 mod support;

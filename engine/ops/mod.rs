@@ -51,6 +51,24 @@ impl Precision {
     }
 }
 
+/// The features of this CPU that decide which kernels run, ours and candle's.
+pub(crate) fn features() -> Vec<&'static str> {
+    let mut features = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            features.push("fma");
+        }
+        if is_x86_feature_detected!("avx512f") {
+            features.push("avx512");
+        }
+    }
+    if bf16::available() {
+        features.push("bf16");
+    }
+    features
+}
+
 /// Which group each row of a (rows, width) tensor belongs to, groups in order.
 ///
 /// A group shares one modulation: the tokens of one packed history group, or of one section frame.

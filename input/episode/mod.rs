@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::EpisodeError;
 pub use self::npz_write::write_npz;
-pub use self::session::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
+pub use self::session::{
+    FrameRecord, PastFrame, PastReader, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter,
+};
 pub use self::video::{VideoReader, VideoWriter};
 use crate::{Action, ActionLayout, Frame, Pose};
 

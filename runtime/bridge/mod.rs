@@ -57,11 +57,11 @@ pub fn run(args: &BridgeArgs) -> Result<()> {
     let frames = u32::try_from(schedule.generate())?;
     let capabilities = Capabilities::new(config.title, config.fps, frames, size);
     let load: Load = Box::new(move || {
-        let (world, name) = world::read(&dir, &mut |stage| tracing::info!("{stage}"))?;
+        let found = world::read(&dir, &mut |stage| tracing::info!("{stage}"))?;
         Ok(Box::new(move |seed, picture| {
             let start = Some(picture);
             let beginning = Beginning { seed, evaluations: None, start, memory: Place::Nowhere };
-            world::begin(&world, name.clone(), &beginning, &mut |stage| tracing::debug!("{stage}"))
+            world::begin(&found, &beginning, &mut |stage| tracing::debug!("{stage}"))
         }))
     });
     let bridge = Bridge::new(capabilities, load, Clock::real(), Path::new(SHARED_MEMORY));

@@ -50,10 +50,12 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("Esc", "give the mouse back, leave"),
 ];
 
-/// The command of a key, if it has one.
-pub(super) fn command(key: KeyCode, modifiers: ModifiersState) -> Option<Command> {
+/// The command of a key, if it has one, in a walk that is `steered` or is only shown.
+pub(super) fn command(key: KeyCode, modifiers: ModifiersState, steered: bool) -> Option<Command> {
     Some(match key {
         KeyCode::KeyP => Command::Pause,
+        KeyCode::Space if !steered => Command::Pause,
+        KeyCode::KeyR if !steered => return None,
         KeyCode::KeyN => Command::Next,
         KeyCode::KeyR => Command::Record,
         KeyCode::KeyB if modifiers.shift_key() => Command::GoBack,
@@ -139,14 +141,23 @@ mod tests {
 
     #[test]
     fn enter_fills_the_screen_only_with_alt() {
-        assert_eq!(command(KeyCode::Enter, ModifiersState::empty()), None);
-        assert_eq!(command(KeyCode::Enter, ModifiersState::ALT), Some(Command::FullScreen));
+        assert_eq!(command(KeyCode::Enter, ModifiersState::empty(), true), None);
+        assert_eq!(command(KeyCode::Enter, ModifiersState::ALT, true), Some(Command::FullScreen));
     }
 
     #[test]
     fn shift_turns_a_mark_into_a_way_back() {
-        assert_eq!(command(KeyCode::KeyB, ModifiersState::empty()), Some(Command::Bookmark));
-        assert_eq!(command(KeyCode::KeyB, ModifiersState::SHIFT), Some(Command::GoBack));
+        assert_eq!(command(KeyCode::KeyB, ModifiersState::empty(), true), Some(Command::Bookmark));
+        assert_eq!(command(KeyCode::KeyB, ModifiersState::SHIFT, true), Some(Command::GoBack));
+    }
+
+    #[test]
+    fn what_is_only_shown_is_paused_by_the_space_bar_and_not_recorded_again() {
+        let command = |key, steered| command(key, ModifiersState::empty(), steered);
+        assert_eq!(command(KeyCode::Space, false), Some(Command::Pause));
+        assert_eq!(command(KeyCode::Space, true), None);
+        assert_eq!(command(KeyCode::KeyR, false), None);
+        assert_eq!(command(KeyCode::KeyR, true), Some(Command::Record));
     }
 
     #[test]
@@ -163,7 +174,7 @@ mod tests {
             (KeyCode::F11, "F11"),
             (KeyCode::Escape, "Esc"),
         ] {
-            assert!(command(key, ModifiersState::empty()).is_some());
+            assert!(command(key, ModifiersState::empty(), true).is_some());
             let mut names = HELP.iter().flat_map(|(keys, _)| keys.split([',', ' ']));
             assert!(names.any(|known| known == name), "{name}");
         }

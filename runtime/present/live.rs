@@ -34,13 +34,15 @@ pub(super) struct Live {
     stale: bool,
     /// Somebody is there to read why a walk failed.
     attended: bool,
+    /// Somebody steers.
+    steered: bool,
     failed: Option<anyhow::Error>,
     pub(super) leaving: bool,
 }
 
 impl Live {
     /// A walk that has just begun to open.
-    pub(super) fn new(walk: Walk, screen: Screen, attended: bool) -> Self {
+    pub(super) fn new(walk: Walk, screen: Screen, attended: bool, steered: bool) -> Self {
         let mut overlay = Overlay::default();
         overlay.adapter = screen.adapter().to_owned();
         overlay.starting = Some("opening".into());
@@ -54,6 +56,7 @@ impl Live {
             figures_at: Duration::ZERO,
             stale: true,
             attended,
+            steered,
             failed: None,
             leaving: false,
         }
@@ -154,7 +157,7 @@ impl Live {
             WindowEvent::KeyboardInput { event, .. } if !event.repeat => {
                 let PhysicalKey::Code(key) = event.physical_key else { return };
                 let down = event.state == ElementState::Pressed;
-                match keys::command(key, self.modifiers) {
+                match keys::command(key, self.modifiers, self.steered) {
                     Some(command) if down => self.obey(command),
                     Some(_) => {}
                     None => {

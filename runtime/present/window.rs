@@ -48,6 +48,8 @@ pub struct Options {
     pub full_screen: bool,
     /// Record from the beginning.
     pub record: bool,
+    /// Whether somebody steers. Else the space bar pauses, and there is nothing to record.
+    pub steered: bool,
     /// Where touches of the controls go.
     pub touch: Box<dyn FnMut(Touch)>,
 }
@@ -137,7 +139,7 @@ impl App {
         let attended = plan.frames.is_none();
         let walk = Walk::start(plan, Box::new(move || waking.wake()))?;
         walk.gate.set_recording(self.options.record);
-        Ok(Live::new(walk, screen, attended))
+        Ok(Live::new(walk, screen, attended, self.options.steered))
     }
 
     fn close(&mut self, event_loop: &ActiveEventLoop) {

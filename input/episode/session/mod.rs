@@ -1,23 +1,26 @@
 //! A session: recorded play to watch, replay or train on.
 //!
-//! It is a folder of three files:
+//! It is a folder of up to four files:
 //!
 //! | file | content |
 //! |---|---|
 //! | `session.json` | a [`SessionHeader`] |
 //! | `video.mp4` | every frame, H.264 |
 //! | `frames.jsonl` | a [`FrameRecord`] per frame, one JSON object a line |
+//! | `past.bin` | every [`PastFrame`] that its sections were made from and that it does not contain |
 //!
 //! The pictures of the video went through a lossy codec; `frame_sha256` in a record is of the
 //! exact ones. Video and records are written second by second. After a crash the longer of the
 //! two is cut to the shorter.
 
+mod past;
 mod reader;
 mod writer;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::past::{PastFrame, PastReader};
 pub use self::reader::SessionReader;
 pub use self::writer::SessionWriter;
 use crate::{Action, ActionLayout};
@@ -28,6 +31,7 @@ pub const SESSION_FORMAT: &str = "oneiro-session-1";
 pub(super) const HEADER_FILE: &str = "session.json";
 const VIDEO_FILE: &str = "video.mp4";
 const FRAMES_FILE: &str = "frames.jsonl";
+const PAST_FILE: &str = "past.bin";
 
 /// What holds for a whole session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{FRAMES_FILE, FrameRecord, HEADER_FILE, SESSION_FORMAT, SessionHeader, VIDEO_FILE};
+use super::{
+    FRAMES_FILE, FrameRecord, HEADER_FILE, PAST_FILE, PastReader, SESSION_FORMAT, SessionHeader,
+    VIDEO_FILE,
+};
 use crate::episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, VideoReader, video};
 
 /// Largest header accepted; settings are a few KiB.
@@ -52,6 +55,14 @@ impl SessionReader {
     /// When the video cannot be opened or has another size than the header says.
     pub fn video(&self) -> Result<VideoReader, EpisodeError> {
         VideoReader::open(&self.dir.join(VIDEO_FILE), self.header.width, self.header.height)
+    }
+
+    /// Frames that the session was made from and does not contain, in the order in which they are needed.
+    ///
+    /// # Errors
+    /// When their file is there and is another kind of file.
+    pub fn past(&self) -> Result<PastReader, EpisodeError> {
+        PastReader::open(&self.dir.join(PAST_FILE))
     }
 
     /// The whole session as an episode.

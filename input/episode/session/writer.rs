@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{FRAMES_FILE, FrameRecord, HEADER_FILE, SessionHeader, VIDEO_FILE};
+use super::past::{PastFrame, PastWriter};
+use super::{FRAMES_FILE, FrameRecord, HEADER_FILE, PAST_FILE, SessionHeader, VIDEO_FILE};
 use crate::Frame;
 use crate::episode::{EpisodeError, VideoWriter};
 
@@ -14,6 +15,7 @@ pub struct SessionWriter {
     frames_path: PathBuf,
     frames_file: BufWriter<File>,
     video: VideoWriter,
+    past: PastWriter,
     /// Records are flushed as often as the video, so that both end at the same place.
     frames_per_flush: u64,
 }
@@ -43,12 +45,21 @@ impl SessionWriter {
             frames_file: BufWriter::new(frames_file),
             frames_per_flush: video.frames_per_fragment(),
             video,
+            past: PastWriter::new(dir.join(PAST_FILE)),
         })
     }
 
     /// Number of frames pushed.
     pub fn frames(&self) -> u64 {
         self.video.frames()
+    }
+
+    /// Adds a frame that the next one pushed is made from and that the session does not contain.
+    ///
+    /// # Errors
+    /// When it has another size than the one before it, or the file cannot be written.
+    pub fn push_past(&mut self, frame: &PastFrame) -> Result<(), EpisodeError> {
+        self.past.push(frame)
     }
 
     /// Adds one frame and its record.
@@ -75,6 +86,7 @@ impl SessionWriter {
     /// When a file cannot be written.
     pub fn finish(mut self) -> Result<u64, EpisodeError> {
         let frames = self.frames();
+        self.past.finish()?;
         let flushed = self.frames_file.flush().and_then(|()| self.frames_file.get_ref().sync_all());
         flushed.map_err(|error| EpisodeError::io("write", &self.frames_path, error))?;
         self.video.finish()?;
