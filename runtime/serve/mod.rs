@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use axum::serve::ListenerExt as _;
 use clap::Args;
 
 pub use self::controls::Controls;
@@ -109,7 +110,12 @@ pub fn serve(
     let room = Arc::new(room);
     let ended = runtime.block_on(async {
         listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|line| {
+            // Otherwise the end of a picture waits until the page has confirmed its beginning.
+            if let Err(error) = line.set_nodelay(true) {
+                tracing::debug!("{error}");
+            }
+        });
         let pages = axum::serve(listener, web::router(token, Arc::clone(&room)));
         let mut host = Host::start(plan, Arc::clone(&room), commands)?;
         let ended = tokio::select! {
