@@ -52,6 +52,7 @@ impl Simulated {
             height: config.height,
             fps: 17.5,
             section_frames: 1,
+            evaluations: 1,
             layout: config.layout(),
         };
         Self { facts, config, maze, pose, marked: None, actions: Vec::new() }

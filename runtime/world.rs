@@ -139,7 +139,7 @@ struct Dreaming {
 
 impl Dreaming {
     fn new(found: &Found, beginning: &Beginning, tell: &mut dyn FnMut(String)) -> Result<Self> {
-        let Found { world, name, dir } = found;
+        let Found { world, name, .. } = found;
         let config = &world.config;
         let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
         let options = DreamOptions {
@@ -148,22 +148,7 @@ impl Dreaming {
             ..DreamOptions::default()
         };
         let start = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
-        let settings = json!({
-            "folder": std::path::absolute(dir)?.display().to_string(),
-            "origin": Origin::here(world),
-            "start": match &beginning.start {
-                Some(_) => json!("a picture of one's own"),
-                None => json!(start),
-            },
-            "schedule": config.schedule,
-            "time_weight": config.time_weight,
-            "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
-            "estimate": options.estimate,
-            "memory": match &beginning.memory {
-                Place::Nowhere => "none".to_owned(),
-                Place::Folder { dir, .. } => dir.display().to_string(),
-            },
-        });
+        let settings = settings(found, beginning, start, &options)?;
         let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
         let recall = beginning.memory.open(&mut dreamer, name, tell)?;
         let mut thumbnails = Thumbnails::default();
@@ -212,6 +197,32 @@ impl Dreaming {
             thumbnails,
         })
     }
+}
+
+/// All settings in force, for the session; `start` is the opening's number.
+fn settings(
+    found: &Found,
+    beginning: &Beginning,
+    start: usize,
+    options: &DreamOptions,
+) -> Result<Value> {
+    let config = &found.world.config;
+    Ok(json!({
+        "folder": std::path::absolute(&found.dir)?.display().to_string(),
+        "origin": Origin::here(&found.world),
+        "start": match &beginning.start {
+            Some(_) => json!("a picture of one's own"),
+            None => json!(start),
+        },
+        "schedule": config.schedule,
+        "time_weight": config.time_weight,
+        "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
+        "estimate": options.estimate,
+        "memory": match &beginning.memory {
+            Place::Nowhere => "none".to_owned(),
+            Place::Folder { dir, .. } => dir.display().to_string(),
+        },
+    }))
 }
 
 /// Keeps small pictures of the newest frames.

@@ -112,6 +112,7 @@ fn tape(dir: &Path, sections: u64, memory: Place, acts: &[(u64, Act)]) -> Vec<Pa
         steer: &mut steer,
         publish: &mut taped,
         pace: Pace::unpaced(1),
+        effort: None,
         gate,
         clock: Clock::stepped(),
         stats: SharedStats::default(),

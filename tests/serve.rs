@@ -45,6 +45,7 @@ impl Served {
             steer: Box::new(hand),
             frames: None,
             sessions: sessions.path().to_owned(),
+            auto_steps: false,
         };
         let walk = move || serve(plan, controls, listener, TOKEN, async { _ = stopped.await });
         let thread = std::thread::Builder::new().spawn(walk).expect("a thread");
