@@ -10,6 +10,7 @@ use input::Policy;
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::convert::ConvertArgs;
 use crate::replay::ReplayArgs;
 use crate::train::Train;
 
@@ -187,6 +188,8 @@ pub enum EpisodesCommand {
     Simulate(SimulateArgs),
     /// Say what is in recorded play
     Inspect(InspectArgs),
+    /// Write recorded play in a form that others train on
+    Convert(ConvertArgs),
 }
 
 /// Options of `episodes simulate`.

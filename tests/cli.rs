@@ -29,8 +29,15 @@ fn check(args: &[&str], code: i32, expected: &str) -> String {
 
 #[test]
 fn help_is_what_it_was() {
-    let subcommands: [&[&str]; 5] =
-        [&[], &["play"], &["plan"], &["episodes", "simulate"], &["episodes", "inspect"]];
+    let subcommands: [&[&str]; 7] = [
+        &[],
+        &["play"],
+        &["replay"],
+        &["plan"],
+        &["episodes", "simulate"],
+        &["episodes", "inspect"],
+        &["episodes", "convert"],
+    ];
     let help: String = subcommands
         .iter()
         .map(|words| {
