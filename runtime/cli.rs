@@ -11,6 +11,7 @@ use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
+use crate::convert::ConvertArgs;
 use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use crate::train::Train;
@@ -205,6 +206,8 @@ pub enum EpisodesCommand {
     Simulate(SimulateArgs),
     /// Say what is in recorded play
     Inspect(InspectArgs),
+    /// Write recorded play in a form that others train on
+    Convert(ConvertArgs),
 }
 
 /// Options of `episodes simulate`.

@@ -41,6 +41,7 @@
 //! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
 //! | [`replay`], [`origin`] | sessions: shown again, made again and compared |
+//! | [`convert`] | recorded play in the forms that others train on |
 //! | [`picture`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
@@ -74,6 +75,7 @@ pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod convert;
 pub mod cores;
 pub mod date;
 pub mod devices;

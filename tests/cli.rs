@@ -29,14 +29,16 @@ fn check(args: &[&str], code: i32, expected: &str) -> String {
 
 #[test]
 fn help_is_what_it_was() {
-    let subcommands: [&[&str]; 7] = [
+    let subcommands: [&[&str]; 9] = [
         &[],
         &["play"],
+        &["replay"],
         &["plan"],
         &["bridge"],
         &["serve"],
         &["episodes", "simulate"],
         &["episodes", "inspect"],
+        &["episodes", "convert"],
     ];
     let help: String = subcommands
         .iter()

@@ -6,7 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Result;
-use input::{PastFrame, Script, SessionReader};
+use engine::dreamer::{DreamOptions, Dreamer, Recipe};
+use engine::pack::{Group, Kernel};
+use input::{Action, PastFrame, Script, SessionReader};
+use memory::{BranchId, FrameId};
 use oneiro::clock::Clock;
 use oneiro::gate::{Gate, Pass, Wish};
 use oneiro::pace::Pace;
@@ -17,9 +20,10 @@ use oneiro::steer::ByScript;
 use oneiro::stream::{Publish, Section, Stream};
 use oneiro::tape::Tape;
 use oneiro::world::{self, Beginning};
+use proptest::prelude::*;
 
 use crate::cli::oneiro;
-use crate::support::world::write_tiny_world;
+use crate::support::world::{tiny_world, write_tiny_world};
 
 /// Frames of the walks here; the recent window is 20 frames long.
 const FRAMES: &str = "60";
@@ -341,5 +345,42 @@ fn a_killed_recording_plays_and_is_made_again_up_to_its_last_second() {
         // 18 frames are a second; a section in the making and a half-written line are never seen.
         assert!(records >= lines - 1 && records.abs_diff(video) <= 18, "{records}, {video}");
         verify(&session).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Sessions come from elsewhere: whatever a plan says is an error or a section.
+    #[test]
+    fn no_recipe_makes_it_panic(
+        kernel in prop::sample::select(vec![1_u16, 2, 4, 8, 64]),
+        frames in prop::collection::vec(0_u32..3, 0..9),
+        position in prop_oneof![Just(-1), any::<i32>()],
+        made in prop::collection::vec(any::<u32>(), 0..3),
+        tick: u64,
+        evaluations in 0_u32..4,
+        before in prop::collection::vec(any::<f32>(), 3..6),
+    ) {
+        let world = tiny_world();
+        let mut dreamer = Dreamer::new(std::sync::Arc::clone(&world), DreamOptions::default()).unwrap();
+        let model = world.model.config();
+        for frame in 0..2 {
+            let (latent, action) = (vec![0; model.latent_len()], vec![0.0; model.action]);
+            dreamer.hold(FrameId(frame), latent.into(), action.into()).unwrap();
+        }
+        let group = Group {
+            kernel: Kernel::simplified(kernel).unwrap(),
+            branch: BranchId(0),
+            frames: frames.into_iter().map(FrameId).collect(),
+        };
+        let recipe = Recipe {
+            tick,
+            evaluations,
+            before: [before.clone().into(), before.into()],
+            groups: vec![(group, position)],
+            made: made.into_iter().map(FrameId).collect(),
+        };
+        let _ = dreamer.repeat(&recipe, &[Action::NEUTRAL]);
     }
 }

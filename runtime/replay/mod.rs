@@ -2,6 +2,7 @@
 
 mod recipe;
 mod verify;
+#[cfg(feature = "window")]
 mod video;
 
 use std::io::{self, Write as _};

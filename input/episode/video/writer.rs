@@ -13,8 +13,9 @@ use crate::episode::{EpisodeError, MAX_SIDE};
 /// Quantiser of the encoder: at 20 a game's picture keeps about 44 dB of luma.
 const QUANTISER: u8 = 20;
 
-/// Ticks per second of the time stamps, the usual value for video.
-const TICKS_PER_SECOND: u32 = 90_000;
+/// Ticks of the time stamps from frame to frame: whole at every rate, so that no reader that counts frames by their
+/// times is ever one off.
+const TICKS_PER_FRAME: u32 = 1000;
 
 /// Writes pictures of one size to an `.mp4` file as they come, one second at a time.
 pub struct VideoWriter {
@@ -24,7 +25,7 @@ pub struct VideoWriter {
     picture: YuvFrame,
     /// Made when the first picture has told the stream's parameters.
     muxer: Option<FragmentedMuxer>,
-    fps: f64,
+    ticks_per_second: u32,
     frames: u64,
     frames_per_fragment: u64,
     /// Length of the file up to the last whole fragment.
@@ -73,7 +74,7 @@ impl VideoWriter {
             encoder,
             picture: YuvFrame::black(width as usize, height as usize),
             muxer: None,
-            fps: f64::from(fps),
+            ticks_per_second: ticks_per_second(fps),
             frames: 0,
             frames_per_fragment: u64::from(frames_per_fragment),
             whole_bytes: 0,
@@ -124,7 +125,7 @@ impl VideoWriter {
             self.muxer = Some(muxer);
         }
         let (sample, is_key) = sample(stream);
-        let at = time_stamp(self.frames, self.fps);
+        let at = self.frames * u64::from(TICKS_PER_FRAME);
         let pushed = self.muxer.as_mut().map(|muxer| muxer.write_video(at, at, &sample, is_key));
         match pushed {
             Some(Err(error)) => {
@@ -145,7 +146,7 @@ impl VideoWriter {
         let config = FragmentConfig {
             width: u32::try_from(self.picture.width).unwrap_or(MAX_SIDE),
             height: u32::try_from(self.picture.height).unwrap_or(MAX_SIDE),
-            timescale: TICKS_PER_SECOND,
+            timescale: self.ticks_per_second,
             fragment_duration_ms: 1000,
             sps: sps.to_vec(),
             pps: pps.to_vec(),
@@ -158,7 +159,12 @@ impl VideoWriter {
 
     fn flush(&mut self) -> Result<(), EpisodeError> {
         match self.muxer.as_mut().and_then(FragmentedMuxer::flush_segment) {
-            Some(fragment) => self.append(&fragment),
+            Some(mut fragment) => {
+                if self.frames % self.frames_per_fragment == 1 % self.frames_per_fragment {
+                    last_one_frame(&mut fragment);
+                }
+                self.append(&fragment)
+            }
             None => Ok(()),
         }
     }
@@ -201,6 +207,16 @@ fn sample(stream: &[u8]) -> (Vec<u8>, bool) {
     (bytes, is_key)
 }
 
+/// Gives the first picture of a fragment the length of a frame: of one that is alone the muxer cannot know it, and
+/// takes it to be a thirtieth of a second.
+fn last_one_frame(fragment: &mut [u8]) {
+    // Behind the box's name come flags, a count, an offset, then the first picture's length.
+    let Some(at) = fragment.windows(4).position(|name| name == b"trun") else { return };
+    if let Some(length) = fragment.get_mut(at + 16..at + 20) {
+        length.copy_from_slice(&TICKS_PER_FRAME.to_be_bytes());
+    }
+}
+
 /// The lowest level of the standard that admits this size (H.264 table A-1), at game rates.
 fn level(width: u32, height: u32) -> u8 {
     match width.div_ceil(16) * height.div_ceil(16) {
@@ -216,11 +232,48 @@ fn frames_per_second(fps: f32) -> u32 {
     fps.round().max(1.0) as u32
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive; as-casts clamp"
-)]
-fn time_stamp(frame: u64, fps: f64) -> u64 {
-    (frame as f64 * f64::from(TICKS_PER_SECOND) / fps).round() as u64
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "100 to 1 000 000")]
+fn ticks_per_second(fps: f32) -> u32 {
+    (f64::from(fps) * f64::from(TICKS_PER_FRAME)).round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths of all pictures of a file, in ticks, and its ticks per second.
+    fn lengths(path: &Path) -> (Vec<u32>, u32) {
+        let bytes = std::fs::read(path).unwrap();
+        let number = |at: usize| {
+            let four: [u8; 4] = bytes[at..at + 4].try_into().unwrap();
+            u32::from_be_bytes(four)
+        };
+        let places = |name: &'static [u8; 4]| {
+            (0..bytes.len() - 4).filter(|&at| bytes[at..at + 4] == *name).collect::<Vec<_>>()
+        };
+        let mut lengths = Vec::new();
+        for at in places(b"trun") {
+            let (flags, count) = (number(at + 4), number(at + 8) as usize);
+            assert_eq!(flags & 0x101, 0x101, "an offset, and a length for each picture");
+            let entry = 4 * (flags & 0xf00).count_ones() as usize;
+            lengths.extend((0..count).map(|picture| number(at + 16 + entry * picture)));
+        }
+        (lengths, number(places(b"mdhd")[0] + 16))
+    }
+
+    #[test]
+    fn every_picture_lasts_one_frame_also_one_that_is_alone_in_its_second() {
+        let dir = tempfile::tempdir().unwrap();
+        for (fps, frames) in [(17.5, 36), (17.5, 37), (17.5, 1), (0.5, 2), (29.97, 31)] {
+            let path = dir.path().join("video.mp4");
+            let mut writer = VideoWriter::create(&path, 16, 16, fps).unwrap();
+            for t in 0..frames {
+                writer.push(&[t * 5; 16 * 16 * 3]).unwrap();
+            }
+            writer.finish().unwrap();
+            let (lengths, per_second) = lengths(&path);
+            assert_eq!(lengths, vec![1000; usize::from(frames)], "{fps}");
+            assert!((f64::from(per_second) / 1000.0 - f64::from(fps)).abs() < 1e-3, "{per_second}");
+        }
+    }
 }
