@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use input::Policy;
 
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::settings::PictureScaling;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -85,23 +86,15 @@ pub struct PlayArgs {
     /// Record from the beginning (without a window this is always so)
     #[arg(long)]
     pub record: bool,
-    /// How the picture is brought to the window's size
-    #[arg(long, value_enum, default_value_t = ScalingArg::Auto)]
-    pub scaling: ScalingArg,
+    /// How the picture is brought to the window's size [default: as set]
+    #[arg(long, value_enum)]
+    pub scaling: Option<PictureScaling>,
     /// Fill the screen
     #[arg(long)]
     pub full_screen: bool,
-}
-
-/// How pictures are scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScalingArg {
-    /// Smooth on a graphics card, sharp where the processor draws
-    Auto,
-    /// Sharp pixels
-    Nearest,
-    /// Smooth
-    Smooth,
+    /// File of settings: keys, mouse, gamepads, picture [default: in your configuration folder]
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
 }
 
 /// Options of `plan`.

@@ -36,9 +36,10 @@
 //! | [`dream`], [`world`], [`worlds`] | what is dreamed, how it is opened, where it is found |
 //! | [`walk`], [`queue`] | the dream's thread and what joins it to the window |
 //! | [`present`] | the window: picture, overlay, keys |
-//! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
+//! | [`steer`], [`controls`], [`settings`] | keyboard, mouse, gamepads and scripts as actions of a section; what the player has set |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
-//! | [`picture`] | pictures as files |
+//! | [`sessions`], [`rerun`] | what was recorded, listed and shown again |
+//! | [`picture`], [`screenshot`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
@@ -69,6 +70,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod controls;
 pub mod cores;
 pub mod date;
 pub mod devices;
@@ -88,7 +90,11 @@ pub mod present;
 pub mod queue;
 pub mod recall;
 pub mod record;
+pub mod rerun;
 pub mod resident;
+pub mod screenshot;
+pub mod sessions;
+pub mod settings;
 pub mod stage;
 pub mod start;
 pub mod stats;

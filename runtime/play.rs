@@ -25,14 +25,18 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let script = script(args)?;
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
-    let layout = world::layout(&dir)?;
+    let layout = worlds::describe(&dir)?.layout;
     let dream = |watched| {
-        let memory = place(args, watched);
-        let start = start.clone();
-        let beginning = Beginning { seed: args.seed, evaluations: args.steps, start, memory };
+        let beginning = Beginning { start: start.clone(), ..beginning(args, watched) };
         world::opener(dir.clone(), beginning)
     };
     walk(args, script, &layout, &dream)
+}
+
+/// What a walk begins from when no picture is given.
+fn beginning(args: &PlayArgs, watched: bool) -> Beginning {
+    let memory = place(args, watched);
+    Beginning { seed: args.seed, evaluations: args.steps, start: None, memory }
 }
 
 /// The script that the command line names, if any.
@@ -64,7 +68,7 @@ pub fn walk(
     #[cfg(feature = "window")]
     if !args.headless {
         match by_window::walk(args, layout, script.clone(), dream(true)) {
-            Ok(walked) => return report(&walked?),
+            Ok(walked) => return walked?.iter().try_for_each(report),
             Err(reason) => {
                 writeln!(io::stderr(), "oneiro: {reason}; walking without a window")?;
             }
@@ -111,16 +115,16 @@ fn report(walked: &Walked) -> Result<()> {
 
 #[cfg(feature = "window")]
 mod by_window {
-    use std::sync::{Arc, Mutex, PoisonError};
-
     use super::{
-        ActionLayout, ByScript, Opener, Plan, PlayArgs, Result, Script, Walked, frames, paths,
+        ActionLayout, ByScript, Opener, Plan, PlayArgs, Result, Script, Walked, beginning, frames,
+        paths, world, worlds,
     };
-    use crate::cli::ScalingArg;
-    use crate::present::{self, NoWindow, Options, Scaling, Touch};
-    use crate::steer::{ByHand, SharedKeyboard};
+    use crate::controls::Controls;
+    use crate::present::{self, Goal, NoWindow, Options};
+    use crate::rerun;
+    use crate::settings;
+    use crate::steer::ByHand;
     use crate::stream::Steer;
-    use input::{KeyBindings, Keyboard};
 
     /// Walks in a window; the outer error says why there is none.
     pub(super) fn walk(
@@ -128,36 +132,51 @@ mod by_window {
         layout: &ActionLayout,
         script: Option<Script>,
         dream: Opener,
-    ) -> Result<Result<Walked>, NoWindow> {
+    ) -> Result<Result<Vec<Walked>>, NoWindow> {
         present::preflight()?;
-        let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
-        let keyboard: SharedKeyboard = Arc::new(Mutex::new(keyboard));
-        let frames = frames(args, script.as_ref());
-        let steer: Box<dyn Steer> = match script {
-            Some(script) => Box::new(ByScript::new(script)),
-            None => Box::new(ByHand::new(Arc::clone(&keyboard), layout)),
-        };
-        let sessions = args.out.clone().unwrap_or_else(paths::sessions);
+        let controls = Controls::open(layout);
+        let kept = settings::open(&args.settings.clone().unwrap_or_else(paths::settings));
+        let walks = Walks { args: args.clone(), script, controls: controls.clone() };
         let options = Options {
-            scaling: match args.scaling {
-                ScalingArg::Auto => None,
-                ScalingArg::Nearest => Some(Scaling::Nearest),
-                ScalingArg::Smooth => Some(Scaling::Smooth),
-            },
+            scaling: args.scaling,
             full_screen: args.full_screen,
             record: args.record,
-            touch: Box::new(move |touch| feed(&keyboard, touch)),
+            controls,
+            kept,
+            world: args.world.clone(),
+            screenshots: paths::screenshots(),
         };
-        present::run(Plan { dream, steer, frames, sessions }, options)
+        let first = walks.plan(dream);
+        present::run(first, Box::new(move |goal| walks.elsewhere(goal)), options)
     }
 
-    fn feed(keyboard: &SharedKeyboard, touch: Touch) {
-        let mut keyboard = keyboard.lock().unwrap_or_else(PoisonError::into_inner);
-        match touch {
-            Touch::Key(key, true) => keyboard.press(key),
-            Touch::Key(key, false) => keyboard.release(key),
-            Touch::Motion { right, down } => keyboard.move_mouse(right, down),
-            Touch::Release => keyboard.release_all(),
+    /// What all walks in one window have in common.
+    struct Walks {
+        args: PlayArgs,
+        script: Option<Script>,
+        controls: Controls,
+    }
+
+    impl Walks {
+        fn plan(&self, dream: Opener) -> Plan {
+            let steer: Box<dyn Steer> = match self.script.clone() {
+                Some(script) => Box::new(ByScript::new(script)),
+                None => Box::new(ByHand::new(self.controls.clone())),
+            };
+            let frames = frames(&self.args, self.script.as_ref());
+            let sessions = self.args.out.clone().unwrap_or_else(paths::sessions);
+            Plan { dream, steer, frames, sessions }
+        }
+
+        /// A walk elsewhere than first named, where start picture and forgetting are not meant.
+        fn elsewhere(&self, goal: &Goal) -> Result<Plan> {
+            let dir = match goal {
+                Goal::Session(dir) => return Ok(self.plan(rerun::opener(dir.clone()))),
+                Goal::World(dir) => dir,
+            };
+            self.controls.suit(&worlds::describe(dir)?.layout);
+            let args = PlayArgs { forget: false, ..self.args.clone() };
+            Ok(self.plan(world::opener(dir.clone(), beginning(&args, true))))
         }
     }
 }

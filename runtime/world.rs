@@ -8,9 +8,8 @@ use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
 use engine::world::World;
-use input::{Action, ActionLayout, Frame};
+use input::{Action, Frame};
 use memory::FrameId;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::dream::{Dream, Facts, Opener};
@@ -35,26 +34,18 @@ pub struct Beginning {
     pub memory: Place,
 }
 
+/// What is told while a world is opened, in this order; between them may be notices and what memory tells.
+pub const STAGES: [&str; 5] = [
+    "reading world.toml",
+    "reading the codec",
+    "reading the world model",
+    "reading openings",
+    "encoding the opening",
+];
+
 /// Opens the world of this folder or name, on the thread that calls the answer.
 pub fn opener(world: PathBuf, beginning: Beginning) -> Opener {
     Box::new(move |tell| open(&world, &beginning, tell))
-}
-
-/// What actions mean in the world in folder `dir`.
-///
-/// # Errors
-/// When its description cannot be read.
-pub fn layout(dir: &Path) -> Result<ActionLayout> {
-    #[derive(Deserialize)]
-    struct Described {
-        layout: ActionLayout,
-    }
-    let path = dir.join(worlds::WORLD_FILE);
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let described: Described =
-        toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
-    Ok(described.layout)
 }
 
 fn open(
@@ -68,7 +59,7 @@ fn open(
         tell(notice);
     }
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
-    tell("encoding the opening".to_owned());
+    tell(STAGES[4].to_owned());
     let name = worlds::name(&dir, &world);
     Ok(Box::new(Dreaming::new(&world, name, beginning, tell)?))
 }
