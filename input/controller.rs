@@ -29,6 +29,8 @@ pub enum Notice {
     PadConnected(String),
     /// A gamepad of this name is gone; its axes are neutral.
     PadDisconnected(String),
+    /// Of several gamepads this one was touched last, so that it steers.
+    PadTaken(String),
 }
 
 impl fmt::Display for Notice {
@@ -36,6 +38,7 @@ impl fmt::Display for Notice {
         match self {
             Self::PadConnected(name) => write!(f, "{name} connected"),
             Self::PadDisconnected(name) => write!(f, "{name} disconnected"),
+            Self::PadTaken(name) => write!(f, "{name} steers now"),
         }
     }
 }

@@ -1,20 +1,9 @@
 //! Gamepads, through gilrs.
 
-use gilrs::{Axis, Button, EventType, GamepadId, Gilrs};
+use gilrs::{Axis, Button, EventType, Gilrs};
 
-use crate::{Action, ActionLayout, Controller, Notice, PadBindings, PadState};
-
-/// Buttons in the order of the bits of [`PadState::buttons`].
-const BUTTONS: [Button; 8] = [
-    Button::South,
-    Button::East,
-    Button::West,
-    Button::North,
-    Button::LeftTrigger,
-    Button::RightTrigger,
-    Button::LeftTrigger2,
-    Button::RightTrigger2,
-];
+use crate::pads::{PadAxis, PadEvent, Pads};
+use crate::{Action, ActionLayout, Controller, Notice, PadBindings, PadInput, PadState};
 
 /// No gamepad can be used on this machine; play goes on without.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +17,9 @@ pub struct GamepadError {
 #[derive(Debug)]
 pub struct Gamepads {
     gilrs: Gilrs,
-    active: Option<GamepadId>,
+    pads: Pads,
     bindings: PadBindings,
     layout: ActionLayout,
-    notices: Vec<Notice>,
-    /// Buttons pressed since the last poll, perhaps released again.
-    tapped: u32,
 }
 
 impl Gamepads {
@@ -44,63 +30,56 @@ impl Gamepads {
     ///
     /// # Errors
     /// When the system gives no access to gamepads.
-    pub fn open(bindings: PadBindings, layout: ActionLayout) -> Result<Self, GamepadError> {
+    pub fn open(layout: ActionLayout) -> Result<Self, GamepadError> {
         let gilrs = open_gilrs()?;
-        let active = gilrs.gamepads().next().map(|(id, _)| id);
-        let connected =
-            |(_, pad): (GamepadId, gilrs::Gamepad<'_>)| Notice::PadConnected(pad.name().to_owned());
-        let notices = gilrs.gamepads().map(connected).collect();
-        Ok(Self { gilrs, active, bindings, layout, notices, tapped: 0 })
+        let mut pads = Pads::default();
+        for (id, pad) in gilrs.gamepads() {
+            pads.take(id.into(), PadEvent::Connected(pad.name().to_owned()));
+        }
+        Ok(Self { gilrs, pads, bindings: PadBindings::default(), layout })
+    }
+
+    /// Changes what the parts of a pad do, from the next poll on.
+    pub fn bind(&mut self, bindings: PadBindings) {
+        self.bindings = bindings;
+    }
+
+    /// Steers a world of another layout from the next poll on.
+    pub fn suit(&mut self, layout: ActionLayout) {
+        self.layout = layout;
     }
 
     /// Names of the connected gamepads.
     pub fn names(&self) -> Vec<String> {
-        self.gilrs.gamepads().map(|(_, pad)| pad.name().to_owned()).collect()
+        self.pads.names()
+    }
+
+    /// Name and state of the pad that counts, now; what was tapped until now will not count in a poll.
+    pub fn look(&mut self) -> Option<(String, PadState)> {
+        self.read_events();
+        self.pads.forget_taps();
+        self.pads.look()
     }
 
     fn read_events(&mut self) {
-        while let Some(event) = self.gilrs.next_event() {
-            let name = || self.gilrs.gamepad(event.id).name().to_owned();
-            match event.event {
+        while let Some(gilrs::Event { id, event, .. }) = self.gilrs.next_event() {
+            let event = match event {
+                // gilrs tells at the start of those that `open` has found.
+                EventType::Connected if self.pads.knows(id.into()) => None,
                 EventType::Connected => {
-                    self.notices.push(Notice::PadConnected(name()));
-                    self.active = self.active.or(Some(event.id));
+                    Some(PadEvent::Connected(self.gilrs.gamepad(id).name().to_owned()))
                 }
-                EventType::Disconnected => {
-                    self.notices.push(Notice::PadDisconnected(name()));
-                    if self.active == Some(event.id) {
-                        self.active = self.gilrs.gamepads().next().map(|(id, _)| id);
-                    }
-                }
-                EventType::ButtonPressed(button, _) => {
-                    self.active = Some(event.id);
-                    self.tapped |= bit(button);
-                }
-                // Resting sticks drift: only a clear move makes a pad the one that counts.
-                EventType::AxisChanged(_, value, _) if value.abs() > 0.5 => {
-                    self.active = Some(event.id);
-                }
-                _ => {}
+                EventType::Disconnected => Some(PadEvent::Disconnected),
+                EventType::ButtonPressed(button, _) => pressed(button, true),
+                EventType::ButtonReleased(button, _) => pressed(button, false),
+                EventType::ButtonChanged(button, value, _) => pulled(button, value),
+                EventType::AxisChanged(axis, value, _) => moved(axis, value),
+                // Repeats of a held button, and effects that nobody asked for.
+                _ => None,
+            };
+            if let Some(event) = event {
+                self.pads.take(id.into(), event);
             }
-        }
-    }
-
-    fn state(&self) -> PadState {
-        let Some(pad) = self.active.and_then(|id| self.gilrs.connected_gamepad(id)) else {
-            return PadState::default();
-        };
-        let stick = |x, y| (pad.value(x), pad.value(y));
-        let pair = |plus, minus| f32::from(pad.is_pressed(plus)) - f32::from(pad.is_pressed(minus));
-        let held =
-            BUTTONS.into_iter().filter(|&button| pad.is_pressed(button)).map(bit).sum::<u32>();
-        PadState {
-            left: stick(Axis::LeftStickX, Axis::LeftStickY),
-            right: stick(Axis::RightStickX, Axis::RightStickY),
-            directions: (
-                pair(Button::DPadRight, Button::DPadLeft),
-                pair(Button::DPadUp, Button::DPadDown),
-            ),
-            buttons: held | self.tapped,
         }
     }
 }
@@ -108,19 +87,61 @@ impl Gamepads {
 impl Controller for Gamepads {
     fn poll(&mut self) -> Action {
         self.read_events();
-        let action = self.bindings.action(&self.state(), &self.layout);
-        self.tapped = 0;
-        action
+        self.bindings.action(&self.pads.poll(), &self.layout)
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        self.pads.take_notices()
     }
 }
 
-/// The bit of a button, or none for those that mean nothing here.
-fn bit(button: Button) -> u32 {
-    BUTTONS.iter().position(|&known| known == button).map_or(0, |index| 1 << index)
+/// A button that went down or up; triggers tell how far they are pulled instead.
+fn pressed(button: Button, down: bool) -> Option<PadEvent> {
+    let input = match button {
+        Button::South => PadInput::South,
+        Button::East => PadInput::East,
+        Button::West => PadInput::West,
+        Button::North => PadInput::North,
+        Button::LeftTrigger => PadInput::LeftShoulder,
+        Button::RightTrigger => PadInput::RightShoulder,
+        Button::LeftThumb => PadInput::LeftStickPress,
+        Button::RightThumb => PadInput::RightStickPress,
+        Button::Select => PadInput::Select,
+        Button::Start => PadInput::Start,
+        Button::DPadUp => PadInput::DirectionUp,
+        Button::DPadDown => PadInput::DirectionDown,
+        Button::DPadLeft => PadInput::DirectionLeft,
+        Button::DPadRight => PadInput::DirectionRight,
+        Button::LeftTrigger2
+        | Button::RightTrigger2
+        | Button::C
+        | Button::Z
+        | Button::Mode
+        | Button::Unknown => return None,
+    };
+    Some(PadEvent::Button(input, down))
+}
+
+/// How far a trigger is pulled; gilrs counts them as buttons, and tells 0 or 1 where the pad has nothing between.
+fn pulled(button: Button, value: f32) -> Option<PadEvent> {
+    match button {
+        Button::LeftTrigger2 => Some(PadEvent::Axis(PadAxis::LeftTrigger, value)),
+        Button::RightTrigger2 => Some(PadEvent::Axis(PadAxis::RightTrigger, value)),
+        _ => None,
+    }
+}
+
+/// A stick that moved.
+fn moved(axis: Axis, value: f32) -> Option<PadEvent> {
+    let axis = match axis {
+        Axis::LeftStickX => PadAxis::LeftX,
+        Axis::LeftStickY => PadAxis::LeftY,
+        Axis::RightStickX => PadAxis::RightX,
+        Axis::RightStickY => PadAxis::RightY,
+        // The directional pad comes as buttons.
+        Axis::LeftZ | Axis::RightZ | Axis::DPadX | Axis::DPadY | Axis::Unknown => return None,
+    };
+    Some(PadEvent::Axis(axis, value))
 }
 
 fn open_gilrs() -> Result<Gilrs, GamepadError> {
@@ -153,21 +174,50 @@ mod tests {
     #[test]
     fn a_machine_without_pads_gives_neutral_actions_or_says_why() {
         let layout = ActionLayout { turn_degrees: 15.0, ..<_>::default() };
-        match Gamepads::open(PadBindings::default(), layout) {
+        match Gamepads::open(layout) {
             Ok(mut pads) => {
                 let connected = pads.names().len();
                 assert_eq!(pads.take_notices().len(), connected);
                 assert!(pads.poll().is_valid());
+                assert_eq!(pads.look().is_some(), connected > 0);
             }
             Err(error) => assert!(error.to_string().starts_with("no gamepads: "), "{error}"),
         }
     }
 
     #[test]
-    fn bits_follow_the_documented_order() {
-        assert_eq!((bit(Button::South), bit(Button::North)), (1, 8));
-        assert_eq!(bit(Button::RightTrigger2), 128);
-        assert_eq!(bit(Button::DPadUp), 0, "directions are axes");
+    fn what_gilrs_tells_moves_the_part_that_it_names() {
+        let one = || {
+            let mut pads = Pads::default();
+            pads.take(0, PadEvent::Connected("pad".into()));
+            pads
+        };
+        let check = |event: Option<PadEvent>, input: PadInput| {
+            let mut pads = one();
+            pads.take(0, event.expect("it means something"));
+            assert_eq!(pads.poll().clearest(0.1), Some(input));
+        };
+        check(moved(Axis::LeftStickY, 0.7), PadInput::LeftStickUp);
+        check(moved(Axis::LeftStickX, -0.8), PadInput::LeftStickLeft);
+        check(moved(Axis::RightStickX, 0.9), PadInput::RightStickRight);
+        check(moved(Axis::RightStickY, -0.95), PadInput::RightStickDown);
+        check(pulled(Button::RightTrigger2, 1.0), PadInput::RightTrigger);
+        let mut pads = one();
+        for (button, input) in [
+            (Button::South, PadInput::South),
+            (Button::LeftTrigger, PadInput::LeftShoulder),
+            (Button::DPadUp, PadInput::DirectionUp),
+            (Button::Start, PadInput::Start),
+        ] {
+            pads.take(0, pressed(button, true).expect("it means something"));
+            assert_eq!(pads.poll().clearest(0.1), Some(input));
+            pads.take(0, pressed(button, false).expect("it means something"));
+            assert_eq!(pads.poll(), PadState::default());
+        }
+        assert_eq!(
+            (pressed(Button::RightTrigger2, true), pulled(Button::South, 1.0)),
+            (None, None)
+        );
     }
 
     #[test]

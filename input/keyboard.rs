@@ -2,25 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Action, ActionLayout, Controller, Key, KeyBindings};
+use crate::{Action, ActionLayout, Controller, Key, KeyBindings, MouseBindings};
 
 /// Collects events of keys and mouse; each poll turns them into one action.
 #[derive(Clone, Debug)]
 pub struct Keyboard {
-    bindings: KeyBindings,
+    keys: KeyBindings,
+    mouse: MouseBindings,
     layout: ActionLayout,
     held: BTreeSet<Key>,
     /// Pressed since the last poll, perhaps released again.
     tapped: BTreeSet<Key>,
     /// Pixels since the last poll, right and down positive.
-    mouse: (f32, f32),
+    motion: (f32, f32),
 }
 
 impl Keyboard {
-    /// Nothing held.
-    pub fn new(bindings: KeyBindings, layout: ActionLayout) -> Self {
+    /// Nothing held, everything bound as usual.
+    pub fn new(layout: ActionLayout) -> Self {
+        let (keys, mouse) = (KeyBindings::default(), MouseBindings::default());
         let (held, tapped) = (BTreeSet::new(), BTreeSet::new());
-        Self { bindings, layout, held, tapped, mouse: (0.0, 0.0) }
+        Self { keys, mouse, layout, held, tapped, motion: (0.0, 0.0) }
+    }
+
+    /// Changes what keys and mouse do, from the next poll on.
+    pub fn bind(&mut self, keys: KeyBindings, mouse: MouseBindings) {
+        (self.keys, self.mouse) = (keys, mouse);
+    }
+
+    /// Steers a world of another layout from the next poll on.
+    pub fn suit(&mut self, layout: ActionLayout) {
+        self.layout = layout;
     }
 
     /// A key went down; repeats of a held key change nothing.
@@ -36,24 +48,27 @@ impl Keyboard {
 
     /// The mouse moved by this many pixels, right and down positive; motions between polls add up.
     pub fn move_mouse(&mut self, right: f32, down: f32) {
-        self.mouse.0 += right;
-        self.mouse.1 += down;
+        self.motion.0 += right;
+        self.motion.1 += down;
     }
 
     /// The window lost the focus: no release will be seen, so that all keys count as up.
     pub fn release_all(&mut self) {
         self.held.clear();
         self.tapped.clear();
-        self.mouse = (0.0, 0.0);
+        self.motion = (0.0, 0.0);
     }
 }
 
 impl Controller for Keyboard {
     fn poll(&mut self) -> Action {
         let is_down = |key| self.held.contains(&key) || self.tapped.contains(&key);
-        let action = self.bindings.action(is_down, self.mouse, &self.layout);
+        let keys = self.keys.action(is_down, &self.layout);
+        let mouse = self.mouse.action(self.motion, &self.layout);
+        let (turn, pitch) = (keys.turn + mouse.turn, keys.pitch + mouse.pitch);
+        let action = Action { turn, pitch, ..keys }.clamped();
         self.tapped.clear();
-        self.mouse = (0.0, 0.0);
+        self.motion = (0.0, 0.0);
         action
     }
 }
@@ -64,7 +79,7 @@ mod tests {
 
     fn keyboard() -> Keyboard {
         let layout = ActionLayout { turn_degrees: 15.0, ..<_>::default() };
-        Keyboard::new(KeyBindings::default(), layout)
+        Keyboard::new(layout)
     }
 
     #[test]
@@ -101,5 +116,21 @@ mod tests {
         keyboard.move_mouse(30.0, 0.0);
         keyboard.release_all();
         assert_eq!(keyboard.poll(), Action::NEUTRAL);
+    }
+
+    #[test]
+    fn new_bindings_and_layouts_count_from_the_next_poll_on() {
+        let mut keyboard = keyboard();
+        keyboard.press(Key::X);
+        assert_eq!(keyboard.poll(), Action::NEUTRAL);
+        let mut keys = KeyBindings::default();
+        keys.keys.forward = vec![Key::X];
+        keyboard.bind(keys, MouseBindings { degrees_per_pixel: 1.0, inverted: false });
+        keyboard.move_mouse(3.0, 0.0);
+        let action = keyboard.poll();
+        assert_eq!((action.forward, action.turn), (1.0, 0.2));
+        keyboard.suit(ActionLayout { turn_degrees: 30.0, ..<_>::default() });
+        keyboard.move_mouse(3.0, 0.0);
+        assert_eq!(keyboard.poll().turn, 0.1);
     }
 }

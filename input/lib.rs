@@ -5,19 +5,25 @@
 //! knows no tensor, window or clock.
 
 mod action;
+mod acts;
 mod controller;
 mod episode;
 mod frame;
 #[cfg(feature = "gamepad")]
 mod gamepad;
+mod key;
 mod keyboard;
 mod mapping;
 mod maze;
+mod pad;
+#[cfg(feature = "gamepad")]
+mod pads;
 mod pose;
 mod random;
 mod script;
 
 pub use action::{Action, ActionLayout, Buttons};
+pub use acts::{Act, Acts};
 pub use controller::{Controller, Merged, Notice};
 pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
@@ -26,8 +32,10 @@ pub use episode::{VideoReader, VideoWriter};
 pub use frame::Frame;
 #[cfg(feature = "gamepad")]
 pub use gamepad::{GamepadError, Gamepads};
+pub use key::Key;
 pub use keyboard::Keyboard;
-pub use mapping::{Key, KeyBindings, PadBindings, PadState};
+pub use mapping::{KeyBindings, MouseBindings, PadBindings};
 pub use maze::{Maze, MazeConfig, MazePlayer, Policy, simulate};
+pub use pad::{PadInput, PadState};
 pub use pose::Pose;
 pub use script::{Script, ScriptError, Wander};

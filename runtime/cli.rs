@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use input::Policy;
 
 use crate::bench::RolloutArgs;
@@ -14,6 +14,7 @@ use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
+use crate::settings::PictureScaling;
 use crate::train::Train;
 
 /// Walk through worlds dreamed by a neural network.
@@ -98,12 +99,22 @@ pub struct PlayArgs {
     /// Record from the beginning (without a window this is always so)
     #[arg(long)]
     pub record: bool,
-    /// How the picture is brought to the window's size
-    #[arg(long, value_enum, default_value_t = ScalingArg::Auto)]
-    pub scaling: ScalingArg,
+    /// How the picture is brought to the window's size [default: as set]
+    #[arg(long, value_enum)]
+    pub scaling: Option<PictureScaling>,
     /// Fill the screen
     #[arg(long)]
     pub full_screen: bool,
+    /// File of settings: keys, mouse, gamepads, picture [default: in your configuration folder]
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+}
+
+impl Default for PlayArgs {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Cli::parse_from(["oneiro"]).play
+    }
 }
 
 /// Evaluations of the network for each section.
@@ -113,17 +124,6 @@ pub enum Steps {
     Fixed(u32),
     /// The world's own, fewer where the machine is too slow for them.
     Auto,
-}
-
-/// How pictures are scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScalingArg {
-    /// Smooth on a graphics card, sharp where the processor draws
-    Auto,
-    /// Sharp pixels
-    Nearest,
-    /// Smooth
-    Smooth,
 }
 
 /// Options of `plan`.

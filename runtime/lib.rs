@@ -38,11 +38,11 @@
 //! | [`show`] | which frame is shown when, pauses included |
 //! | [`present`] | the window: picture, overlay, keys |
 //! | [`serve`], [`terminal`] | the walk in a browser, and in a terminal |
-//! | [`steer`] | keyboard, mouse, gamepads and scripts as actions of a section |
+//! | [`steer`], [`controls`], [`settings`] | keyboard, mouse, gamepads and scripts as actions of a section; what the player has set |
 //! | [`record`], [`tape`], [`hash`], [`paths`], [`date`] | sessions: written, begun and ended, named |
-//! | [`replay`], [`origin`] | sessions: shown again, made again and compared |
+//! | [`sessions`], [`replay`], [`origin`] | sessions: listed, shown again, made again and compared |
 //! | [`convert`] | recorded play in the forms that others train on |
-//! | [`picture`] | pictures as files |
+//! | [`picture`], [`screenshot`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
@@ -75,6 +75,7 @@ pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod controls;
 pub mod convert;
 pub mod cores;
 pub mod date;
@@ -99,7 +100,10 @@ pub mod recall;
 pub mod record;
 pub mod replay;
 pub mod resident;
+pub mod screenshot;
 pub mod serve;
+pub mod sessions;
+pub mod settings;
 pub mod show;
 pub mod stage;
 pub mod start;

@@ -13,15 +13,29 @@ pub fn memory() -> PathBuf {
     own("memory")
 }
 
-fn own(folder: &str) -> PathBuf {
-    data_from(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")).join(folder)
+/// Folder of pictures of the screen: `oneiro/screenshots` beside the sessions.
+pub fn screenshots() -> PathBuf {
+    own("screenshots")
 }
 
-fn data_from(data: Option<OsString>, home: Option<OsString>) -> PathBuf {
+/// The file of settings: `oneiro/settings.toml` in the user's configuration folder, or here without one.
+pub fn settings() -> PathBuf {
+    let (config, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
+    folder_from(config, home, ".config").join("settings.toml")
+}
+
+fn own(folder: &str) -> PathBuf {
+    let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
+    folder_from(data, home, ".local/share").join(folder)
+}
+
+/// Our folder in the one that the system names, else in the usual one of the user's home.
+fn folder_from(named: Option<OsString>, home: Option<OsString>, usual: &str) -> PathBuf {
     // The base directory specification asks to ignore relative paths.
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    data.and_then(absolute)
-        .or_else(|| home.and_then(absolute).map(|home| home.join(".local/share")))
+    named
+        .and_then(absolute)
+        .or_else(|| home.and_then(absolute).map(|home| home.join(usual)))
         .unwrap_or_default()
         .join("oneiro")
 }
@@ -33,7 +47,7 @@ mod tests {
     #[test]
     fn the_data_folder_is_the_one_the_system_names() {
         let check = |data: Option<&str>, home: Option<&str>, expected: &str| {
-            let got = data_from(data.map(Into::into), home.map(Into::into));
+            let got = folder_from(data.map(Into::into), home.map(Into::into), ".local/share");
             assert_eq!(got, PathBuf::from(expected));
         };
         check(Some("/data"), Some("/home/a"), "/data/oneiro");

@@ -2,20 +2,20 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use input::{ActionLayout, KeyBindings, Keyboard, Script};
+use input::{ActionLayout, Script};
 
 use crate::cli::{PlayArgs, Steps};
 use crate::commands::Usage;
+use crate::controls::Controls;
 use crate::dream::Opener;
 use crate::recall::Place;
-use crate::steer::{ByHand, ByScript, SharedKeyboard};
+use crate::steer::{ByHand, ByScript};
 use crate::stream::Steer;
 use crate::walk::{Plan, Walked};
 use crate::world::Beginning;
-use crate::{cores, date, headless, paths, start, tape, terminal, world, worlds};
+use crate::{cores, date, headless, paths, settings, start, tape, terminal, world, worlds};
 
 /// Frames of a walk without a window when nothing else is said: 20 seconds at 17.5 frames/s.
 const HEADLESS_FRAMES: u64 = 350;
@@ -28,18 +28,22 @@ pub fn run(args: &PlayArgs) -> Result<()> {
     let script = script(args)?;
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
-    let layout = world::layout(&dir)?;
+    let layout = worlds::describe(&dir)?.layout;
     let dream = |watched| {
-        let memory = place(args.memory.as_deref(), args.forget, watched);
-        let start = start.clone();
-        let evaluations = match args.steps {
-            Some(Steps::Fixed(evaluations)) => Some(evaluations),
-            Some(Steps::Auto) | None => None,
-        };
-        let beginning = Beginning { seed: args.seed, evaluations, start, memory };
+        let beginning = Beginning { start: start.clone(), ..beginning(args, watched) };
         world::opener(dir.clone(), beginning)
     };
     walk(args, script, &layout, &dream)
+}
+
+/// What a walk begins from when no picture is given.
+fn beginning(args: &PlayArgs, watched: bool) -> Beginning {
+    let memory = place(args.memory.as_deref(), args.forget, watched);
+    let evaluations = match args.steps {
+        Some(Steps::Fixed(evaluations)) => Some(evaluations),
+        Some(Steps::Auto) | None => None,
+    };
+    Beginning { seed: args.seed, evaluations, start: None, memory }
 }
 
 /// The script that the command line names, if any.
@@ -71,7 +75,7 @@ pub fn walk(
     #[cfg(feature = "window")]
     if !args.headless && !args.terminal {
         match by_window::walk(args, layout, script.clone(), dream(true)) {
-            Ok(walked) => return report(&walked?),
+            Ok(walked) => return walked?.iter().try_for_each(report),
             Err(reason) => {
                 let instead =
                     if terminal::is_there() { "in the terminal" } else { "without a window" };
@@ -107,22 +111,25 @@ fn in_terminal(
     script: Option<Script>,
     dream: Opener,
 ) -> Result<Walked> {
-    let frames = frames(args, script.as_ref());
-    let (keyboard, steer) = hand(layout, script);
-    let sessions = args.out.clone().unwrap_or_else(paths::sessions);
-    let auto_steps = args.steps == Some(Steps::Auto);
-    terminal::run(Plan { dream, steer, frames, sessions, auto_steps }, keyboard, args.record)
+    let controls = Controls::open(layout);
+    let kept = settings::open(&args.settings.clone().unwrap_or_else(paths::settings));
+    if let Some(notice) = kept.notice {
+        tracing::warn!("{notice}");
+    }
+    controls.bind(&kept.settings);
+    terminal::run(plan(args, script, &controls, dream), controls.clone(), args.record)
 }
 
-/// A keyboard to feed, and what steers: it and gamepads, or a script.
-fn hand(layout: &ActionLayout, script: Option<Script>) -> (SharedKeyboard, Box<dyn Steer>) {
-    let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
-    let keyboard: SharedKeyboard = Arc::new(Mutex::new(keyboard));
+/// A walk that somebody watches, steered by a script or by hand.
+fn plan(args: &PlayArgs, script: Option<Script>, controls: &Controls, dream: Opener) -> Plan {
+    let frames = frames(args, script.as_ref());
     let steer: Box<dyn Steer> = match script {
         Some(script) => Box::new(ByScript::new(script)),
-        None => Box::new(ByHand::new(Arc::clone(&keyboard), layout)),
+        None => Box::new(ByHand::new(controls.clone())),
     };
-    (keyboard, steer)
+    let sessions = args.out.clone().unwrap_or_else(paths::sessions);
+    let auto_steps = args.steps == Some(Steps::Auto);
+    Plan { dream, steer, frames, sessions, auto_steps }
 }
 
 /// Frames of the walk: as many as asked for, or as the script has actions.
@@ -153,49 +160,88 @@ pub fn report(walked: &Walked) -> Result<()> {
 }
 
 #[cfg(feature = "window")]
-mod by_window {
-    use std::sync::PoisonError;
+pub mod by_window {
+    //! Walks in a window, one after another.
 
     use super::{
-        ActionLayout, Opener, Plan, PlayArgs, Result, Script, Walked, frames, hand, paths,
+        ActionLayout, ByScript, Controls, Opener, Path, Plan, PlayArgs, Result, Script, Walked,
+        beginning, paths, plan, settings, world, worlds,
     };
-    use crate::cli::{ScalingArg, Steps};
-    use crate::present::{self, NoWindow, Options, Scaling, Touch};
-    use crate::steer::SharedKeyboard;
+    use crate::present::{self, Goal, NoWindow, Options};
+    use crate::replay;
 
     /// Walks in a window; the outer error says why there is none.
-    pub(super) fn walk(
+    ///
+    /// # Errors
+    /// When a walk fails.
+    pub fn walk(
         args: &PlayArgs,
         layout: &ActionLayout,
         script: Option<Script>,
         dream: Opener,
-    ) -> Result<Result<Walked>, NoWindow> {
+    ) -> Result<Result<Vec<Walked>>, NoWindow> {
         present::preflight()?;
-        let frames = frames(args, script.as_ref());
-        let (keyboard, steer) = hand(layout, script);
-        let sessions = args.out.clone().unwrap_or_else(paths::sessions);
-        let options = Options {
-            scaling: match args.scaling {
-                ScalingArg::Auto => None,
-                ScalingArg::Nearest => Some(Scaling::Nearest),
-                ScalingArg::Smooth => Some(Scaling::Smooth),
-            },
-            full_screen: args.full_screen,
-            record: args.record,
-            steered: true,
-            touch: Box::new(move |touch| feed(&keyboard, touch)),
-        };
-        let auto_steps = args.steps == Some(Steps::Auto);
-        present::run(Plan { dream, steer, frames, sessions, auto_steps }, options)
+        let walks = Walks { args: args.clone(), script, controls: Controls::open(layout) };
+        let first = plan(args, walks.script.clone(), &walks.controls, dream);
+        walks.run(first, true)
     }
 
-    fn feed(keyboard: &SharedKeyboard, touch: Touch) {
-        let mut keyboard = keyboard.lock().unwrap_or_else(PoisonError::into_inner);
-        match touch {
-            Touch::Key(key, true) => keyboard.press(key),
-            Touch::Key(key, false) => keyboard.release(key),
-            Touch::Motion { right, down } => keyboard.move_mouse(right, down),
-            Touch::Release => keyboard.release_all(),
+    /// Shows the session in folder `dir` in a window, from where the player may go on to others and to walks.
+    ///
+    /// # Errors
+    /// When the session cannot be read or a walk fails.
+    pub fn show(args: &PlayArgs, dir: &Path) -> Result<Result<Vec<Walked>>, NoWindow> {
+        present::preflight()?;
+        let controls = Controls::open(&ActionLayout::default());
+        let walks = Walks { args: args.clone(), script: None, controls };
+        match walks.recorded(dir) {
+            Ok(first) => walks.run(first, false),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// What all walks in one window have in common.
+    struct Walks {
+        args: PlayArgs,
+        script: Option<Script>,
+        controls: Controls,
+    }
+
+    impl Walks {
+        fn run(self, first: Plan, steered: bool) -> Result<Result<Vec<Walked>>, NoWindow> {
+            let args = &self.args;
+            let kept = settings::open(&args.settings.clone().unwrap_or_else(paths::settings));
+            let options = Options {
+                scaling: args.scaling,
+                full_screen: args.full_screen,
+                record: args.record,
+                steered,
+                controls: self.controls.clone(),
+                kept,
+                world: args.world.clone(),
+                screenshots: paths::screenshots(),
+            };
+            present::run(first, Box::new(move |goal| self.elsewhere(goal)), options)
+        }
+
+        /// A walk elsewhere than first named, where start picture and forgetting are not meant.
+        fn elsewhere(&self, goal: &Goal) -> Result<Plan> {
+            let dir = match goal {
+                Goal::Session(dir) => return self.recorded(dir),
+                Goal::World(dir) => dir,
+            };
+            self.controls.suit(&worlds::describe(dir)?.layout);
+            let args = PlayArgs { forget: false, ..self.args.clone() };
+            let dream = world::opener(dir.clone(), beginning(&args, true));
+            Ok(plan(&args, self.script.clone(), &self.controls, dream))
+        }
+
+        /// A session shown again, under the actions that were recorded.
+        fn recorded(&self, dir: &Path) -> Result<Plan> {
+            let (dream, actions) = replay::recorded(dir)?;
+            let steer = Box::new(ByScript::new(Script::from_actions(actions)));
+            let idle = plan(&self.args, None, &self.controls, dream);
+            Ok(Plan { steer, frames: None, ..idle })
         }
     }
 }

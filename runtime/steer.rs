@@ -1,58 +1,50 @@
 //! Turns what devices and scripts say into the actions of a section.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
 
-use input::{Action, ActionLayout, Controller, Keyboard, Merged, Script, Wander};
-#[cfg(feature = "gamepad")]
-use input::{Gamepads, PadBindings};
+use input::{Action, Controller, Merged, Script, Wander};
 
+use crate::controls::Controls;
 use crate::stream::Steer;
-
-/// The keyboard, which the window feeds and the loop polls.
-pub type SharedKeyboard = Arc<Mutex<Keyboard>>;
 
 /// Steering by hand. Within one section what is held stays held: a tap counts for all of it.
 /// Turning is not repeated, because what the mouse did was done once.
-pub struct ByHand(Merged);
+pub struct ByHand {
+    devices: Merged,
+    /// The player's own, which are told of the first move.
+    controls: Option<Controls>,
+}
 
 /// Steering by something written: one action for each frame.
 pub struct ByScript(Box<dyn Controller + Send>);
 
 impl ByHand {
     /// Keyboard, mouse and, where there are any, gamepads.
-    ///
-    /// Call it before other threads are started, as gamepads ask.
-    pub fn new(keyboard: SharedKeyboard, layout: &ActionLayout) -> Self {
-        let devices = Merged::new().with(keyboard);
-        #[cfg(feature = "gamepad")]
-        match Gamepads::open(PadBindings::default(), layout.clone()) {
-            Ok(pads) => return Self(devices.with(pads)),
-            Err(error) => tracing::info!("{error}"),
-        }
-        #[cfg(not(feature = "gamepad"))]
-        let _ = layout;
-        Self(devices)
+    pub fn new(controls: Controls) -> Self {
+        Self { devices: controls.merged(), controls: Some(controls) }
     }
 
     /// These devices alone.
     pub fn of(devices: Merged) -> Self {
-        Self(devices)
+        Self { devices, controls: None }
     }
 }
 
 impl Steer for ByHand {
     fn poll(&mut self, frames: u32) -> Vec<Action> {
-        let first = self.0.poll();
+        let first = self.devices.poll();
+        if let (true, Some(controls)) = (first != Action::NEUTRAL, &self.controls) {
+            controls.note_move();
+        }
         let held = |_| {
-            let Action { turn, pitch, .. } = self.0.poll();
+            let Action { turn, pitch, .. } = self.devices.poll();
             Action { turn, pitch, ..first }
         };
         std::iter::once(first).chain((1..frames).map(held)).collect()
     }
 
     fn take_notices(&mut self) -> Vec<String> {
-        self.0.take_notices().iter().map(ToString::to_string).collect()
+        self.devices.take_notices().iter().map(ToString::to_string).collect()
     }
 }
 
@@ -76,7 +68,7 @@ impl Steer for ByScript {
 
 impl fmt::Debug for ByHand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ByHand").field(&self.0).finish()
+        f.debug_struct("ByHand").field("controls", &self.controls).finish_non_exhaustive()
     }
 }
 
@@ -88,27 +80,26 @@ impl fmt::Debug for ByScript {
 
 #[cfg(test)]
 mod tests {
-    use input::{Key, KeyBindings};
+    use input::{ActionLayout, Key};
 
     use super::*;
 
     #[test]
     fn a_tap_holds_for_one_section_and_the_mouse_turns_once() {
         let layout = ActionLayout { turn_degrees: 15.0, ..ActionLayout::default() };
-        let keyboard = Keyboard::new(KeyBindings::default(), layout);
-        let keyboard = Arc::new(Mutex::new(keyboard));
-        let mut hand = ByHand(Merged::new().with(Arc::clone(&keyboard)));
-        {
-            let mut keys = keyboard.lock().unwrap();
-            keys.press(Key::W);
-            keys.release(Key::W);
-            keys.move_mouse(30.0, 0.0);
-        }
+        let controls = Controls::without_pads(&layout);
+        let mut hand = ByHand::new(controls.clone());
+        hand.poll(4);
+        assert!(!controls.moved());
+        controls.key(Key::W, true);
+        controls.key(Key::W, false);
+        controls.move_mouse(30.0, 0.0);
         let section = hand.poll(4);
         assert!(section.iter().all(|action| action.forward == 1.0), "{section:?}");
         let turned: Vec<_> = section.iter().map(|action| action.turn > 0.0).collect();
         assert_eq!(turned, [true, false, false, false]);
         assert_eq!(hand.poll(4), [Action::NEUTRAL; 4]);
+        assert!(controls.moved());
     }
 
     #[test]

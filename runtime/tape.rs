@@ -109,9 +109,15 @@ fn finish(recorder: Recorder, over: &mut Vec<Recording>) -> String {
 
 /// A folder name made of the date, with a number where that is taken.
 pub fn session_name(date: &str, sessions: &Path) -> String {
+    free_name(date, "", sessions)
+}
+
+/// A name in `folder` made of the date and `end`, with a number where that is taken.
+pub(crate) fn free_name(date: &str, end: &str, folder: &Path) -> String {
     // Colons are not for file names everywhere.
     let name = date.replace(':', "-");
-    let free = |name: &String| !sessions.join(name).exists();
-    let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
-    std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name)
+    let free = |name: &String| !folder.join(name).exists();
+    let numbered = (2_u32..).map(|number| format!("{name}-{number}{end}"));
+    let plain = format!("{name}{end}");
+    std::iter::once(plain.clone()).chain(numbered).find(free).unwrap_or(plain)
 }

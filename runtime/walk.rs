@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ use crate::view::{MemoryView, SharedView};
 
 /// Most news waiting to be read; the dream's thread waits when the window falls that far behind.
 const NEWS: usize = 64;
+
+/// What is told while the walk before is ended.
+pub const ENDING: &str = "ending the walk before";
 
 /// What the dream tells the window, apart from frames.
 #[derive(Debug)]
@@ -107,6 +110,29 @@ impl Walk {
         Ok(Self { queue, gate, stats, memory, clock, news, thread })
     }
 
+    /// Begins another walk in the place of this one, which is ended first. Nobody waits here: the other's thread does,
+    /// so that what both use, such as a memory, is free by then. `ended` takes what came of this one.
+    ///
+    /// # Errors
+    /// When the system gives no thread; this walk goes on.
+    pub fn follow(&mut self, plan: Plan, waker: Waker, ended: &Ended) -> io::Result<()> {
+        let (sender, before) = sync_channel::<Self>(1);
+        let (open, ended) = (plan.dream, ended.clone());
+        let dream: Opener = Box::new(move |tell| {
+            tell(ENDING.to_owned());
+            if let Ok(before) = before.recv() {
+                ended.add(before.leave());
+            }
+            open(tell)
+        });
+        let next = Self::start(Plan { dream, ..plan }, waker)?;
+        let before = std::mem::replace(self, next);
+        before.gate.leave();
+        // The other end waits for it.
+        let _ = sender.send(before);
+        Ok(())
+    }
+
     /// Ends the walk and waits until its recordings are written.
     pub fn leave(self) -> Walked {
         self.gate.leave();
@@ -126,6 +152,22 @@ pub struct Walked {
     pub recordings: Vec<Recording>,
     /// Nobody watched.
     pub headless: bool,
+}
+
+/// What came of walks that others followed, in their order. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Ended(Arc<Mutex<Vec<Walked>>>);
+
+impl Ended {
+    /// Takes what came of a walk.
+    fn add(&self, walked: Walked) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(walked);
+    }
+
+    /// All that came of walks so far.
+    pub fn take(&self) -> Vec<Walked> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The dream's end of a walk.

@@ -8,9 +8,8 @@ use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
 use engine::world::{World, WorldConfig};
-use input::{Action, ActionLayout, Frame, PastFrame};
+use input::{Action, Frame, PastFrame};
 use memory::FrameId;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::dream::{Dream, Facts, Lineage, Opener};
@@ -36,26 +35,18 @@ pub struct Beginning {
     pub memory: Place,
 }
 
+/// What is told while a world is opened, in this order; between them may be notices and what memory tells.
+pub const STAGES: [&str; 5] = [
+    "reading world.toml",
+    "reading the codec",
+    "reading the world model",
+    "reading openings",
+    "encoding the opening",
+];
+
 /// Opens the world of this folder or name, on the thread that calls the answer.
 pub fn opener(world: PathBuf, beginning: Beginning) -> Opener {
     Box::new(move |tell| open(&world, &beginning, tell))
-}
-
-/// What actions mean in the world in folder `dir`.
-///
-/// # Errors
-/// When its description cannot be read.
-pub fn layout(dir: &Path) -> Result<ActionLayout> {
-    #[derive(Deserialize)]
-    struct Described {
-        layout: ActionLayout,
-    }
-    let path = dir.join(worlds::WORLD_FILE);
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let described: Described =
-        toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
-    Ok(described.layout)
 }
 
 /// What `world.toml` in folder `dir` says, before any weights are read.
@@ -75,7 +66,7 @@ fn open(
     tell: &mut dyn FnMut(String),
 ) -> Result<Box<dyn Dream>> {
     let found = read(world, tell)?;
-    tell("encoding the opening".to_owned());
+    tell(STAGES[4].to_owned());
     begin(&found, beginning, tell)
 }
 

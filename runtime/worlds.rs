@@ -1,12 +1,19 @@
-//! Finding a world by folder or by name.
+//! Finding a world by folder or by name, and telling what worlds there are.
 
+use std::fs;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use engine::world::World;
+use input::{ActionLayout, Episode, Frame, episodes_in};
+use serde::Deserialize;
 
 /// The file that makes a folder a world.
 pub const WORLD_FILE: &str = "world.toml";
+
+/// Longest description that is read, in bytes; what is beyond is cut off.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The folder of a world: `world` itself, or the shipped world of that name.
 ///
@@ -40,6 +47,93 @@ pub fn name(dir: &Path, world: &World) -> String {
     folder.unwrap_or_else(|| world.config.title.clone())
 }
 
+/// A world that can be walked in, as far as it can be told without its weights.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The name of the folder.
+    pub name: String,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// What it says about itself, or why it says nothing.
+    pub described: Result<Described, String>,
+    /// A real frame that it can begin from.
+    pub picture: Option<Frame>,
+}
+
+/// What a world says about itself.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Described {
+    /// Name for people.
+    pub title: String,
+    /// One sentence about it.
+    pub description: String,
+    /// Who made what it was learnt from, under which licence.
+    pub credits: Vec<String>,
+    /// Picture width in pixels.
+    pub width: u32,
+    /// Picture height in pixels.
+    pub height: u32,
+    /// Frames a second.
+    pub fps: f32,
+    /// What actions mean in it.
+    pub layout: ActionLayout,
+}
+
+/// Tells all worlds that came with the program, and those in `others`, one after the other; reading a picture of
+/// each takes a while.
+pub fn list(others: &[PathBuf], mut tell: impl FnMut(Listed)) {
+    let roots = shipped();
+    let shipped =
+        names(&roots).into_iter().filter_map(|name| find_in(Path::new(&name), &roots).ok());
+    let mut told = Vec::new();
+    for dir in shipped.chain(others.iter().cloned()) {
+        // The same folder may be known under several names.
+        let place = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
+        if !told.contains(&place) {
+            told.push(place);
+            tell(look(&dir));
+        }
+    }
+}
+
+fn look(dir: &Path) -> Listed {
+    let starts = episodes_in(&dir.join("starts")).unwrap_or_default();
+    let picture = starts.first().and_then(|path| {
+        let start = Episode::open(path).ok()?;
+        let pixels = start.frames().last()?.to_vec();
+        Some(Frame { width: start.width, height: start.height, pixels })
+    });
+    Listed {
+        dir: dir.to_owned(),
+        name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: bytes_in(dir) + bytes_in(&dir.join("starts")),
+        described: describe(dir).map_err(|error| format!("{error:#}")),
+        picture,
+    }
+}
+
+/// What the world in folder `dir` says about itself.
+///
+/// # Errors
+/// When its description cannot be read; it is named.
+pub fn describe(dir: &Path) -> Result<Described> {
+    let path = dir.join(WORLD_FILE);
+    let named = || format!("read {}", path.display());
+    let mut text = String::new();
+    let file = fs::File::open(&path).with_context(named)?;
+    file.take(MAX_BYTES).read_to_string(&mut text).with_context(named)?;
+    toml::from_str(&text).with_context(named)
+}
+
+/// Bytes of the files in a folder, those of folders inside it left out.
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
+    files.map(|file| file.len()).sum()
+}
+
 /// Folders that may hold shipped worlds: here, beside the program, and where it was built.
 fn shipped() -> Vec<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
@@ -53,7 +147,7 @@ fn shipped() -> Vec<PathBuf> {
 fn names(roots: &[PathBuf]) -> Vec<String> {
     let mut names: Vec<_> = roots
         .iter()
-        .filter_map(|root| std::fs::read_dir(root).ok())
+        .filter_map(|root| fs::read_dir(root).ok())
         .flatten()
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join(WORLD_FILE).is_file())
@@ -66,8 +160,6 @@ fn names(roots: &[PathBuf]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -89,5 +181,24 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn shipped_worlds_are_listed_with_a_picture_and_a_damaged_one_with_its_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(WORLD_FILE), "title = 3").unwrap();
+        let mut listed = Vec::new();
+        let rooms = find(Path::new("doom-rooms")).unwrap();
+        list(&[dir.path().to_owned(), rooms], |world| listed.push(world));
+        let names: Vec<_> = listed.iter().map(|world| world.name.as_str()).collect();
+        let own = dir.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(names, ["doom-rooms", "mazes", own], "each once");
+        let described = listed[0].described.as_ref().unwrap();
+        assert_eq!((described.title.as_str(), described.fps), ("Doom rooms", 17.5));
+        let picture = listed[0].picture.as_ref().unwrap();
+        assert_eq!((picture.width, picture.height), (described.width, described.height));
+        assert!(listed[0].bytes > 20 << 20, "{} bytes", listed[0].bytes);
+        let fault = listed[2].described.as_ref().unwrap_err();
+        assert!(fault.contains(WORLD_FILE) && listed[2].picture.is_none(), "{fault}");
     }
 }

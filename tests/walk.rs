@@ -1,17 +1,21 @@
 //! The dream's thread and the window's end of it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
 use input::{Action, Episode, Frame};
 use oneiro::clock::Clock;
+use oneiro::dream::Opener;
 use oneiro::hash::FramesHash;
 use oneiro::headless;
-use oneiro::walk::{News, Plan, Walk};
+use oneiro::recall::Place;
+use oneiro::walk::{ENDING, Ended, News, Plan, Walk};
+use oneiro::world::{self, Beginning, STAGES};
 
+use crate::support::world::write_tiny_world;
 use crate::support::{Arithmetic, Listed, colour};
 
 /// A test that waits this long has failed; usually it is a few milliseconds.
@@ -165,4 +169,52 @@ fn a_headless_walk_is_recorded_and_repeats_to_the_bit() {
 
     let error = headless::run(plan(Some(1)), &dir.path().join("a")).unwrap_err();
     assert!(format!("{error:#}").contains("begin a recording in"), "{error:#}");
+}
+
+#[test]
+fn a_walk_that_follows_another_opens_after_it_has_ended_and_both_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Plan { sessions: dir.path().to_owned(), ..plan(None) };
+    let mut walk = Walk::start(first, Box::new(|| {})).unwrap();
+    walk.gate.set_recording(true);
+    while walk.stats.lock().frames() < 3 {
+        std::thread::yield_now();
+    }
+    let ended = Ended::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (before, looked) = (ended.clone(), Arc::clone(&seen));
+    let second = plan(Some(2));
+    let open = second.dream;
+    let dream: Opener = Box::new(move |tell| {
+        looked.lock().unwrap().extend(before.take());
+        open(tell)
+    });
+    walk.follow(Plan { dream, ..second }, Box::new(|| {}), &ended).unwrap();
+    let mut told = Vec::new();
+    loop {
+        match walk.news.recv_timeout(PATIENCE).unwrap() {
+            News::Starting(stage) => told.push(stage),
+            News::Ended(result) => break result.unwrap(),
+            News::Ready(..) | News::Notice(_) => {}
+        }
+    }
+    assert_eq!(told, [ENDING, "adding up"]);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let [first] = &seen[..] else { panic!("one walk had ended before, got {seen:?}") };
+    assert!(first.figures.frames >= 3);
+    // Its recording is whole by the time the second world opens.
+    assert_eq!(Episode::open(&first.recordings[0].dir).unwrap().fps, 20.0);
+    assert_eq!(walk.leave().figures.frames, 2);
+}
+
+#[test]
+fn a_world_tells_all_stages_of_its_opening_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tiny_world(dir.path()).unwrap();
+    let beginning = Beginning { seed: 0, evaluations: None, start: None, memory: Place::Nowhere };
+    let mut told = Vec::new();
+    let opener = world::opener(dir.path().to_owned(), beginning);
+    opener(&mut |stage| told.push(stage)).unwrap();
+    let stages: Vec<_> = told.iter().filter(|stage| STAGES.contains(&stage.as_str())).collect();
+    assert_eq!(stages, STAGES.iter().collect::<Vec<_>>(), "{told:?}");
 }

@@ -160,7 +160,7 @@ pub(super) fn action(tokens: &[String], layout: &ActionLayout) -> Result<Action>
         })?;
         held.extend(*key);
     }
-    Ok(KeyBindings::default().action(|key| held.contains(&key), (0.0, 0.0), layout))
+    Ok(KeyBindings::default().action(|key| held.contains(&key), layout))
 }
 
 /// Both directions of the bridge.

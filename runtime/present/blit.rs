@@ -8,16 +8,19 @@ use input::Frame;
 pub enum Scaling {
     /// Each pixel a sharp rectangle.
     Nearest,
+    /// Each pixel a sharp rectangle of one and the same size, its edges smooth where they fall between the window's.
+    Crisp,
     /// Catmull-Rom interpolation.
     Smooth,
 }
 
 impl Scaling {
-    /// The other one.
+    /// The next one, round and round.
     #[must_use]
-    pub fn other(self) -> Self {
+    pub fn next(self) -> Self {
         match self {
-            Self::Nearest => Self::Smooth,
+            Self::Nearest => Self::Crisp,
+            Self::Crisp => Self::Smooth,
             Self::Smooth => Self::Nearest,
         }
     }
@@ -34,6 +37,7 @@ pub fn placement(picture: UVec2, window: UVec2) -> Mat4 {
 #[derive(Debug)]
 pub(super) struct Blit {
     nearest: wgpu::RenderPipeline,
+    crisp: wgpu::RenderPipeline,
     smooth: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     placement: wgpu::Buffer,
@@ -69,6 +73,7 @@ impl Blit {
         let pipeline = |fragment| pipeline(device, &layout, &shader, fragment, target);
         Self {
             nearest: pipeline("nearest"),
+            crisp: pipeline("crisp"),
             smooth: pipeline("catmull_rom"),
             layout,
             placement,
@@ -112,6 +117,7 @@ impl Blit {
         let Some(picture) = &self.picture else { return };
         pass.set_pipeline(match scaling {
             Scaling::Nearest => &self.nearest,
+            Scaling::Crisp => &self.crisp,
             Scaling::Smooth => &self.smooth,
         });
         pass.set_bind_group(0, &picture.bindings, &[]);
@@ -308,5 +314,27 @@ mod tests {
         assert_ne!(smooth, drawn, "smooth scaling mixes neighbours");
         let flat = draw(&Frame::filled(3, 3, [9, 99, 199]), Scaling::Smooth);
         assert_eq!(flat, Some(vec![[9, 99, 199, 255]; 16]), "the weights add up to one");
+    }
+
+    #[test]
+    fn crisp_pixels_are_sharp_and_all_of_one_size() {
+        let (a, b) = ([200, 0, 0], [0, 0, 200]);
+        // Two pixels on four: nothing falls between, and it is as sharp as sharp can be.
+        let frame = Frame { width: 2, height: 1, pixels: [a, b].concat() };
+        let Some(drawn) = draw(&frame, Scaling::Crisp) else {
+            println!("skipped: no graphics adapter, not even a software one");
+            return;
+        };
+        assert_eq!(Some(drawn), draw(&frame, Scaling::Nearest));
+        // Three on four: each is four thirds wide, so that its neighbours mix where it ends.
+        let grey = |value| [value, value, value];
+        let pixels = [grey(0), grey(120), grey(240)].concat();
+        let frame = Frame { width: 3, height: 3, pixels: pixels.repeat(3) };
+        let drawn = draw(&frame, Scaling::Crisp).expect("there was an adapter before");
+        let row: Vec<_> = drawn[4..8].iter().map(|pixel| pixel[0]).collect();
+        // Shares of the second pixel in the second of four columns: 2/3; of the third in the third: 1/3.
+        for (got, wanted) in row.iter().zip([0_i16, 80, 160, 240]) {
+            assert!((i16::from(*got) - wanted).abs() <= 1, "{row:?}");
+        }
     }
 }

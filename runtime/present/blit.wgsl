@@ -41,6 +41,21 @@ fn nearest(corner: Corner) -> @location(0) vec4f {
     return vec4f(pixel(vec2i(corner.uv * size), vec2i(size) - 1), 1.0);
 }
 
+// Bilinear in a band one window pixel wide around the edges of pixels, flat inside them.
+@fragment
+fn crisp(corner: Corner) -> @location(0) vec4f {
+    let size = vec2f(textureDimensions(picture));
+    let last = vec2i(size) - 1;
+    let place = corner.uv * size;
+    // Pixels of the picture for each of the window; a picture that is shrunk is plainly bilinear.
+    let step = min(fwidth(place), vec2f(1.0));
+    let base = vec2i(floor(place - 0.5));
+    let t = clamp((fract(place - 0.5) - 0.5) / step + 0.5, vec2f(0.0), vec2f(1.0));
+    let upper = mix(pixel(base, last), pixel(base + vec2i(1, 0), last), t.x);
+    let lower = mix(pixel(base + vec2i(0, 1), last), pixel(base + vec2i(1, 1), last), t.x);
+    return vec4f(mix(upper, lower, t.y), 1.0);
+}
+
 @fragment
 fn catmull_rom(corner: Corner) -> @location(0) vec4f {
     let size = vec2f(textureDimensions(picture));

@@ -1,22 +1,28 @@
-//! An open window with a walk in it: what events, keys and news do.
+//! An open window with a walk in it: what events and news do.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use glam::UVec2;
-use input::Key;
-use winit::event::{ElementState, MouseButton, WindowEvent};
-use winit::keyboard::{ModifiersState, PhysicalKey};
-use winit::window::{CursorGrabMode, Fullscreen};
+use input::{ActionLayout, Frame, Key};
+use winit::event::{ElementState, KeyEvent, MouseButton, WindowEvent};
+use winit::keyboard::{KeyCode, ModifiersState, PhysicalKey};
 
+use super::hint::Hint;
 use super::keys::{self, Command};
 use super::overlay::Overlay;
+use super::pages::{About, Page, Pages, Places, Pressed};
 use super::screen::{Drawn, Screen};
-use super::window::Touch;
-use crate::gate::Wish;
+use super::start_up::StartUp;
+use super::window::{Elsewhere, Options, Waking};
+use crate::clock::Clock;
+use crate::controls::Controls;
+use crate::settings::{Settings, SettingsFile};
 use crate::show::Show;
 use crate::stage::Stage;
-use crate::walk::{News, Walk, Walked};
+use crate::walk::{Ended, News, Plan, Walk, Walked};
 
 /// How often the figures on the screen change: slow enough to be read.
 const FIGURES_PERIOD: Duration = Duration::from_millis(500);
@@ -24,59 +30,131 @@ const FIGURES_PERIOD: Duration = Duration::from_millis(500);
 /// An open window with a walk in it.
 pub(super) struct Live {
     pub(super) walk: Walk,
+    /// What came of the walks before.
+    pub(super) ended: Ended,
+    /// Plans a walk in another world.
+    pub(super) elsewhere: Elsewhere,
+    pub(super) controls: Controls,
+    /// The window's time; a walk's begins anew with each.
+    pub(super) clock: Clock,
     pub(super) screen: Screen,
-    overlay: Overlay,
+    pub(super) overlay: Overlay,
+    pub(super) pages: Pages,
+    pub(super) settings: Settings,
+    pub(super) file: SettingsFile,
+    /// Settings have changed and are not yet in the file.
+    pub(super) unsaved: bool,
+    pub(super) waking: Waking,
+    /// What actions mean in the world.
+    layout: ActionLayout,
+    /// The world's name.
+    title: String,
+    /// The picture on the screen.
+    pub(super) newest: Option<Arc<Frame>>,
+    pub(super) screenshots: PathBuf,
     modifiers: ModifiersState,
     pub(super) grabbed: bool,
-    show: Show,
-    figures_at: Duration,
+    /// The mouse was taken when a page was opened.
+    pub(super) grab_again: bool,
+    pub(super) show: Show,
+    /// The walk was paused by a page.
+    pub(super) held: bool,
+    pub(super) figures_at: Duration,
     /// Something other than a frame has to be drawn.
-    stale: bool,
+    pub(super) stale: bool,
+    /// When the overlay or a page wants to be drawn again.
+    again_at: Option<Duration>,
     /// Somebody is there to read why a walk failed.
     attended: bool,
-    /// Somebody steers.
-    steered: bool,
-    failed: Option<anyhow::Error>,
+    /// Somebody steers; else a recording is shown.
+    pub(super) steered: bool,
+    pub(super) failed: Option<anyhow::Error>,
     pub(super) leaving: bool,
 }
 
 impl Live {
-    /// A walk that has just begun to open.
-    pub(super) fn new(walk: Walk, screen: Screen, attended: bool, steered: bool) -> Self {
-        let mut overlay = Overlay::default();
-        overlay.adapter = screen.adapter().to_owned();
-        overlay.starting = Some("opening".into());
-        Self {
+    /// Begins a walk in a window that has just been opened.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn begin(
+        plan: Plan,
+        elsewhere: Elsewhere,
+        options: Options,
+        screen: Screen,
+        waking: Waking,
+    ) -> Result<Self> {
+        let Options { record, steered, controls, kept, world, screenshots, .. } = options;
+        controls.bind(&kept.settings);
+        let own = Some(world).filter(|world| world.is_dir());
+        let pages = Pages::new(Places { world: own, sessions: plan.sessions.clone() });
+        // A walk of a set length is nobody's to look at when it fails.
+        let attended = plan.frames.is_none();
+        let waker = waking.clone();
+        let walk = Walk::start(plan, Box::new(move || waker.wake()))?;
+        walk.gate.set_recording(record);
+        let keys = kept.settings.keyboard.keys.clone();
+        let mut live = Self {
             walk,
+            ended: Ended::default(),
+            elsewhere,
+            controls,
+            clock: Clock::real(),
+            overlay: Overlay::opening(screen.adapter()),
             screen,
-            overlay,
+            pages,
+            settings: kept.settings,
+            file: kept.file,
+            unsaved: false,
+            waking,
+            layout: ActionLayout::default(),
+            title: String::new(),
+            newest: None,
+            screenshots,
             modifiers: ModifiersState::empty(),
             grabbed: false,
+            grab_again: false,
             show: Show::default(),
+            held: false,
             figures_at: Duration::ZERO,
             stale: true,
+            again_at: None,
             attended,
             steered,
             failed: None,
             leaving: false,
-        }
+        };
+        live.overlay.hint = kept.first_run.then(|| (Hint::default(), keys));
+        kept.notice.into_iter().for_each(|notice| live.notice(notice));
+        Ok(live)
     }
 
-    pub(super) fn end(self) -> Result<Walked> {
+    /// Ends the walk; gives what came of all of them.
+    pub(super) fn end(self) -> Result<Vec<Walked>> {
         let walked = self.walk.leave();
-        self.failed.map_or(Ok(walked), Err)
+        let mut all = self.ended.take();
+        all.push(walked);
+        self.failed.map_or(Ok(all), Err)
     }
 
-    pub(super) fn read_news(&mut self) {
+    /// Looks at what is new: news of the walk, or something that a page has waited for.
+    pub(super) fn wake(&mut self) {
+        self.stale |= self.pages.open().is_some();
         while let Ok(news) = self.walk.news.try_recv() {
             self.stale = true;
             match news {
-                News::Starting(stage) => self.overlay.starting = Some(stage),
+                News::Starting(stage) => {
+                    self.overlay.starting.get_or_insert_with(StartUp::new).tell(stage);
+                }
                 News::Ready(facts, opening) => {
                     self.screen.window.set_title(&format!("Oneiro: {}", facts.name));
+                    (self.title, self.layout) = (facts.name, facts.layout);
                     self.screen.set_picture(&opening);
+                    self.newest = Some(opening);
                     self.overlay.starting = None;
-                    self.notice("F1 shows the keys".into());
+                    if self.overlay.hint.is_none() {
+                        self.notice("Esc: menu   F1: keys".into());
+                    }
                 }
                 News::Notice(text) => self.notice(text),
                 News::Ended(Ok(())) => self.leaving = true,
@@ -89,18 +167,21 @@ impl Live {
         }
     }
 
-    fn notice(&mut self, text: String) {
+    pub(super) fn notice(&mut self, text: String) {
         tracing::info!("{text}");
-        self.overlay.notice(self.walk.clock.now(), text);
+        self.overlay.notice(self.clock.now(), text);
+        self.stale = true;
     }
 
     /// Asks for a drawing when there is something to draw; answers when there will be.
     pub(super) fn sleep_until(&mut self) -> Option<Duration> {
-        let now = self.walk.clock.now();
+        let (now, walked) = (self.clock.now(), self.walk.clock.now());
         let notice_ends = self.overlay.expire(now);
         let figures_at = self.overlay.figures.then_some(self.figures_at);
-        let frame_due = self.show.next_due(&self.walk, now);
-        let next = [notice_ends, figures_at, frame_due].into_iter().flatten().min();
+        let frame_due = self.show.next_due(&self.walk, walked);
+        let frame_due = frame_due.map(|due| now + due.saturating_sub(walked));
+        let times = [notice_ends, figures_at, frame_due, self.again_at];
+        let next = times.into_iter().flatten().min();
         if self.stale || next.is_some_and(|at| at <= now) {
             self.screen.window.request_redraw();
         }
@@ -109,33 +190,87 @@ impl Live {
     }
 
     fn draw(&mut self) -> Result<()> {
-        let began = self.walk.clock.now();
+        let (now, began) = (self.clock.now(), self.walk.clock.now());
         let frame = self.show.next_frame(&self.walk, began);
         if let Some(frame) = &frame {
             self.screen.set_picture(&frame.frame);
+            self.newest = Some(Arc::clone(&frame.frame));
         }
-        if self.overlay.figures && began >= self.figures_at {
-            self.overlay.lately = self.walk.stats.lock().lately();
-            self.overlay.skipped = self.walk.queue.skipped();
-            self.figures_at = began + FIGURES_PERIOD;
-        }
-        self.overlay.recording = self.walk.gate.recording();
-        if self.overlay.watching {
-            self.overlay.memory = self.walk.memory.get();
-        }
+        self.look(now);
         let _span = Stage::Present.span().entered();
-        let drawn = self.screen.draw(&mut self.overlay, began)?;
-        self.stale = drawn == Drawn::Unsettled;
+        let drawn = self.lay_over(now)?;
+        let again_in = match drawn {
+            Drawn::Nothing => None,
+            Drawn::Shown(again_in) => again_in,
+        };
+        self.stale |= again_in.is_some_and(|delay| delay.is_zero());
+        self.again_at = again_in.map(|delay| now + delay);
         if let (true, Some(frame)) = (drawn != Drawn::Nothing, frame) {
-            let now = self.walk.clock.now();
+            let shown = self.walk.clock.now();
             let mut stats = self.walk.stats.lock();
-            stats.stage(Stage::Present, now.saturating_sub(began));
-            stats.presented(frame.polled_at, now);
+            stats.stage(Stage::Present, shown.saturating_sub(began));
+            stats.presented(frame.polled_at, shown);
         }
         Ok(())
     }
 
-    pub(super) fn window_event(&mut self, event: WindowEvent, touch: &mut dyn FnMut(Touch)) {
+    /// Looks at what the overlay shows of the walk.
+    fn look(&mut self, now: Duration) {
+        let overlay = &mut self.overlay;
+        if overlay.figures && now >= self.figures_at {
+            overlay.lately = self.walk.stats.lock().lately();
+            overlay.skipped = self.walk.queue.skipped();
+            self.figures_at = now + FIGURES_PERIOD;
+        }
+        overlay.recording = self.walk.gate.recording();
+        overlay.paused = self.show.paused();
+        if overlay.watching {
+            overlay.memory = self.walk.memory.get();
+        }
+        if let Some((hint, _)) = &mut overlay.hint {
+            // The first run is over once the player has moved: the next one needs no hint.
+            self.unsaved |= self.controls.moved() && hint.note_move(now);
+            if hint.strength(now) == 0.0 {
+                overlay.hint = None;
+            }
+        }
+    }
+
+    /// Draws the picture with the overlay or a page over it, and does what the page asks for.
+    fn lay_over(&mut self, now: Duration) -> Result<Drawn> {
+        let before = self.settings.clone();
+        let page = self.pages.open();
+        let help = match self.overlay.help {
+            true => keys::help(&self.settings, &self.layout),
+            false => Vec::new(),
+        };
+        let mut about = About {
+            settings: &mut self.settings,
+            layout: &self.layout,
+            pad: self.controls.pad().filter(|_| page == Some(Page::Settings)),
+            title: &self.title,
+            can_continue: self.failed.is_none(),
+        };
+        let (pages, overlay) = (&mut self.pages, &mut self.overlay);
+        let mut asked = None;
+        // What is asked for below makes it stale again.
+        self.stale = false;
+        let drawn = self.screen.draw(now, page.is_some(), |ui| match page {
+            Some(_) => {
+                asked = pages.show(ui, &mut about);
+                overlay.show_notices(ui.ctx());
+            }
+            None => overlay.show(ui.ctx(), &help, now),
+        })?;
+        self.follow_settings(&before);
+        if let Some(ask) = asked {
+            self.grant(ask);
+        }
+        Ok(drawn)
+    }
+
+    pub(super) fn window_event(&mut self, event: &WindowEvent) {
+        let paged = self.pages.open().is_some();
         match event {
             WindowEvent::CloseRequested => self.leaving = true,
             WindowEvent::Resized(size) => {
@@ -148,87 +283,102 @@ impl Live {
                     self.leaving = true;
                 }
             }
-            WindowEvent::ModifiersChanged(modifiers) => self.modifiers = modifiers.state(),
-            WindowEvent::Focused(false) => {
-                touch(Touch::Release);
-                self.grab(false);
+            WindowEvent::ModifiersChanged(modifiers) => {
+                self.modifiers = modifiers.state();
+                self.screen.hear(event);
             }
-            WindowEvent::MouseInput { state, button, .. } => self.click(state, button, touch),
-            WindowEvent::KeyboardInput { event, .. } if !event.repeat => {
-                let PhysicalKey::Code(key) = event.physical_key else { return };
-                let down = event.state == ElementState::Pressed;
-                match keys::command(key, self.modifiers, self.steered) {
-                    Some(command) if down => self.obey(command),
-                    Some(_) => {}
-                    None => {
-                        if let Some(key) = keys::held(key) {
-                            touch(Touch::Key(key, down));
-                        }
-                    }
+            WindowEvent::Focused(focused) => {
+                self.screen.hear(event);
+                if !focused {
+                    self.controls.release_all();
+                    self.grab(false);
+                }
+            }
+            WindowEvent::MouseInput { state, button, .. } => {
+                let taken = self.take_mouse(*button, *state == ElementState::Pressed);
+                if !taken {
+                    self.hear(event);
+                }
+            }
+            WindowEvent::KeyboardInput { event: pressed, .. } => {
+                let taken = self.take_key(pressed);
+                if !taken {
+                    self.hear(event);
                 }
             }
             WindowEvent::Occluded(false) | WindowEvent::ScaleFactorChanged { .. } => {
                 self.stale = true;
             }
-            // Touch, pen, IME and the like steer nothing here.
+            // Pointers, wheels and fingers are the pages'.
+            _ if paged => self.hear(event),
             _ => {}
         }
     }
 
-    /// The first click takes the mouse; while it is taken, its buttons are keys.
-    fn click(&mut self, state: ElementState, button: MouseButton, touch: &mut dyn FnMut(Touch)) {
-        let down = state == ElementState::Pressed;
-        match keys::mouse(button) {
-            Some(key) if self.grabbed || !down => touch(Touch::Key(key, down)),
+    /// Lets the open page hear what happened.
+    fn hear(&mut self, event: &WindowEvent) {
+        self.screen.hear(event);
+        self.stale = true;
+    }
+
+    /// The first click on the picture takes the mouse; while it is taken, its buttons are keys. Says whether the
+    /// click was taken, and is not a page's.
+    fn take_mouse(&mut self, button: MouseButton, down: bool) -> bool {
+        let key = keys::mouse(button);
+        if !down {
+            key.into_iter().for_each(|key| self.controls.key(key, false));
+            return self.pages.open().is_none();
+        }
+        if self.pages.waits_for_key() {
+            key.into_iter().for_each(|key| self.bind(Pressed::Key(key)));
+            return true;
+        }
+        if self.pages.open().is_some() {
+            return false;
+        }
+        match key {
+            Some(key) if self.grabbed => self.controls.key(key, true),
             Some(Key::MouseLeft) => self.grab(true),
             Some(_) | None => {}
         }
+        true
     }
 
-    fn obey(&mut self, command: Command) {
+    /// Does what a key asks for, or holds it for the walk. Says whether the key was taken, and is not a page's.
+    fn take_key(&mut self, event: &KeyEvent) -> bool {
+        let PhysicalKey::Code(code) = event.physical_key else { return false };
+        let (key, paged) = (keys::held(code), self.pages.open().is_some());
+        if event.state == ElementState::Released {
+            key.into_iter().for_each(|key| self.controls.key(key, false));
+            return false;
+        }
+        if self.pages.waits_for_key() {
+            match code {
+                _ if event.repeat => {}
+                KeyCode::Escape => self.bind(Pressed::Cancel),
+                _ => key.into_iter().for_each(|key| self.bind(Pressed::Key(key))),
+            }
+            return true;
+        }
+        let command = keys::command(code, self.modifiers, &self.settings.window, self.steered);
+        match command.filter(|command| !paged || on_pages(*command)) {
+            Some(command) if !event.repeat => self.obey(command),
+            Some(_) => {}
+            None if paged => return false,
+            None => key.into_iter().for_each(|key| self.controls.key(key, true)),
+        }
+        true
+    }
+
+    fn bind(&mut self, pressed: Pressed) {
+        let before = self.settings.clone();
+        self.pages.press(pressed, &mut self.settings);
+        self.follow_settings(&before);
         self.stale = true;
-        match command {
-            Command::Pause => self.overlay.paused = self.show.toggle_pause(&self.walk),
-            Command::Next => self.show.step(&self.walk),
-            Command::Record => {
-                self.walk.gate.toggle_recording();
-            }
-            Command::Bookmark => self.walk.gate.wish(Wish::Bookmark),
-            Command::GoBack => self.walk.gate.wish(Wish::GoBack),
-            Command::Memory => {
-                let watching = !self.walk.gate.watching();
-                self.walk.gate.set_watching(watching);
-                self.overlay.watching = watching;
-            }
-            Command::Help => self.overlay.help = !self.overlay.help,
-            Command::Scaling => self.screen.scaling = self.screen.scaling.other(),
-            Command::Figures => {
-                self.overlay.figures = !self.overlay.figures;
-                self.figures_at = Duration::ZERO;
-            }
-            Command::FullScreen => {
-                let window = &self.screen.window;
-                let wanted = window.fullscreen().is_none().then_some(Fullscreen::Borderless(None));
-                window.set_fullscreen(wanted);
-            }
-            Command::Leave if self.grabbed => self.grab(false),
-            Command::Leave => self.leaving = true,
-        }
     }
+}
 
-    fn grab(&mut self, wanted: bool) {
-        let window = &self.screen.window;
-        let grabbed = match wanted {
-            // Not every system can lock the pointer in place; those that cannot can confine it.
-            true => window
-                .set_cursor_grab(CursorGrabMode::Locked)
-                .or_else(|_| window.set_cursor_grab(CursorGrabMode::Confined)),
-            false => window.set_cursor_grab(CursorGrabMode::None),
-        };
-        self.grabbed = wanted && grabbed.is_ok();
-        window.set_cursor_visible(!self.grabbed);
-        if let (true, Err(error)) = (wanted, grabbed) {
-            self.notice(anyhow!(error).context("the mouse cannot be taken").to_string());
-        }
-    }
+/// Whether a command counts while a page is open too.
+fn on_pages(command: Command) -> bool {
+    matches!(command, Command::Menu | Command::Settings | Command::Screenshot | Command::FullScreen)
 }

@@ -10,16 +10,13 @@ use egui::{
 use input::Frame;
 use memory::FrameId;
 
+use super::palette::{ORANGE as ENCODED, SKY_BLUE as REUSED, YELLOW as EARLIER};
 use crate::view::{MemoryView, PackedGroup};
 
 /// Width of a picture of kernel 1 in points.
 const FINEST: f32 = 52.0;
 /// How long a frame of an earlier walk flashes when it comes back.
 const FLASH: Duration = Duration::from_millis(900);
-// Blue, orange and yellow of the palette of M. Okabe and K. Ito, which the colour-blind tell apart.
-const REUSED: Color32 = Color32::from_rgb(86, 180, 233);
-const ENCODED: Color32 = Color32::from_rgb(230, 159, 0);
-const EARLIER: Color32 = Color32::from_rgb(240, 228, 66);
 
 /// The panel's pictures, and which of them flash.
 #[derive(Clone, Default)]

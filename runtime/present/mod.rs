@@ -1,17 +1,23 @@
 //! The window: shows frames when they are due, and says what keys were pressed.
 
+mod asked;
 mod blit;
 mod display;
+mod fetch;
 mod gpu;
+mod hint;
 mod keys;
 mod live;
 mod memory;
 mod overlay;
+mod pages;
 mod paint;
+mod palette;
 mod screen;
+mod start_up;
 mod window;
 
 pub use blit::{Scaling, placement};
 pub use display::{NoWindow, preflight};
 pub use gpu::adapters;
-pub use window::{Options, Touch, run};
+pub use window::{Elsewhere, Goal, Options, run};

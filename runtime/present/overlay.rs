@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egui::{Align2, Color32, Context, Frame, Id, RichText, Ui, vec2};
+use egui::{Align2, Context, Frame, Id, RichText, Ui, vec2};
+use input::{Acts, Key};
 
+use super::hint::Hint;
 use super::memory::MemoryPanel;
+use super::palette::{SHADE, TEXT, VERMILLION};
+use super::start_up::StartUp;
 use crate::stats::Lately;
 use crate::view::MemoryView;
 
@@ -18,7 +22,6 @@ const NOTICES: usize = 4;
 const MARGIN: f32 = 10.0;
 /// Widest a line gets, in points; longer ones are wrapped.
 const LINE: f32 = 420.0;
-const RED: Color32 = Color32::from_rgb(255, 80, 80);
 
 /// Everything the overlay shows.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +40,9 @@ pub(super) struct Overlay {
     /// The walk is being recorded.
     pub(super) recording: bool,
     /// What is being done before the walk can begin.
-    pub(super) starting: Option<String>,
+    pub(super) starting: Option<StartUp>,
+    /// The first walk's hint, and the keys that it draws.
+    pub(super) hint: Option<(Hint, Acts<Key>)>,
     /// Why the walk ended, if it failed.
     pub(super) failed: Option<String>,
     /// The last few seconds' figures.
@@ -50,6 +55,12 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
+    /// Nothing is there yet, and `adapter` draws.
+    pub(super) fn opening(adapter: &str) -> Self {
+        let starting = Some(StartUp::new());
+        Self { starting, adapter: adapter.to_owned(), ..Self::default() }
+    }
+
     /// Shows a notice for a few seconds from `now` on.
     pub(super) fn notice(&mut self, now: Duration, text: String) {
         if self.notices.len() == NOTICES {
@@ -65,31 +76,28 @@ impl Overlay {
     }
 
     /// Writes everything, at time `now` of the walk.
-    pub(super) fn show(&mut self, ctx: &Context, keys: &[(&str, &str)], now: Duration) {
+    pub(super) fn show(&mut self, ctx: &Context, keys: &[(String, String)], now: Duration) {
         if let Some(reason) = &self.failed {
             centre(ctx, |ui| {
                 ui.label(RichText::new("The dream ended").heading());
                 ui.set_width(LINE);
                 ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Wrap);
                 ui.label(reason);
-                ui.label("Esc leaves");
+                ui.label("Esc opens the menu");
             });
-        } else if let Some(stage) = &self.starting {
-            centre(ctx, |ui| {
-                ui.label(RichText::new("Oneiro").heading());
-                ui.label(format!("{stage} ..."));
-            });
+        } else if let Some(start_up) = &self.starting {
+            area(ctx, "start-up", StartUp::PLACE, |ui| start_up.show(ui));
         } else if self.paused {
             area(ctx, "paused", Align2::CENTER_TOP, |ui| {
-                ui.label("paused: P goes on, N shows the next frame");
+                ui.label("paused");
             });
         }
         if self.recording {
             area(ctx, "recording", Align2::RIGHT_TOP, |ui| {
                 ui.horizontal(|ui| {
                     let (dot, _) = ui.allocate_exact_size(vec2(10.0, 10.0), egui::Sense::hover());
-                    ui.painter().circle_filled(dot.center(), 5.0, RED);
-                    ui.label(RichText::new("REC").color(RED));
+                    ui.painter().circle_filled(dot.center(), 5.0, VERMILLION);
+                    ui.label(RichText::new("REC").strong());
                 });
             });
         }
@@ -100,16 +108,27 @@ impl Overlay {
             let panel = &mut self.panel;
             area(ctx, "memory", Align2::RIGHT_BOTTOM, |ui| panel.show(ui, view, now));
         }
+        if let (None, Some((hint, keys))) = (&self.starting, &self.hint) {
+            bare(ctx, "hint", Align2::CENTER_BOTTOM, |ui| hint.show(ui, keys, now));
+        }
         if self.help {
             centre(ctx, |ui| show_keys(ui, keys));
         }
-        if !self.notices.is_empty() {
-            area(ctx, "notices", Align2::LEFT_BOTTOM, |ui| {
-                for (_, text) in &self.notices {
-                    ui.label(text);
-                }
-            });
+        self.show_notices(ctx);
+    }
+
+    /// Writes the notices alone.
+    pub(super) fn show_notices(&self, ctx: &Context) {
+        if self.notices.is_empty() {
+            return;
         }
+        area(ctx, "notices", Align2::LEFT_BOTTOM, |ui| {
+            ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Wrap);
+            ui.set_max_width(LINE.min(ui.ctx().content_rect().width() - 4.0 * MARGIN));
+            for (_, text) in &self.notices {
+                ui.label(text);
+            }
+        });
     }
 
     fn show_figures(&self, ui: &mut Ui) {
@@ -133,11 +152,11 @@ fn times(median: Duration, p95: Duration) -> String {
     format!("{:6.1} {:6.1}", median.as_secs_f64() * 1e3, p95.as_secs_f64() * 1e3)
 }
 
-fn show_keys(ui: &mut Ui, keys: &[(&str, &str)]) {
-    egui::Grid::new("keys").num_columns(2).spacing(vec2(24.0, 4.0)).show(ui, |ui| {
+fn show_keys(ui: &mut Ui, keys: &[(String, String)]) {
+    egui::Grid::new("keys").num_columns(2).spacing(vec2(24.0, 0.0)).show(ui, |ui| {
         for (key, meaning) in keys {
-            ui.strong(*key);
-            ui.label(*meaning);
+            ui.strong(key);
+            ui.label(meaning);
             ui.end_row();
         }
     });
@@ -149,18 +168,20 @@ fn centre(ctx: &Context, contents: impl FnOnce(&mut Ui)) {
 
 /// A dark, see-through panel at one side of the window.
 fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui)) {
+    bare(ctx, name, side, |ui| {
+        Frame::new().fill(SHADE).corner_radius(4).inner_margin(8).show(ui, |ui| {
+            ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
+            ui.visuals_mut().override_text_color = Some(TEXT);
+            contents(ui);
+        });
+    });
+}
+
+/// Contents at one side of the window, without anything behind them.
+fn bare(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui)) {
     let to_sign = side.to_sign();
-    egui::Area::new(Id::unique(name)).anchor(side, to_sign * -MARGIN).interactable(false).show(
-        ctx,
-        |ui| {
-            let fill = Color32::from_black_alpha(210);
-            Frame::new().fill(fill).corner_radius(4).inner_margin(8).show(ui, |ui| {
-                ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
-                ui.visuals_mut().override_text_color = Some(Color32::from_gray(235));
-                contents(ui);
-            });
-        },
-    );
+    let area = egui::Area::new(Id::unique(name)).anchor(side, to_sign * -MARGIN);
+    area.interactable(false).show(ctx, contents);
 }
 
 #[cfg(test)]
@@ -180,7 +201,7 @@ mod tests {
         for _ in 0..2 {
             let input = egui::RawInput { screen_rect: Some(screen), ..Default::default() };
             let mut output = ctx.run_ui(input, |ui| {
-                overlay.show(ui.ctx(), &[("F1", "this help")], Duration::ZERO);
+                overlay.show(ui.ctx(), &[("F1".into(), "this help".into())], Duration::ZERO);
             });
             text.clear();
             for shape in &output.shapes {
@@ -210,11 +231,10 @@ mod tests {
     #[test]
     fn each_state_is_written_in_words() {
         let base = Overlay::default();
+        let mut start_up = StartUp::new();
+        start_up.tell("reading weights".into());
         let cases = [
-            (
-                Overlay { starting: Some("reading weights".into()), ..base.clone() },
-                "reading weights ...",
-            ),
+            (Overlay { starting: Some(start_up), ..base.clone() }, "reading weights ..."),
             (
                 Overlay { failed: Some("stage encode: no".into()), ..base.clone() },
                 "stage encode: no",
@@ -227,6 +247,19 @@ mod tests {
         for (mut overlay, expected) in cases {
             let words = words(&mut overlay);
             assert!(words.contains(expected), "{expected:?} is not in {words:?}");
+        }
+    }
+
+    #[test]
+    fn the_hint_draws_the_keys_that_are_bound_once_the_world_is_there() {
+        let keys = Acts { forward: vec![Key::I], ..Acts::default() };
+        let hint = Some((Hint::default(), keys));
+        let mut overlay = Overlay { hint, starting: Some(StartUp::new()), ..Overlay::default() };
+        assert!(!words(&mut overlay).contains("I\n"));
+        overlay.starting = None;
+        let shown = words(&mut overlay);
+        for key in ["I\n", "A\n", "S\n", "D\n"] {
+            assert!(shown.contains(key), "{key:?} is not in {shown:?}");
         }
     }
 

@@ -1,14 +1,22 @@
-//! Draws the overlay's shapes on the window's surface.
+//! Draws the overlay's and the pages' shapes on the window's surface.
 
 use std::time::Duration;
 
-use egui::{Context, RawInput, ViewportId};
+use egui::{Context, ViewportId};
 use egui_wgpu::{Renderer, RendererOptions, ScreenDescriptor};
 use glam::UVec2;
+use winit::event::WindowEvent;
+use winit::window::Window;
 
-/// egui and its renderer. It is only drawn, never clicked: all keys belong to the walk.
+use super::palette;
+
+/// The window in points at which everything has its plain size; others are enlarged or shrunk a little.
+const PLAIN: (f32, f32) = (640.0, 480.0);
+
+/// egui, what it hears from the window, and its renderer.
 pub(super) struct Paint {
     ctx: Context,
+    heard: egui_winit::State,
     renderer: Renderer,
 }
 
@@ -17,8 +25,8 @@ pub(super) struct Painted {
     triangles: Vec<egui::ClippedPrimitive>,
     textures: egui::TexturesDelta,
     screen: ScreenDescriptor,
-    /// The overlay is not settled: egui measures new panels once before it shows them.
-    pub(super) unsettled: bool,
+    /// When it wants to be drawn again at the latest: at once after new panels, which are measured before they show.
+    pub(super) again_in: Option<Duration>,
 }
 
 /// The window as the overlay sees it.
@@ -34,28 +42,46 @@ pub(super) struct Canvas {
 
 impl Paint {
     /// Makes the renderer for a surface of format `target`.
-    pub(super) fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
+    pub(super) fn new(device: &wgpu::Device, target: wgpu::TextureFormat, window: &Window) -> Self {
         let renderer = Renderer::new(device, target, RendererOptions::default());
-        Self { ctx: Context::default(), renderer }
+        let ctx = Context::default();
+        palette::dress(&ctx);
+        let largest = usize::try_from(device.limits().max_texture_dimension_2d).ok();
+        let heard =
+            egui_winit::State::new(ctx.clone(), ViewportId::ROOT, window, None, None, largest);
+        Self { ctx, heard, renderer }
     }
 
-    /// Lays the overlay out.
-    pub(super) fn lay_out(&self, canvas: Canvas, mut show: impl FnMut(&Context)) -> Painted {
-        let size = canvas.size.as_vec2() / canvas.scale;
-        let mut input = RawInput {
-            screen_rect: Some(egui::Rect::from_min_size(
-                egui::Pos2::ZERO,
-                egui::vec2(size.x, size.y),
-            )),
-            time: Some(canvas.now.as_secs_f64()),
-            ..RawInput::default()
-        };
+    /// Lets an open page hear what happened in the window.
+    pub(super) fn hear(&mut self, window: &Window, event: &WindowEvent) {
+        let _ = self.heard.on_window_event(window, event);
+    }
+
+    /// Whether the pointer is dragging something, so that changes are not over.
+    pub(super) fn dragging(&self) -> bool {
+        self.ctx.egui_is_using_pointer()
+    }
+
+    /// Lays the overlay out; with a page open, the pointer's shape is the page's too.
+    pub(super) fn lay_out(
+        &mut self,
+        canvas: Canvas,
+        (window, paged): (&Window, bool),
+        mut show: impl FnMut(&mut egui::Ui),
+    ) -> Painted {
+        self.ctx.set_zoom_factor(zoom(canvas));
+        let mut input = self.heard.take_egui_input(window);
         let viewport = input.viewports.entry(ViewportId::ROOT).or_default();
         viewport.native_pixels_per_point = Some(canvas.scale);
-        let output = self.ctx.run_ui(input, |ui| show(ui.ctx()));
+        input.time = Some(canvas.now.as_secs_f64());
+        let output = self.ctx.run_ui(input, |ui| show(ui));
+        if paged {
+            self.heard.handle_platform_output(window, output.platform_output);
+        }
         let viewport = output.viewport_output.get(&ViewportId::ROOT);
+        let again_in = viewport.map(|viewport| viewport.repaint_delay);
         Painted {
-            unsettled: viewport.is_some_and(|viewport| viewport.repaint_delay.is_zero()),
+            again_in: again_in.filter(|delay| *delay < Duration::MAX),
             triangles: self.ctx.tessellate(output.shapes, output.pixels_per_point),
             textures: output.textures_delta,
             screen: ScreenDescriptor {
@@ -93,6 +119,12 @@ impl Paint {
             self.renderer.free_texture(&id);
         }
     }
+}
+
+/// How much larger than plain everything is: with the window, within limits that stay readable.
+fn zoom(canvas: Canvas) -> f32 {
+    let points = canvas.size.as_vec2() / canvas.scale;
+    (points.x / PLAIN.0).min(points.y / PLAIN.1).clamp(0.7, 1.6)
 }
 
 /// Entries of a hash table in the order of their textures, so that no run depends on hashing.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::Result;
 use glam::UVec2;
 use input::Frame;
+use winit::event::WindowEvent;
 use winit::event_loop::OwnedDisplayHandle;
 use winit::window::Window;
 
 use super::blit::{Blit, Scaling};
 use super::gpu::Gpu;
-use super::keys;
-use super::overlay::Overlay;
 use super::paint::{Canvas, Paint};
+use crate::settings::PictureScaling;
 
 /// Colour around the picture.
 const BORDER: wgpu::Color = wgpu::Color { r: 0.02, g: 0.02, b: 0.03, a: 1.0 };
@@ -21,7 +21,7 @@ const BORDER: wgpu::Color = wgpu::Color { r: 0.02, g: 0.02, b: 0.03, a: 1.0 };
 /// A window and everything that draws on it.
 pub(super) struct Screen {
     pub(super) window: Arc<Window>,
-    pub(super) scaling: Scaling,
+    pub(super) scaling: PictureScaling,
     gpu: Gpu,
     blit: Blit,
     paint: Paint,
@@ -32,28 +32,45 @@ pub(super) struct Screen {
 pub(super) enum Drawn {
     /// The window shows nothing just now.
     Nothing,
-    /// Picture and overlay are on the screen.
-    Settled,
-    /// They are, but the overlay needs another drawing.
-    Unsettled,
+    /// Picture and overlay are on the screen, and want another drawing after this time, if any.
+    Shown(Option<Duration>),
 }
 
 impl Screen {
-    /// Prepares to draw on `window`. Without a wish, a processor that draws by itself scales the
-    /// cheap way: it has a dream to compute.
+    /// Prepares to draw on `window`.
     ///
     /// # Errors
     /// When no graphics driver can draw on it.
     pub(super) fn new(
         window: Arc<Window>,
         display: OwnedDisplayHandle,
-        scaling: Option<Scaling>,
+        scaling: PictureScaling,
     ) -> Result<Self> {
         let gpu = Gpu::new(&window, display)?;
         let blit = Blit::new(&gpu.device, gpu.format());
-        let paint = Paint::new(&gpu.device, gpu.format());
-        let usual = if gpu.is_software { Scaling::Nearest } else { Scaling::Smooth };
-        Ok(Self { window, scaling: scaling.unwrap_or(usual), gpu, blit, paint })
+        let paint = Paint::new(&gpu.device, gpu.format(), &window);
+        Ok(Self { window, scaling, gpu, blit, paint })
+    }
+
+    /// How the picture is scaled. Without a wish, a processor that draws by itself does it the cheap way: it has a
+    /// dream to compute.
+    pub(super) fn scaled(&self) -> Scaling {
+        match self.scaling {
+            PictureScaling::Auto if self.gpu.is_software => Scaling::Nearest,
+            PictureScaling::Auto | PictureScaling::Smooth => Scaling::Smooth,
+            PictureScaling::Nearest => Scaling::Nearest,
+            PictureScaling::Crisp => Scaling::Crisp,
+        }
+    }
+
+    /// Lets an open page hear what happened in the window.
+    pub(super) fn hear(&mut self, event: &WindowEvent) {
+        self.paint.hear(&self.window, event);
+    }
+
+    /// Whether the pointer is dragging something on a page.
+    pub(super) fn dragging(&self) -> bool {
+        self.paint.dragging()
     }
 
     /// Name of what draws.
@@ -71,16 +88,22 @@ impl Screen {
         self.blit.upload(&self.gpu.device, &self.gpu.queue, frame);
     }
 
-    /// Draws picture and overlay.
+    /// Draws the picture and what `show` lays over it: a page too, when `paged`.
     ///
     /// # Errors
     /// When the graphics driver gives up.
-    pub(super) fn draw(&mut self, overlay: &mut Overlay, now: Duration) -> Result<Drawn> {
+    pub(super) fn draw(
+        &mut self,
+        now: Duration,
+        paged: bool,
+        show: impl FnMut(&mut egui::Ui),
+    ) -> Result<Drawn> {
         let Some(target) = self.gpu.next_texture()? else { return Ok(Drawn::Nothing) };
         #[expect(clippy::cast_possible_truncation, reason = "a scale factor is a small number")]
         let scale = self.window.scale_factor() as f32;
         let canvas = Canvas { size: self.gpu.size(), scale, now };
-        let mut painted = self.paint.lay_out(canvas, |ctx| overlay.show(ctx, keys::HELP, now));
+        let scaling = self.scaled();
+        let mut painted = self.paint.lay_out(canvas, (&self.window, paged), show);
 
         let Gpu { device, queue, .. } = &self.gpu;
         self.blit.place(queue, canvas.size);
@@ -89,13 +112,13 @@ impl Screen {
         let view = target.texture.create_view(&wgpu::TextureViewDescriptor::default());
         {
             let mut pass = begin_pass(&mut encoder, &view);
-            self.blit.draw(&mut pass, self.scaling);
+            self.blit.draw(&mut pass, scaling);
             self.paint.draw(&mut pass, &painted);
         }
         queue.submit([encoder.finish()]);
         self.window.pre_present_notify();
         queue.present(target);
-        let drawn = if painted.unsettled { Drawn::Unsettled } else { Drawn::Settled };
+        let drawn = Drawn::Shown(painted.again_in);
         self.paint.free(painted);
         Ok(drawn)
     }

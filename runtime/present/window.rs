@@ -3,62 +3,69 @@
 //! It never waits for the dream: it sleeps until a frame is due, a key is pressed or there is
 //! news, and shows the newest frame that is due, or the last one again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use input::Key;
 use winit::application::ApplicationHandler;
 use winit::dpi::LogicalSize;
 use winit::event::{DeviceEvent, DeviceId, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
 use winit::window::{Fullscreen, Window, WindowId};
 
-use super::blit::Scaling;
 use super::display::{NoWindow, preflight};
 use super::live::Live;
 use super::screen::Screen;
-use crate::walk::{Plan, Walk, Walked};
+use crate::controls::Controls;
+use crate::settings::{Opened, PictureScaling};
+use crate::walk::{Plan, Walked};
 
 /// Size the window opens with: the usual picture enlarged a whole number of times.
 const OPENING_SIZE: LogicalSize<u32> = LogicalSize::new(640, 480);
 
-/// What was done to the controls.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Touch {
-    /// A key went down or up.
-    Key(Key, bool),
-    /// The mouse, while taken, moved by this many pixels.
-    Motion {
-        /// To the right.
-        right: f32,
-        /// Down.
-        down: f32,
-    },
-    /// All keys are up: the window lost the focus.
-    Release,
-}
-
-/// How the window is to be.
-#[expect(missing_debug_implementations, reason = "holds a closure")]
+/// How the window is to be, and what it works with.
+#[derive(Debug)]
 pub struct Options {
-    /// How pictures are scaled; `None` chooses by what draws.
-    pub scaling: Option<Scaling>,
-    /// Fill the screen from the beginning.
+    /// How pictures are scaled, whatever is set.
+    pub scaling: Option<PictureScaling>,
+    /// Fill the screen from the beginning, whatever is set.
     pub full_screen: bool,
     /// Record from the beginning.
     pub record: bool,
     /// Whether somebody steers. Else the space bar pauses, and there is nothing to record.
     pub steered: bool,
-    /// Where touches of the controls go.
-    pub touch: Box<dyn FnMut(Touch)>,
+    /// What is steered with.
+    pub controls: Controls,
+    /// The settings, as they were read.
+    pub kept: Opened,
+    /// The world that is walked in first, to be listed with those that came with the program.
+    pub world: PathBuf,
+    /// Folder for pictures of the screen.
+    pub screenshots: PathBuf,
 }
 
-/// Opens a window and walks in it until the player leaves.
+/// Somewhere else to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The world in this folder.
+    World(PathBuf),
+    /// The session in this folder, shown again.
+    Session(PathBuf),
+}
+
+/// Plans a walk somewhere else.
+pub type Elsewhere = Box<dyn FnMut(&Goal) -> Result<Plan>>;
+
+/// Opens a window and walks in it until the player leaves; gives what came of each walk.
 ///
 /// # Errors
 /// [`NoWindow`] when none can be opened.
-pub fn run(plan: Plan, options: Options) -> Result<Result<Walked>, NoWindow> {
+pub fn run(
+    plan: Plan,
+    elsewhere: Elsewhere,
+    options: Options,
+) -> Result<Result<Vec<Walked>>, NoWindow> {
     preflight()?;
     let event_loop = EventLoop::<Wake>::with_user_event().build().map_err(|error| {
         // winit's own words begin with a place in its source.
@@ -66,7 +73,8 @@ pub fn run(plan: Plan, options: Options) -> Result<Result<Walked>, NoWindow> {
         NoWindow(format!("no display: {} cannot be opened", display_name()))
     })?;
     let waking = Waking { pending: Arc::default(), proxy: event_loop.create_proxy() };
-    let mut app = App { plan: Some(plan), options, waking, state: State::New };
+    let start = Some(Start { plan, elsewhere, options });
+    let mut app = App { start, waking, state: State::New };
     let ran = event_loop.run_app(&mut app);
     match (app.state, ran) {
         (State::Refused(reason), _) => Err(NoWindow(format!("no window: {reason:#}"))),
@@ -95,13 +103,13 @@ fn display_name() -> String {
 struct Wake;
 
 #[derive(Clone)]
-struct Waking {
+pub(super) struct Waking {
     pending: Arc<AtomicBool>,
     proxy: EventLoopProxy<Wake>,
 }
 
 impl Waking {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
             // A loop that is gone needs no waking.
             let _ = self.proxy.send_event(Wake);
@@ -110,36 +118,39 @@ impl Waking {
 }
 
 struct App {
-    plan: Option<Plan>,
-    options: Options,
+    /// What is begun with, until the window is open.
+    start: Option<Start>,
     waking: Waking,
     state: State,
+}
+
+struct Start {
+    plan: Plan,
+    elsewhere: Elsewhere,
+    options: Options,
 }
 
 enum State {
     New,
     Refused(anyhow::Error),
     Open(Box<Live>),
-    Over(Result<Walked>),
+    Over(Result<Vec<Walked>>),
 }
 
 impl App {
     fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<Live> {
-        let full_screen = self.options.full_screen.then_some(Fullscreen::Borderless(None));
+        let Start { plan, elsewhere, options } =
+            self.start.take().context("a window is opened once")?;
+        let settings = &options.kept.settings;
+        let full_screen = options.full_screen || settings.full_screen;
         let attributes = Window::default_attributes()
             .with_title("Oneiro")
             .with_inner_size(OPENING_SIZE)
-            .with_fullscreen(full_screen);
+            .with_fullscreen(full_screen.then_some(Fullscreen::Borderless(None)));
         let window = Arc::new(event_loop.create_window(attributes)?);
         let display = event_loop.owned_display_handle();
-        let screen = Screen::new(window, display, self.options.scaling)?;
-        let waking = self.waking.clone();
-        let plan = self.plan.take().context("a window is opened once")?;
-        // A walk of a set length is nobody's to look at when it fails.
-        let attended = plan.frames.is_none();
-        let walk = Walk::start(plan, Box::new(move || waking.wake()))?;
-        walk.gate.set_recording(self.options.record);
-        Ok(Live::new(walk, screen, attended, self.options.steered))
+        let screen = Screen::new(window, display, options.scaling.unwrap_or(settings.scaling))?;
+        Live::begin(plan, elsewhere, options, screen, self.waking.clone())
     }
 
     fn close(&mut self, event_loop: &ActiveEventLoop) {
@@ -168,13 +179,13 @@ impl ApplicationHandler<Wake> for App {
         // Cleared before looking, so that what comes while looking wakes again.
         self.waking.pending.store(false, Ordering::Release);
         if let State::Open(live) = &mut self.state {
-            live.read_news();
+            live.wake();
         }
     }
 
     fn window_event(&mut self, event_loop: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
         let State::Open(live) = &mut self.state else { return };
-        live.window_event(event, &mut self.options.touch);
+        live.window_event(&event);
         if live.leaving {
             self.close(event_loop);
         }
@@ -184,7 +195,7 @@ impl ApplicationHandler<Wake> for App {
         let State::Open(live) = &self.state else { return };
         if let (DeviceEvent::MouseMotion { delta: (x, y) }, true) = (event, live.grabbed) {
             #[expect(clippy::cast_possible_truncation, reason = "pixels are small numbers")]
-            (self.options.touch)(Touch::Motion { right: x as f32, down: y as f32 });
+            live.controls.move_mouse(x as f32, y as f32);
         }
     }
 
@@ -193,7 +204,7 @@ impl ApplicationHandler<Wake> for App {
         if live.leaving {
             return self.close(event_loop);
         }
-        let wake_at = live.sleep_until().and_then(|at| live.walk.clock.instant(at));
+        let wake_at = live.sleep_until().and_then(|at| live.clock.instant(at));
         event_loop.set_control_flow(wake_at.map_or(ControlFlow::Wait, ControlFlow::WaitUntil));
     }
 }

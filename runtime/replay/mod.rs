@@ -6,13 +6,25 @@ mod verify;
 mod video;
 
 use std::io::{self, Write as _};
+#[cfg(feature = "window")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+#[cfg(feature = "window")]
+use input::Action;
 use input::SessionReader;
 
+#[cfg(feature = "window")]
+use self::video::Showing;
+#[cfg(feature = "window")]
+use crate::cli::PlayArgs;
 use crate::cores;
+#[cfg(feature = "window")]
+use crate::dream::Opener;
+#[cfg(feature = "window")]
+use crate::play;
 
 /// Options of `replay`.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +50,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     }
     let session = SessionReader::open(&args.session)?;
     #[cfg(feature = "window")]
-    match by_window::show(args, &session) {
+    match play::by_window::show(&PlayArgs::default(), &args.session) {
         Ok(shown) => return shown.map(|_| ()),
         Err(reason) => writeln!(io::stderr(), "oneiro: {reason}")?,
     }
@@ -55,38 +67,13 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     Ok(())
 }
 
+/// Opens the video of a session in the place of a dream; gives the actions that were recorded, too.
+///
+/// # Errors
+/// When the session cannot be read.
 #[cfg(feature = "window")]
-mod by_window {
-    use super::video::Showing;
-    use super::{ReplayArgs, Result, SessionReader};
-    use crate::paths;
-    use crate::present::{self, NoWindow, Options};
-    use crate::steer::ByScript;
-    use crate::walk::{Plan, Walked};
-    use input::Script;
-
-    /// Shows a session in a window; the outer error says why there is none.
-    pub(super) fn show(
-        args: &ReplayArgs,
-        session: &SessionReader,
-    ) -> Result<Result<Walked>, NoWindow> {
-        present::preflight()?;
-        let (dir, session) = (args.session.clone(), session.clone());
-        let actions = session.records().iter().skip(1).map(|record| record.action).collect();
-        let plan = Plan {
-            dream: Box::new(move |_| Ok(Box::new(Showing::open(&dir, session)?))),
-            steer: Box::new(ByScript::new(Script::from_actions(actions))),
-            frames: None,
-            sessions: paths::sessions(),
-            auto_steps: false,
-        };
-        let options = Options {
-            scaling: None,
-            full_screen: false,
-            record: false,
-            steered: false,
-            touch: Box::new(|_| ()),
-        };
-        present::run(plan, options)
-    }
+pub fn recorded(dir: &Path) -> Result<(Opener, Vec<Action>)> {
+    let (dir, session) = (dir.to_owned(), SessionReader::open(dir)?);
+    let actions = session.records().iter().skip(1).map(|record| record.action).collect();
+    Ok((Box::new(move |_| Ok(Box::new(Showing::open(&dir, session)?))), actions))
 }

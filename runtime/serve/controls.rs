@@ -2,16 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use input::{
-    Action, ActionLayout, Controller, Key, KeyBindings, Keyboard, Merged, PadBindings, PadState,
-};
+use input::{Action, ActionLayout, Controller, Key, Keyboard, Merged, PadBindings, PadState};
 
-use crate::steer::{ByHand, SharedKeyboard};
+use crate::steer::ByHand;
 
 /// The controls that pages feed and the loop polls. Clones are the same controls.
 #[derive(Clone, Debug)]
 pub struct Controls {
-    keyboard: SharedKeyboard,
+    keyboard: Arc<Mutex<Keyboard>>,
     pad: Arc<Mutex<Pad>>,
 }
 
@@ -19,8 +17,8 @@ pub struct Controls {
 #[derive(Debug)]
 struct Pad {
     state: PadState,
-    /// Buttons pressed since the last poll, perhaps released again.
-    tapped: u32,
+    /// What was held since the last poll, perhaps let go again.
+    tapped: PadState,
     bindings: PadBindings,
     layout: ActionLayout,
 }
@@ -28,10 +26,10 @@ struct Pad {
 impl Controls {
     /// Nothing held, and what steers by these controls.
     pub fn new(layout: &ActionLayout) -> (Self, ByHand) {
-        let keyboard = Keyboard::new(KeyBindings::default(), layout.clone());
+        let keyboard = Keyboard::new(layout.clone());
         let pad = Pad {
             state: PadState::default(),
-            tapped: 0,
+            tapped: PadState::default(),
             bindings: PadBindings::default(),
             layout: layout.clone(),
         };
@@ -56,7 +54,7 @@ impl Controls {
     /// The pad is held like this from now on.
     pub(super) fn hold(&self, state: PadState) {
         let mut pad = lock(&self.pad);
-        pad.tapped |= state.buttons;
+        pad.tapped = pad.tapped.and_held(state);
         pad.state = state;
     }
 
@@ -64,14 +62,14 @@ impl Controls {
     pub(super) fn release(&self) {
         lock(&self.keyboard).release_all();
         let mut pad = lock(&self.pad);
-        (pad.state, pad.tapped) = (PadState::default(), 0);
+        (pad.state, pad.tapped) = (PadState::default(), PadState::default());
     }
 }
 
 impl Controller for Pad {
     fn poll(&mut self) -> Action {
-        let buttons = self.state.buttons | std::mem::take(&mut self.tapped);
-        self.bindings.action(&PadState { buttons, ..self.state }, &self.layout)
+        let state = self.state.and_held(std::mem::take(&mut self.tapped));
+        self.bindings.action(&state, &self.layout)
     }
 }
 
@@ -81,7 +79,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use input::Buttons;
+    use input::{Buttons, PadInput};
 
     use super::*;
     use crate::stream::Steer as _;
@@ -92,8 +90,11 @@ mod tests {
         let layout = ActionLayout { turn_degrees: 15.0, buttons, ..ActionLayout::default() };
         let (controls, mut hand) = Controls::new(&layout);
         controls.key(Key::W, true);
-        controls.hold(PadState { right: (1.0, 0.0), buttons: 1, ..PadState::default() });
-        controls.hold(PadState { right: (1.0, 0.0), ..PadState::default() });
+        let turned = PadState { right: (1.0, 0.0), ..PadState::default() };
+        let mut pressed = turned;
+        pressed.press(PadInput::South);
+        controls.hold(pressed);
+        controls.hold(turned);
         controls.look(-60.0, 0.0);
         let action = hand.poll(1)[0];
         assert_eq!((action.forward, action.turn), (1.0, 0.5), "mouse and stick add up");

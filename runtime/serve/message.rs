@@ -1,13 +1,23 @@
 //! What a browser and the program say to each other in JSON; what comes in is hostile until read.
 
 use anyhow::{Context as _, Result, ensure};
-use input::{Key, PadState};
+use input::{Key, PadInput, PadState};
 use serde::{Deserialize, Serialize};
 
 /// Longest message that is read, in bytes: the longest that a page of ours sends has about two hundred.
 pub(super) const MESSAGE_BYTES_MAX: usize = 4096;
 /// Most pixels that one message may move the mouse: more than any screen is wide.
 const PIXELS_MAX: f32 = 20_000.0;
+
+/// Buttons of a pad in the order of a page's bits; two triggers follow them.
+const BUTTONS: [PadInput; 6] = [
+    PadInput::South,
+    PadInput::East,
+    PadInput::West,
+    PadInput::North,
+    PadInput::LeftShoulder,
+    PadInput::RightShoulder,
+];
 
 /// What a page says.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -57,15 +67,29 @@ impl Said {
     /// The pad of [`Said::Pad`].
     pub(super) fn pad(&self) -> Option<PadState> {
         match *self {
-            Self::Pad { left, right, directions, buttons } => Some(PadState {
-                left: axes(left),
-                right: axes(right),
-                directions: axes(directions),
-                buttons,
-            }),
+            Self::Pad { left, right, directions: (x, y), buttons } => {
+                let mut pad =
+                    PadState { left: axes(left), right: axes(right), ..PadState::default() };
+                let held = (0..).zip(BUTTONS).filter(|(bit, _)| is_down(buttons, *bit) > 0.0);
+                held.for_each(|(_, button)| pad.press(button));
+                let directions = [
+                    (y > 0.5, PadInput::DirectionUp),
+                    (y < -0.5, PadInput::DirectionDown),
+                    (x < -0.5, PadInput::DirectionLeft),
+                    (x > 0.5, PadInput::DirectionRight),
+                ];
+                directions.into_iter().filter(|(held, _)| *held).for_each(|(_, it)| pad.press(it));
+                pad.triggers = (is_down(buttons, 6), is_down(buttons, 7));
+                Some(pad)
+            }
             _ => None,
         }
     }
+}
+
+/// A bit as the way of a trigger.
+fn is_down(buttons: u32, bit: u32) -> f32 {
+    if buttons >> bit & 1 == 1 { 1.0 } else { 0.0 }
 }
 
 fn pixels(value: f32) -> f32 {
@@ -123,8 +147,9 @@ mod tests {
         check(r#"{"type":"go_back"}"#, Said::GoBack {});
         check(r#"{"type":"seen","number":7}"#, Said::Seen { number: 7 });
         let pad = r#"{"type":"pad","left":[0.5,-9],"right":[0,1],"directions":[0,0],"buttons":3}"#;
-        let expected =
-            PadState { left: (0.5, -1.0), right: (0.0, 1.0), buttons: 3, ..<_>::default() };
+        let mut expected = PadState { left: (0.5, -1.0), right: (0.0, 1.0), ..<_>::default() };
+        expected.press(PadInput::South);
+        expected.press(PadInput::East);
         assert_eq!(Said::read(pad).unwrap().pad(), Some(expected));
     }
 
@@ -163,7 +188,7 @@ mod tests {
             let (x, y) = (number(x), number(y));
             let pad = format!(r#"{{"type":"pad","left":[{x},{y}],"right":[{y},{x}],"directions":[0,{y}],"buttons":0}}"#);
             if let Some(pad) = Said::read(&pad).ok().and_then(|said| said.pad()) {
-                for axis in [pad.left.0, pad.left.1, pad.right.0, pad.directions.1] {
+                for axis in [pad.left.0, pad.left.1, pad.right.0, pad.right.1] {
                     prop_assert!(axis.abs() <= 1.0);
                 }
             }

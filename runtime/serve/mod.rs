@@ -68,7 +68,7 @@ pub struct ServeArgs {
 /// When the address cannot be listened at, the world cannot be opened or the walk fails.
 pub fn run(args: &ServeArgs) -> Result<()> {
     let dir = worlds::find(&args.world)?;
-    let (controls, hand) = Controls::new(&world::layout(&dir)?);
+    let (controls, hand) = Controls::new(&worlds::describe(&dir)?.layout);
     let address = SocketAddr::new(args.bind, args.port);
     let listener = TcpListener::bind(address)
         .with_context(|| format!("listen at {address}; --port names another"))?;

@@ -149,7 +149,7 @@ fn held(code: KeyCode) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use input::{ActionLayout, Controller as _, KeyBindings};
+    use input::{ActionLayout, Controller as _};
 
     use super::*;
 
@@ -157,7 +157,7 @@ mod tests {
 
     fn keyboard() -> Keyboard {
         let layout = ActionLayout { turn_degrees: 15.0, ..ActionLayout::default() };
-        Keyboard::new(KeyBindings::default(), layout)
+        Keyboard::new(layout)
     }
 
     fn press(code: KeyCode) -> KeyEvent {

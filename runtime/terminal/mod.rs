@@ -5,8 +5,8 @@ mod keys;
 mod screen;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use anyhow::{Context as _, Result, bail};
 use crossterm::event::{self, Event};
 use crossterm::queue;
 use crossterm::terminal::{self, BeginSynchronizedUpdate, EndSynchronizedUpdate};
-use input::{Frame, Keyboard};
+use input::Frame;
 
 use self::cells::Cells;
 use self::keys::{Command, Held};
 use self::screen::Screen;
+use crate::controls::Controls;
 use crate::gate::Wish;
 use crate::show::Show;
 use crate::stage::Stage;
-use crate::steer::SharedKeyboard;
 use crate::walk::{News, Plan, Walk, Walked};
 
 pub use self::screen::LogWriter;
@@ -45,7 +45,7 @@ pub fn is_there() -> bool {
 ///
 /// # Errors
 /// When the terminal cannot be drawn on, or the walk fails.
-pub fn run(plan: Plan, keyboard: SharedKeyboard, record: bool) -> Result<Walked> {
+pub fn run(plan: Plan, controls: Controls, record: bool) -> Result<Walked> {
     let screen = Screen::open().context("the terminal cannot be drawn on")?;
     let (events, woken) = sync_channel(EVENTS);
     let bell = events.clone();
@@ -57,7 +57,7 @@ pub fn run(plan: Plan, keyboard: SharedKeyboard, record: bool) -> Result<Walked>
     let mut player = Player {
         walk,
         show: Show::default(),
-        keyboard,
+        controls,
         held,
         cells: Cells::default(),
         columns: 0,
@@ -90,7 +90,7 @@ fn read_events(events: &SyncSender<Woken>) {
 struct Player {
     walk: Walk,
     show: Show,
-    keyboard: SharedKeyboard,
+    controls: Controls,
     held: Held,
     cells: Cells,
     columns: u16,
@@ -174,17 +174,16 @@ impl Player {
     }
 
     fn expire(&mut self, now: Duration) {
-        let Self { held, keyboard, .. } = self;
-        held.expire(now, &mut lock(keyboard));
+        self.held.expire(now, &mut self.controls.keyboard());
     }
 
     /// Does what an event asks for; answers the command in it, if any.
     fn obey(&mut self, event: Event) -> Result<Option<Command>> {
         let now = self.walk.clock.now();
         let command = match event {
-            Event::Key(key) => self.held.feed(key, now, &mut lock(&self.keyboard)),
+            Event::Key(key) => self.held.feed(key, now, &mut self.controls.keyboard()),
             Event::FocusLost => {
-                self.held.release(&mut lock(&self.keyboard));
+                self.held.release(&mut self.controls.keyboard());
                 None
             }
             Event::Resize(columns, rows) => {
@@ -253,10 +252,6 @@ impl Status {
         let parts = flags.chain(notice.unwrap_or(usual)).filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join("  ")
     }
-}
-
-fn lock(keyboard: &SharedKeyboard) -> MutexGuard<'_, Keyboard> {
-    keyboard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes to the terminal in one go, so that it never shows half a picture.

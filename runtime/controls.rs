@@ -1,0 +1,125 @@
+//! Keyboard, mouse and gamepads, which the window feeds and looks at and the loop polls.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "gamepad")]
+use input::Gamepads;
+use input::{ActionLayout, Key, Keyboard, Merged, PadState};
+
+use crate::settings::Settings;
+
+/// All devices to steer by hand with. Clones are the same devices.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    keyboard: Arc<Mutex<Keyboard>>,
+    #[cfg(feature = "gamepad")]
+    pads: Option<Arc<Mutex<Gamepads>>>,
+    moved: Arc<AtomicBool>,
+}
+
+impl Controls {
+    /// The devices of this machine.
+    ///
+    /// Call it before other threads are started, as gamepads ask.
+    pub fn open(layout: &ActionLayout) -> Self {
+        Self {
+            #[cfg(feature = "gamepad")]
+            pads: open_pads(layout),
+            ..Self::without_pads(layout)
+        }
+    }
+
+    /// Keyboard and mouse alone.
+    pub fn without_pads(layout: &ActionLayout) -> Self {
+        Self {
+            keyboard: Arc::new(Mutex::new(Keyboard::new(layout.clone()))),
+            #[cfg(feature = "gamepad")]
+            pads: None,
+            moved: Arc::default(),
+        }
+    }
+
+    /// A key or mouse button went down or up.
+    pub fn key(&self, key: Key, down: bool) {
+        let mut keyboard = self.keyboard();
+        if down { keyboard.press(key) } else { keyboard.release(key) }
+    }
+
+    /// The mouse moved by this many pixels.
+    pub fn move_mouse(&self, right: f32, down: f32) {
+        self.keyboard().move_mouse(right, down);
+    }
+
+    /// No release of a key will be seen: all count as up.
+    pub fn release_all(&self) {
+        self.keyboard().release_all();
+    }
+
+    /// Binds everything as the settings say, from the next poll on.
+    pub fn bind(&self, settings: &Settings) {
+        self.keyboard().bind(settings.keyboard.clone(), settings.mouse);
+        #[cfg(feature = "gamepad")]
+        if let Some(pads) = &self.pads {
+            lock(pads).bind(settings.pad.clone());
+        }
+    }
+
+    /// Steers a world of this layout from the next poll on.
+    pub fn suit(&self, layout: &ActionLayout) {
+        self.keyboard().suit(layout.clone());
+        #[cfg(feature = "gamepad")]
+        if let Some(pads) = &self.pads {
+            lock(pads).suit(layout.clone());
+        }
+    }
+
+    /// Name and state of the gamepad that counts, now; `None` without one.
+    pub fn pad(&self) -> Option<(String, PadState)> {
+        #[cfg(feature = "gamepad")]
+        return self.pads.as_ref().and_then(|pads| lock(pads).look());
+        #[cfg(not(feature = "gamepad"))]
+        None
+    }
+
+    /// Whether the player has done anything yet.
+    pub fn moved(&self) -> bool {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the player has done something.
+    pub(crate) fn note_move(&self) {
+        self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// All devices as one source of actions.
+    pub(crate) fn merged(&self) -> Merged {
+        let devices = Merged::new().with(Arc::clone(&self.keyboard));
+        #[cfg(feature = "gamepad")]
+        if let Some(pads) = &self.pads {
+            return devices.with(Arc::clone(pads));
+        }
+        devices
+    }
+
+    /// The keyboard, to be fed.
+    pub(crate) fn keyboard(&self) -> MutexGuard<'_, Keyboard> {
+        lock(&self.keyboard)
+    }
+}
+
+/// A panic of another thread leaves devices that are as good as before.
+fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
+    device.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(feature = "gamepad")]
+fn open_pads(layout: &ActionLayout) -> Option<Arc<Mutex<Gamepads>>> {
+    match Gamepads::open(layout.clone()) {
+        Ok(pads) => Some(Arc::new(Mutex::new(pads))),
+        Err(error) => {
+            tracing::info!("{error}");
+            None
+        }
+    }
+}
