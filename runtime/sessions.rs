@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use input::{Frame, SessionReader};
 
+use crate::picture::small;
+
 /// Most sessions that are told; they are the newest.
 const MOST: usize = 60;
 
@@ -49,7 +51,7 @@ fn look(dir: PathBuf) -> Listed {
             world: header.world.clone(),
             created: header.created.clone(),
             seconds,
-            picture: session.video().ok().and_then(|mut video| video.next()?.ok()),
+            picture: session.video().ok().and_then(|mut video| video.next()?.ok()).map(small),
         }
     });
     Listed { dir, held: held.map_err(|error| error.to_string()) }

@@ -9,6 +9,8 @@ use engine::world::World;
 use input::{ActionLayout, Episode, Frame, episodes_in};
 use serde::Deserialize;
 
+use crate::picture::small;
+
 /// The file that makes a folder a world.
 pub const WORLD_FILE: &str = "world.toml";
 
@@ -103,7 +105,7 @@ fn look(dir: &Path) -> Listed {
     let picture = starts.first().and_then(|path| {
         let start = Episode::open(path).ok()?;
         let pixels = start.frames().last()?.to_vec();
-        Some(Frame { width: start.width, height: start.height, pixels })
+        Some(small(Frame { width: start.width, height: start.height, pixels }))
     });
     Listed {
         dir: dir.to_owned(),
