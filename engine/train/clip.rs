@@ -30,8 +30,9 @@ const APART: usize = 9;
 const RETRIEVAL_ODDS: f32 = 0.5;
 /// Largest noise on history, in standard deviations of a latent.
 const HISTORY_NOISE: f32 = 0.5;
-/// Odds that a rollout ends with a clip: they last about ten, of eight frames each.
-const ROLLOUT_ENDS: f32 = 0.1;
+/// Odds that a rollout ends with a clip: they last about four, of eight frames each. Longer ones lose
+/// the recorded way so far that turning is learnt less than it moves.
+const ROLLOUT_ENDS: f32 = 0.25;
 
 /// Draws clips from episodes.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
 const LEVEL_MIN: f32 = 0.05;
-/// Evaluations that dreams are drawn from.
-const EVALUATIONS: [u32; 3] = [1, 2, 4];
+/// Evaluations of dreams: a single one would leave history softer than play's ever is.
+const EVALUATIONS: [u32; 2] = [2, 4];
 /// Steps that a shortcut network is told.
 const SHORTCUTS: [StepSize; 3] = [StepSize::Quarter, StepSize::Half, StepSize::Whole];
 
@@ -50,8 +50,8 @@ impl Scene<'_> {
     /// Dreams the sections of the first `count` clips as play does, each going on from the dreams
     /// before it; what the sections themselves are to be stays recorded.
     ///
-    /// Each clip's evaluations are drawn from [`EVALUATIONS`]: one gives soft dreams, more sharper
-    /// ones with other faults. Gives back where the rollouts stand then.
+    /// Each clip's evaluations are drawn from [`EVALUATIONS`]: more give sharper dreams with other
+    /// faults. Gives back where the rollouts stand then.
     pub(super) fn dream(
         &mut self,
         teacher: &Teacher,
