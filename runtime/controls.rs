@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 #[cfg(feature = "gamepad")]
 use input::Gamepads;
@@ -16,6 +17,8 @@ pub struct Controls {
     #[cfg(feature = "gamepad")]
     pads: Option<Arc<Mutex<Gamepads>>>,
     moved: Arc<AtomicBool>,
+    /// When the oldest touch that no section has obeyed yet came, in the time of the walk.
+    touched: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Controls {
@@ -37,22 +40,26 @@ impl Controls {
             #[cfg(feature = "gamepad")]
             pads: None,
             moved: Arc::default(),
+            touched: Arc::default(),
         }
     }
 
-    /// A key or mouse button went down or up.
-    pub fn key(&self, key: Key, down: bool) {
+    /// A key or mouse button went down or up, at a time of the walk.
+    pub fn key(&self, key: Key, down: bool, at: Duration) {
+        self.note_touch(at);
         let mut keyboard = self.keyboard();
         if down { keyboard.press(key) } else { keyboard.release(key) }
     }
 
-    /// The mouse moved by this many pixels.
-    pub fn move_mouse(&self, right: f32, down: f32) {
+    /// The mouse moved by this many pixels, at a time of the walk.
+    pub fn move_mouse(&self, right: f32, down: f32, at: Duration) {
+        self.note_touch(at);
         self.keyboard().move_mouse(right, down);
     }
 
     /// No release of a key will be seen: all count as up.
     pub fn release_all(&self) {
+        self.take_touch();
         self.keyboard().release_all();
     }
 
@@ -90,6 +97,16 @@ impl Controls {
     /// Notes that the player has done something.
     pub(crate) fn note_move(&self) {
         self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that something was touched at a time of the walk; what was touched before it counts still.
+    pub(crate) fn note_touch(&self, at: Duration) {
+        lock(&self.touched).get_or_insert(at);
+    }
+
+    /// When the oldest touch came that this asks for the first time.
+    pub(crate) fn take_touch(&self) -> Option<Duration> {
+        lock(&self.touched).take()
     }
 
     /// All devices as one source of actions.

@@ -13,8 +13,8 @@ pub struct DueFrame {
     pub number: u64,
     /// The picture.
     pub frame: Arc<Frame>,
-    /// When the controls that made it were sampled.
-    pub polled_at: Duration,
+    /// When the touch came that it is the first to obey; without one, when the controls were sampled.
+    pub input_at: Duration,
     /// When to show it.
     pub due: Duration,
 }

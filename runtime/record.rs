@@ -158,7 +158,7 @@ impl Recorder {
     /// Takes the frames of a section. A writer that failed is noticed by [`Self::failed`].
     pub fn add(&mut self, section: &Section) {
         let mut frames = Vec::with_capacity(section.frames.len());
-        let device_time = section.polled_at.saturating_sub(self.began).as_micros();
+        let device_time = section.input_at.saturating_sub(self.began).as_micros();
         for (at, (frame, action)) in section.frames.iter().zip(&section.actions).enumerate() {
             let tick = section.first + u64::try_from(at).unwrap_or(u64::MAX);
             // The account is of the whole section and stands beside its first frame.

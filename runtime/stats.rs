@@ -49,8 +49,8 @@ pub struct Lately {
     pub fps: f64,
     /// Stage, its median and its 95th percentile.
     pub stages: Vec<(&'static str, Duration, Duration)>,
-    /// From controls to screen: median and 95th percentile.
-    pub input_to_present: (Duration, Duration),
+    /// From a touch, or else from sampling the controls, to the screen: median, 95th and 99th percentile.
+    pub input_to_present: [Duration; 3],
     /// Sections that were not ready when due, since the walk began.
     pub late: u64,
     /// Memories that did not reach the disk, since the walk began.
@@ -70,7 +70,8 @@ pub struct Figures {
     pub fps_worst_10s: f64,
     /// SHA-256 over the pixels of all frames in order, in hex.
     pub frames_hash: String,
-    /// From sampling the controls to showing the frame, or handing it on where none is shown.
+    /// From the touch of a device that a frame is the first to obey, else from sampling the controls, to showing
+    /// it, or handing it on where none is shown.
     pub input_to_present_ms: Percentiles,
     /// Each stage's time for one section.
     #[serde(serialize_with = "as_map")]
@@ -101,9 +102,9 @@ impl Stats {
         self.rate.frame(at);
     }
 
-    /// Counts the time from sampling the controls to showing what they led to.
-    pub fn presented(&mut self, polled_at: Duration, shown_at: Duration) {
-        let time = shown_at.saturating_sub(polled_at);
+    /// Counts the time from a touch, or from sampling the controls, to showing what it led to.
+    pub fn presented(&mut self, input_at: Duration, shown_at: Duration) {
+        let time = shown_at.saturating_sub(input_at);
         self.input_to_present.whole.record(time);
         self.input_to_present.recent.record(time);
     }
@@ -145,7 +146,9 @@ impl Stats {
         Lately {
             fps: self.rate.lately(),
             stages: stages.collect(),
-            input_to_present: both(&self.input_to_present.recent),
+            input_to_present: [50, 95, 99].map(|per_cent| {
+                self.input_to_present.recent.percentile(per_cent).unwrap_or_default()
+            }),
             late: self.late,
             memory_lost: self.memory_lost,
         }

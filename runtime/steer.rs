@@ -1,6 +1,7 @@
 //! Turns what devices and scripts say into the actions of a section.
 
 use std::fmt;
+use std::time::Duration;
 
 use input::{Action, Controller, Merged, Script, Wander};
 
@@ -41,6 +42,10 @@ impl Steer for ByHand {
             Action { turn, pitch, ..first }
         };
         std::iter::once(first).chain((1..frames).map(held)).collect()
+    }
+
+    fn touched_at(&mut self) -> Option<Duration> {
+        self.controls.as_ref().and_then(Controls::take_touch)
     }
 
     fn take_notices(&mut self) -> Vec<String> {
@@ -84,6 +89,8 @@ mod tests {
 
     use super::*;
 
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
     #[test]
     fn a_tap_holds_for_one_section_and_the_mouse_turns_once() {
         let layout = ActionLayout { turn_degrees: 15.0, ..ActionLayout::default() };
@@ -91,10 +98,12 @@ mod tests {
         let mut hand = ByHand::new(controls.clone());
         hand.poll(4);
         assert!(!controls.moved());
-        controls.key(Key::W, true);
-        controls.key(Key::W, false);
-        controls.move_mouse(30.0, 0.0);
+        controls.key(Key::W, true, MS(7));
+        controls.key(Key::W, false, MS(8));
+        controls.move_mouse(30.0, 0.0, MS(9));
         let section = hand.poll(4);
+        assert_eq!(hand.touched_at(), Some(MS(7)), "the oldest touch counts");
+        assert_eq!(hand.touched_at(), None, "once");
         assert!(section.iter().all(|action| action.forward == 1.0), "{section:?}");
         let turned: Vec<_> = section.iter().map(|action| action.turn > 0.0).collect();
         assert_eq!(turned, [true, false, false, false]);

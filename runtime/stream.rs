@@ -21,6 +21,12 @@ pub trait Steer: Send {
     /// What is applied before each of the next `frames` frames.
     fn poll(&mut self, frames: u32) -> Vec<Action>;
 
+    /// When the oldest touch of a device came that the last poll was the first to obey, in the time of the
+    /// walk; `None` where nothing was touched since the poll before.
+    fn touched_at(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// What the player should be told since the last time.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
@@ -54,6 +60,8 @@ pub struct Section {
     pub frames: Vec<Arc<Frame>>,
     /// When the controls were sampled.
     pub polled_at: Duration,
+    /// When the oldest touch came that it is the first to obey; without one, when the controls were sampled.
+    pub input_at: Duration,
     /// When to show the pictures.
     pub due: Due,
     /// What it was made from.
@@ -99,6 +107,7 @@ impl Stream<'_> {
             self.grant()?;
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
+            let input_at = self.steer.touched_at().map_or(polled_at, |at| at.min(polled_at));
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
             notices.for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
@@ -119,8 +128,17 @@ impl Stream<'_> {
                 self.publish.memory(self.dream.memory()?);
             }
             let lineage = self.dream.lineage();
-            let section =
-                Section { number, first, actions, frames, polled_at, due, account, lineage };
+            let section = Section {
+                number,
+                first,
+                actions,
+                frames,
+                polled_at,
+                input_at,
+                due,
+                account,
+                lineage,
+            };
             if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
                 break;
             }

@@ -260,7 +260,10 @@ impl Publish for DreamEnd {
         for (number, frame) in (section.first..).zip(&section.frames) {
             self.hash.add(frame);
             let frame = Arc::clone(frame);
-            self.queue.push(DueFrame { number, frame, polled_at: section.polled_at, due });
+            // The first frame of a section is where a touch is seen first.
+            let input_at =
+                if number == section.first { section.input_at } else { section.polled_at };
+            self.queue.push(DueFrame { number, frame, input_at, due });
             due += section.due.spacing;
         }
         (self.line.waker)();

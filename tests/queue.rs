@@ -11,7 +11,7 @@ fn frame(number: u64, due_ms: u64) -> DueFrame {
     DueFrame {
         number,
         frame: Arc::new(Frame::filled(1, 1, [0; 3])),
-        polled_at: Duration::ZERO,
+        input_at: Duration::ZERO,
         due: Duration::from_millis(due_ms),
     }
 }

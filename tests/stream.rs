@@ -46,7 +46,8 @@ fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usiz
     dream.fails_at = fails_at;
     let calls = Arc::clone(&dream.calls);
     let turns = (1_u8..=200).map(f32::from).collect::<Vec<_>>().into_iter();
-    let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+    let mut steer =
+        Listed { turns, clock: clock.clone(), polled_at: Arc::default(), touched: None };
     let polled_at = Arc::clone(&steer.polled_at);
     let mut keep = Keep { sections: Vec::new(), wanted, gate: Gate::default() };
     let stats = SharedStats::default();
@@ -98,7 +99,8 @@ fn wish(wishes: &[(u64, Wish)]) -> (Wishing, SharedStats) {
     let (clock, gate) = (Clock::stepped(), Gate::default());
     let mut dream = Arithmetic::new(1, clock.clone(), &[5]);
     let turns = vec![1.0_f32, 2.0, 4.0, 8.0, 16.0].into_iter();
-    let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+    let mut steer =
+        Listed { turns, clock: clock.clone(), polled_at: Arc::default(), touched: None };
     let (wishes, stats) = (wishes.to_vec(), SharedStats::default());
     let mut publish = Wishing {
         gate: gate.clone(),
@@ -128,7 +130,8 @@ fn fewer_evaluations_bring_a_slow_walk_back_to_its_rate() {
         let clock = Clock::stepped();
         let mut dream = Arithmetic::new(1, clock.clone(), &[100]);
         let turns = vec![1.0; 100].into_iter();
-        let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default() };
+        let mut steer =
+            Listed { turns, clock: clock.clone(), polled_at: Arc::default(), touched: None };
         let mut keep = Keep { sections: Vec::new(), wanted: 80, gate: Gate::default() };
         let mut stream = Stream {
             dream: &mut dream,
@@ -145,6 +148,31 @@ fn fewer_evaluations_bring_a_slow_walk_back_to_its_rate() {
         let apart = last[9].due.first - last[8].due.first;
         assert_eq!(apart, if auto { MS(50) } else { MS(100) });
     }
+}
+
+#[test]
+fn latency_begins_with_a_touch() {
+    let clock = Clock::stepped();
+    let mut dream = Arithmetic::new(2, clock.clone(), &[10]);
+    let turns = vec![1.0; 100].into_iter();
+    let touched = Some(MS(20));
+    let mut steer = Listed { turns, clock: clock.clone(), polled_at: Arc::default(), touched };
+    let mut keep = Keep { sections: Vec::new(), wanted: 2, gate: Gate::default() };
+    clock.advance(MS(35));
+    let mut stream = Stream {
+        dream: &mut dream,
+        steer: &mut steer,
+        publish: &mut keep,
+        pace: Pace::at(20.0, 2),
+        effort: None,
+        gate: Gate::default(),
+        clock,
+        stats: SharedStats::default(),
+    };
+    stream.run().expect("nothing fails");
+    let [first, second] = &keep.sections[..] else { panic!("two sections were wanted") };
+    assert_eq!((first.polled_at, first.input_at), (MS(35), MS(20)));
+    assert_eq!(second.input_at, second.polled_at, "nothing was touched");
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn plan(frames: Option<u64>) -> Plan {
             turns: vec![1.0; 100].into_iter(),
             clock: Clock::stepped(),
             polled_at: Arc::default(),
+            touched: None,
         }),
         frames,
         sessions: PathBuf::new(),

@@ -209,7 +209,7 @@ impl Live {
             let shown = self.walk.clock.now();
             let mut stats = self.walk.stats.lock();
             stats.stage(Stage::Present, shown.saturating_sub(began));
-            stats.presented(frame.polled_at, shown);
+            stats.presented(frame.input_at, shown);
         }
         Ok(())
     }
@@ -326,7 +326,7 @@ impl Live {
     fn take_mouse(&mut self, button: MouseButton, down: bool) -> bool {
         let key = keys::mouse(button);
         if !down {
-            key.into_iter().for_each(|key| self.controls.key(key, false));
+            key.into_iter().for_each(|key| self.touch(key, false));
             return self.pages.open().is_none();
         }
         if self.pages.waits_for_key() {
@@ -337,7 +337,7 @@ impl Live {
             return false;
         }
         match key {
-            Some(key) if self.grabbed => self.controls.key(key, true),
+            Some(key) if self.grabbed => self.touch(key, true),
             Some(Key::MouseLeft) => self.grab(true),
             Some(_) | None => {}
         }
@@ -349,7 +349,7 @@ impl Live {
         let PhysicalKey::Code(code) = event.physical_key else { return false };
         let (key, paged) = (keys::held(code), self.pages.open().is_some());
         if event.state == ElementState::Released {
-            key.into_iter().for_each(|key| self.controls.key(key, false));
+            key.into_iter().for_each(|key| self.touch(key, false));
             return false;
         }
         if self.pages.waits_for_key() {
@@ -365,9 +365,13 @@ impl Live {
             Some(command) if !event.repeat => self.obey(command),
             Some(_) => {}
             None if paged => return false,
-            None => key.into_iter().for_each(|key| self.controls.key(key, true)),
+            None => key.into_iter().for_each(|key| self.touch(key, true)),
         }
         true
+    }
+
+    fn touch(&self, key: Key, down: bool) {
+        self.controls.key(key, down, self.walk.clock.now());
     }
 
     fn bind(&mut self, pressed: Pressed) {

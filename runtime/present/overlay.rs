@@ -133,9 +133,13 @@ impl Overlay {
 
     fn show_figures(&self, ui: &mut Ui) {
         let lately = &self.lately;
-        let (median, p95) = lately.input_to_present;
+        let [median, p95, p99] = lately.input_to_present;
         ui.monospace(format!("{:5.1} frames/s", lately.fps));
-        ui.monospace(format!("{} controls to screen", times(median, p95)));
+        ui.monospace(format!(
+            "{} {:6.1} controls to screen",
+            times(median, p95),
+            p99.as_secs_f64() * 1e3
+        ));
         ui.monospace(format!("{} late, {} skipped", lately.late, self.skipped));
         ui.monospace(format!("{} memories lost", lately.memory_lost));
         ui.separator();

@@ -195,7 +195,7 @@ impl ApplicationHandler<Wake> for App {
         let State::Open(live) = &self.state else { return };
         if let (DeviceEvent::MouseMotion { delta: (x, y) }, true) = (event, live.grabbed) {
             #[expect(clippy::cast_possible_truncation, reason = "pixels are small numbers")]
-            live.controls.move_mouse(x as f32, y as f32);
+            live.controls.move_mouse(x as f32, y as f32, live.walk.clock.now());
         }
     }
 

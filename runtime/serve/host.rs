@@ -59,11 +59,11 @@ impl Host {
             if let Some(due) = self.show.next_frame(&self.walk, now) {
                 let began = self.walk.clock.now();
                 let _span = Stage::Present.span().entered();
-                self.put(due.number, &due.frame, began.saturating_sub(due.polled_at))?;
+                self.put(due.number, &due.frame, began.saturating_sub(due.input_at))?;
                 let shown = self.walk.clock.now();
                 let mut stats = self.walk.stats.lock();
                 stats.stage(Stage::Present, shown.saturating_sub(began));
-                stats.presented(due.polled_at, shown);
+                stats.presented(due.input_at, shown);
             }
             let next = self.show.next_due(&self.walk, now);
             let sleep = next.map_or(IDLE, |at| at.saturating_sub(self.walk.clock.now()));

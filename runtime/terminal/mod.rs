@@ -128,7 +128,7 @@ impl Player {
                 let shown = self.walk.clock.now();
                 let mut stats = self.walk.stats.lock();
                 stats.stage(Stage::Present, shown.saturating_sub(now));
-                stats.presented(due.polled_at, shown);
+                stats.presented(due.input_at, shown);
             }
             self.draw_status(now)?;
             let next = [
@@ -181,7 +181,10 @@ impl Player {
     fn obey(&mut self, event: Event) -> Result<Option<Command>> {
         let now = self.walk.clock.now();
         let command = match event {
-            Event::Key(key) => self.held.feed(key, now, &mut self.controls.keyboard()),
+            Event::Key(key) => {
+                self.controls.note_touch(now);
+                self.held.feed(key, now, &mut self.controls.keyboard())
+            }
             Event::FocusLost => {
                 self.held.release(&mut self.controls.keyboard());
                 None
@@ -226,7 +229,7 @@ impl Player {
         let status = &mut self.status;
         if now >= status.figures_at {
             let lately = self.walk.stats.lock().lately();
-            let millis = lately.input_to_present.0.as_millis();
+            let millis = lately.input_to_present[0].as_millis();
             status.figures = format!("{:.1} frames/s  {millis} ms", lately.fps);
             status.figures_at = now + FIGURES_PERIOD;
         }

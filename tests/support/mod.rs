@@ -160,9 +160,15 @@ pub(crate) struct Listed {
     pub(crate) turns: std::vec::IntoIter<f32>,
     pub(crate) clock: Clock,
     pub(crate) polled_at: Arc<Mutex<Vec<Duration>>>,
+    /// A touch for the next poll to be the first to obey.
+    pub(crate) touched: Option<Duration>,
 }
 
 impl Steer for Listed {
+    fn touched_at(&mut self) -> Option<Duration> {
+        self.touched.take()
+    }
+
     fn poll(&mut self, frames: u32) -> Vec<Action> {
         self.polled_at.lock().expect("no test panics while holding it").push(self.clock.now());
         let action = |turn: Option<f32>| Action { turn: turn.unwrap_or(0.0), ..Action::NEUTRAL };

@@ -71,7 +71,8 @@ pub struct FrameRecord {
     pub action: Action,
     /// SHA-256 of the frame's RGB bytes, hexadecimal.
     pub frame_sha256: String,
-    /// When the action was polled, microseconds since the session began.
+    /// When the oldest touch of a device came that the section is the first to obey, else when the action was
+    /// polled, microseconds since the session began.
     pub device_time_us: u64,
     /// When the frame was shown, microseconds since the session began; absent without a display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
