@@ -9,6 +9,7 @@ use input::Policy;
 
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
+use crate::bench::pacing::LoopArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
@@ -195,6 +196,8 @@ pub enum BenchCommand {
     Rollout(RolloutArgs),
     /// See what memory brings back: walks that return, history picked in several ways
     Revisit(RevisitArgs),
+    /// Walk at the world's own rate, touching keys: how even the frames, how late the answers
+    Loop(LoopArgs),
     /// See what memory costs: sections of a walk that remembers much beside one that remembers little
     Memory(MemoryBenchArgs),
 }
@@ -252,7 +255,8 @@ const MAX_STEPS: u32 = 64;
 /// Most pixels on a side of a simulated picture.
 const MAX_SIDE: u32 = 2048;
 
-fn parse_steps(text: &str) -> Result<Steps, String> {
+/// A number of evaluations, or `auto`.
+pub(crate) fn parse_steps(text: &str) -> Result<Steps, String> {
     if text == "auto" {
         return Ok(Steps::Auto);
     }

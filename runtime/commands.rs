@@ -8,6 +8,7 @@ use engine::pack::{Grid, Schedule};
 use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
 use crate::bench::memory::MemoryBenchArgs;
+use crate::bench::pacing;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
@@ -38,6 +39,9 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
+        Command::Bench(BenchCommand::Loop(args)) => {
+            Ok(io::stdout().write_all(pacing::run(&args)?.table().as_bytes())?)
+        }
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),

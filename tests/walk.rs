@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
-use input::{Action, Episode, Frame};
+use input::{Action, ActionLayout, Episode, Frame};
+use oneiro::bench::pacing;
 use oneiro::clock::Clock;
+use oneiro::controls::Controls;
 use oneiro::dream::Opener;
 use oneiro::hash::FramesHash;
 use oneiro::headless;
 use oneiro::recall::Place;
+use oneiro::steer::ByHand;
 use oneiro::walk::{ENDING, Ended, News, Plan, Walk};
 use oneiro::world::{self, Beginning, STAGES};
 
@@ -218,4 +221,21 @@ fn a_world_tells_all_stages_of_its_opening_in_order() {
     opener(&mut |stage| told.push(stage)).unwrap();
     let stages: Vec<_> = told.iter().filter(|stage| STAGES.contains(&stage.as_str())).collect();
     assert_eq!(stages, STAGES.iter().collect::<Vec<_>>(), "{told:?}");
+}
+
+#[test]
+fn a_loop_is_measured_as_a_player_meets_it() {
+    let controls = Controls::without_pads(&ActionLayout::default());
+    // A world of 20 frames/s that takes no time at all.
+    let plan = Plan {
+        dream: Box::new(|_| Ok(Box::new(Arithmetic::new(1, Clock::stepped(), &[])))),
+        steer: Box::new(ByHand::new(controls.clone())),
+        ..plan(None)
+    };
+    let report = pacing::play(plan, &controls, Duration::from_secs(2), 1).unwrap();
+    assert!((20..=42).contains(&report.shown), "{} frames in two seconds", report.shown);
+    assert!(report.figures.input_to_present_ms.p95 > 0.0, "no touch reached a picture");
+    assert!((report.aim_ms() - 125.0).abs() < 1e-9, "two and a half ticks of 50 ms");
+    let table = report.table();
+    assert!(table.contains("from touch to picture") && table.contains("denoise"), "{table}");
 }

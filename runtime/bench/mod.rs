@@ -7,8 +7,8 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Two more are benchmarks of their own: [`revisit`], what memory brings back, and [`mod@memory`],
-//! what it costs.
+//! Three more are benchmarks of their own: [`revisit`], what memory brings back, [`mod@memory`], what it
+//! costs, and [`pacing`], whether the loop keeps its beat.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves.
 
@@ -17,6 +17,7 @@ pub mod drift;
 pub mod held;
 pub mod memory;
 pub mod metric;
+pub mod pacing;
 pub mod report;
 pub mod revisit;
 pub mod rollout;
