@@ -73,36 +73,12 @@ impl Dream for Simulated {
         Ok(())
     }
 
-    fn retrieve(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn plan(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn pack(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn encode(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn denoise(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     fn decode(&mut self) -> Result<Vec<Frame>> {
         let mut player = MazePlayer::new(&self.maze, &self.config);
         player.set_pose(self.pose);
         let frames = self.actions.iter().map(|action| player.step(*action)).collect();
         self.pose = player.pose();
         Ok(frames)
-    }
-
-    fn remember(&mut self) -> Result<()> {
-        Ok(())
     }
 
     fn bookmark(&mut self) -> Result<()> {

@@ -44,7 +44,7 @@ pub struct Lineage {
 }
 
 /// A world being dreamed. The loop calls the stages in the order below, once for each section;
-/// what one stage hands to the next stays inside.
+/// what one stage hands to the next stays inside. A stand-in leaves out the stages that it has no use for.
 pub trait Dream: Send {
     /// What the world is.
     fn facts(&self) -> &Facts;
@@ -56,25 +56,37 @@ pub trait Dream: Send {
     fn preview(&mut self, actions: &[Action]) -> Result<()>;
 
     /// Ranks the history by that estimate.
-    fn retrieve(&mut self) -> Result<()>;
+    fn retrieve(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Chooses what goes where in the context.
-    fn plan(&mut self) -> Result<()>;
+    fn plan(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Brings the planned groups together.
-    fn pack(&mut self) -> Result<()>;
+    fn pack(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Encodes the groups that are new.
-    fn encode(&mut self) -> Result<()>;
+    fn encode(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Runs the sampler.
-    fn denoise(&mut self) -> Result<()>;
+    fn denoise(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Gives the section's pictures, [`Facts::section_frames`] of them.
     fn decode(&mut self) -> Result<Vec<Frame>>;
 
     /// Stores the section in the history.
-    fn remember(&mut self) -> Result<()>;
+    fn remember(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// All stages of one section, for callers that do not time them.
     fn section(&mut self, actions: &[Action]) -> Result<Vec<Frame>> {

@@ -21,14 +21,7 @@ fn begin(dir: &Path) -> Box<dyn Dream> {
 
 fn section(dream: &mut dyn Dream) {
     let action = Action { turn: 1.0, ..Action::NEUTRAL };
-    dream.preview(&[action]).expect("the section begins");
-    dream.retrieve().expect("it is ranked");
-    dream.plan().expect("it is planned");
-    dream.pack().expect("it is packed");
-    dream.encode().expect("it is encoded");
-    dream.denoise().expect("it is denoised");
-    dream.decode().expect("it is decoded");
-    dream.remember().expect("it is remembered");
+    dream.section(&[action]).expect("a section");
 }
 
 /// Ticks of each remembered run.

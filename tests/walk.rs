@@ -239,3 +239,23 @@ fn a_loop_is_measured_as_a_player_meets_it() {
     let table = report.table();
     assert!(table.contains("from touch to picture") && table.contains("denoise"), "{table}");
 }
+
+#[test]
+fn a_touch_is_counted_in_the_first_frame_that_obeys_it() {
+    let plan = Plan {
+        dream: Box::new(|_| Ok(Box::new(Arithmetic::new(2, Clock::stepped(), &[])))),
+        steer: Box::new(Listed {
+            turns: vec![1.0; 2].into_iter(),
+            clock: Clock::stepped(),
+            polled_at: Arc::default(),
+            touched: Some(Duration::ZERO),
+        }),
+        ..plan(Some(2))
+    };
+    let walk = Walk::start(plan, Box::new(|| {})).unwrap();
+    while !matches!(walk.news.recv_timeout(PATIENCE).unwrap(), News::Ended(_)) {}
+    let [first, second] = [(); 2].map(|()| walk.queue.next().expect("two frames were made"));
+    assert_eq!(first.input_at, Duration::ZERO);
+    assert!(second.input_at > Duration::ZERO, "the second is later by the beat, not by the touch");
+    walk.leave();
+}

@@ -70,35 +70,11 @@ impl Dream for Showing {
         Ok(())
     }
 
-    fn retrieve(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn plan(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn pack(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn encode(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn denoise(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     fn decode(&mut self) -> Result<Vec<Frame>> {
         let frame = self.next.take().context("the video is over")?;
         self.shown += 1;
         self.look_ahead()?;
         Ok(vec![frame])
-    }
-
-    fn remember(&mut self) -> Result<()> {
-        Ok(())
     }
 
     fn over(&self) -> bool {
