@@ -164,6 +164,7 @@ impl Dreamer {
             sampling: Sampling {
                 evaluations: options.evaluations.unwrap_or(config.evaluations).max(1),
                 shortcut: config.shortcut,
+                guidance: config.guidance,
             },
             ranking: options.ranking.unwrap_or(hybrid),
             kv: ByteLru::new(options.kv_budget_bytes),
@@ -252,7 +253,7 @@ impl Dreamer {
         let view = HistoryView::new(self.history.live());
         let rules = PlanRules { arrangement: Arrangement::Recency, ..self.rules };
         let plan = self.schedule.plan(view, &[], &rules)?;
-        let once = Sampling { evaluations: 1, ..self.sampling };
+        let once = Sampling { evaluations: 1, guidance: 0.0, ..self.sampling };
         self.gather(&plan)?;
         self.encode()?;
         let context = self.placed()?;

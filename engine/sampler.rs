@@ -4,12 +4,15 @@ use crate::model::{PlacedContext, StepSize, WorldModel};
 use candle_core::{Result, Tensor};
 
 /// How a section is sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// Evaluations of the network, at least 1: Euler steps of equal size from noise to clean.
     pub evaluations: u32,
     /// Whether the world was trained to be told its step size (shortcut models).
     pub shortcut: bool,
+    /// How far the first evaluation is led on from what standing still would show to what the actions
+    /// do, 0 for not at all. It costs one evaluation more.
+    pub guidance: f32,
 }
 
 impl Sampling {
@@ -33,6 +36,10 @@ impl Sampling {
 }
 
 /// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A).
+///
+/// Guidance is classifier-free guidance (J. Ho, T. Salimans 2022) with the neutral action, which every
+/// recording holds, for the condition left out. Only the first evaluation has it: there it is decided
+/// where things go, later ones only draw them.
 pub fn sample(
     model: &WorldModel,
     noise: &Tensor,
@@ -43,7 +50,12 @@ pub fn sample(
     let mut x = noise.clone();
     for pair in sampling.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
-        let clean = model.estimate(&x, level, sampling.step(), actions, context)?;
+        let estimate = |actions| model.estimate(&x, level, sampling.step(), actions, context);
+        let mut clean = estimate(actions)?;
+        if level == 1.0 && sampling.guidance != 0.0 {
+            let still = estimate(&actions.zeros_like()?)?;
+            clean = (&clean + ((&clean - still)? * f64::from(sampling.guidance))?)?;
+        }
         x = euler(&x, clean, (level, next))?;
     }
     Ok(x)
@@ -66,14 +78,14 @@ mod tests {
 
     #[test]
     fn levels_fall_from_noise_to_clean() {
-        let sampling = Sampling { evaluations: 4, shortcut: false };
+        let sampling = Sampling { evaluations: 4, shortcut: false, guidance: 0.0 };
         assert_eq!(sampling.levels(), [1.0, 0.75, 0.5, 0.25, 0.0]);
-        assert_eq!(Sampling { evaluations: 1, shortcut: true }.levels(), [1.0, 0.0]);
+        assert_eq!(Sampling { evaluations: 1, ..sampling }.levels(), [1.0, 0.0]);
     }
 
     #[test]
     fn only_a_shortcut_world_is_told_its_step() {
-        let step = |evaluations, shortcut| Sampling { evaluations, shortcut }.step();
+        let step = |evaluations, shortcut| Sampling { evaluations, shortcut, guidance: 0.0 }.step();
         assert_eq!(step(2, true), StepSize::Half);
         assert_eq!(step(2, false), StepSize::Flow);
         assert_eq!(step(3, true), StepSize::Flow);

@@ -39,6 +39,9 @@ pub struct WorldConfig {
     /// Whether the network was trained to be told its step size.
     #[serde(default)]
     pub shortcut: bool,
+    /// How far actions are led on beyond what the network makes of them: see [`sample`](crate::sampler::sample).
+    #[serde(default)]
+    pub guidance: f32,
     /// What actions mean.
     pub layout: ActionLayout,
     /// Sizes of the codec.
@@ -67,6 +70,9 @@ pub struct World {
     /// Where the weights are.
     pub device: Device,
 }
+
+/// Most guidance: beyond, pictures tear long before.
+const GUIDANCE_MAX: f32 = 8.0;
 
 /// Largest weights file that is read, 4 GiB.
 const WEIGHTS_MAX_BYTES: u64 = 4 << 30;
@@ -181,6 +187,9 @@ fn check(config: &WorldConfig) -> Result<Schedule, String> {
     }
     if !(1.0..=240.0).contains(&config.fps) {
         return Err(format!("expected 1 to 240 frames a second, got {}", config.fps));
+    }
+    if !(0.0..=GUIDANCE_MAX).contains(&config.guidance) {
+        return Err(format!("expected a guidance of 0 to {GUIDANCE_MAX}, got {}", config.guidance));
     }
     if !(1..=64).contains(&config.evaluations) || !config.time_weight.is_finite() {
         return Err("expected 1 to 64 evaluations and a finite time_weight".to_owned());

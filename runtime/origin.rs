@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// Where and by what a walk was dreamed. Two walks of equal origin can be compared to the bit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Version of the program.
     pub version: String,
@@ -19,6 +19,9 @@ pub struct Origin {
     pub arithmetic: String,
     /// Whether the world's network is told its step size.
     pub shortcut: bool,
+    /// How far actions are led on.
+    #[serde(default)]
+    pub guidance: f32,
 }
 
 impl Origin {
@@ -30,6 +33,7 @@ impl Origin {
             build: BUILD.clone(),
             arithmetic: engine::device::arithmetic(&world.device),
             shortcut: world.config.shortcut,
+            guidance: world.config.guidance,
         }
     }
 
@@ -44,6 +48,7 @@ impl Origin {
             of("build", &there.build, &self.build),
             of("the arithmetic of", &there.arithmetic, &self.arithmetic),
             of("a network", told(there.shortcut), told(self.shortcut)).map(|it| it + " its steps"),
+            of("guidance", &there.guidance.to_string(), &self.guidance.to_string()),
         ];
         differences.into_iter().flatten().collect()
     }
@@ -67,15 +72,22 @@ mod tests {
             build: build().expect("a test can be read"),
             arithmetic: "x86_64 fma+avx512+bf16".into(),
             shortcut: true,
+            guidance: 0.5,
         };
         assert_eq!(here.build.len(), 16);
         assert!(here.differences(&here).is_empty());
-        let there = Origin { arithmetic: "x86_64 fma".into(), shortcut: false, ..here.clone() };
+        let there = Origin {
+            arithmetic: "x86_64 fma".into(),
+            shortcut: false,
+            guidance: 0.0,
+            ..here.clone()
+        };
         assert_eq!(
             here.differences(&there),
             [
                 "recorded with the arithmetic of x86_64 fma, here x86_64 fma+avx512+bf16",
-                "recorded with a network not told, here told its steps"
+                "recorded with a network not told, here told its steps",
+                "recorded with guidance 0, here 0.5",
             ]
         );
     }

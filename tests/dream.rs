@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
+use engine::model::StepSize;
+use engine::noise::section_noise;
 use engine::pack::Arrangement;
+use engine::sampler::{Sampling, sample};
 use engine::world::World;
 use input::{Action, Pose};
 use memory::{FieldOfView, Ranking};
@@ -209,5 +212,36 @@ fn from_a_bookmark_the_same_actions_lead_to_the_same_frames() {
         let hits = dreamer.account().hits.iter().map(|hit| hit.stamp.frame.0);
         let seen: Vec<u32> = hits.collect();
         assert!(!seen.is_empty() && seen.iter().all(|frame| !abandoned.contains(frame)));
+    }
+}
+
+#[test]
+fn guidance_leads_the_first_evaluation_on_from_standing_still() {
+    let world = tiny_world();
+    let (model, config) = (&world.model, &world.config.model);
+    let latent = [1, config.channels, config.height, config.width];
+    let noise = section_noise(3, 0, latent.iter().product());
+    let noise = model.tensor(noise, &latent).expect("the sizes agree");
+    let turning = (0_u8..).map(|at| 0.3 + 0.1 * f32::from(at)).take(3 * config.action).collect();
+    let turning = model.tensor(turning, &[1, 3 * config.action]).expect("the sizes agree");
+    let still = turning.zeros_like().expect("it is a tensor");
+    let context = model.place(&[]).expect("no history is no error");
+    let sampled = |actions: &Tensor, evaluations, guidance| {
+        let sampling = Sampling { evaluations, shortcut: false, guidance };
+        sample(model, &noise, actions, &context, sampling).expect("a section can be sampled")
+    };
+    let values = |x: &Tensor| x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("floats");
+    let (moved, stood) = (sampled(&turning, 1, 0.0), sampled(&still, 1, 0.0));
+    assert_ne!(values(&moved), values(&stood));
+    let led = (&moved + (&moved - &stood).expect("one shape") * 1.5).expect("one shape");
+    assert_eq!(values(&sampled(&turning, 1, 1.5)), values(&led));
+    assert_eq!(values(&sampled(&still, 1, 1.5)), values(&stood));
+    // The second of two evaluations sees what half of the noise is left in, and is not led.
+    let halfway = (&led + (&noise - &led).expect("one shape") * 0.5).expect("one shape");
+    let drawn = model.estimate(&halfway, 0.5, StepSize::Flow, &turning, &context);
+    let drawn = values(&drawn.expect("a section can be estimated"));
+    for (got, expected) in values(&sampled(&turning, 2, 1.5)).iter().zip(drawn) {
+        // The sum over halves is in another order; the network is smooth.
+        assert!((got - expected).abs() < 1e-4, "{got} {expected}");
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
 const LEVEL_MIN: f32 = 0.05;
 /// Evaluations of dreams: a single one would leave history softer than play's ever is.
-const EVALUATIONS: [u32; 2] = [2, 4];
+const EVALUATIONS: [u32; 2] = [4, 8];
 /// Steps that a shortcut network is told.
 const SHORTCUTS: [StepSize; 3] = [StepSize::Quarter, StepSize::Half, StepSize::Whole];
 
@@ -50,12 +50,13 @@ impl Scene<'_> {
     /// Dreams the sections of the first `count` clips as play does, each going on from the dreams
     /// before it; what the sections themselves are to be stays recorded.
     ///
+    /// Guided, so that they follow the recorded way and what they are to lead back to is in sight.
     /// Each clip's evaluations are drawn from [`EVALUATIONS`]: more give sharper dreams with other
     /// faults. Gives back where the rollouts stand then.
     pub(super) fn dream(
         &mut self,
         teacher: &Teacher,
-        shortcut: bool,
+        sampling: Sampling,
         count: usize,
         random: &mut Random,
     ) -> Result<Vec<Rollout>> {
@@ -63,7 +64,7 @@ impl Scene<'_> {
         let mut rollouts = Vec::with_capacity(count);
         for clip in 0..count {
             let evaluations = EVALUATIONS[random.below(EVALUATIONS.len())];
-            let sampling = Sampling { evaluations, shortcut };
+            let sampling = Sampling { evaluations, ..sampling };
             let mut kept = HashMap::new();
             for number in clip * sections..(clip + 1) * sections {
                 let section = self.planned[number].clone();

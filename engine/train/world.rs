@@ -12,6 +12,7 @@ use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
+use crate::sampler::Sampling;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
@@ -42,6 +43,9 @@ pub struct WorldTraining {
     pub rollout_share: f32,
     /// Steps before they do: a young network's dreams are no history.
     pub rollout_from: u32,
+    /// Guidance of these dreams, and of the world when it is played: see
+    /// [`sample`](crate::sampler::sample).
+    pub guidance: f32,
     /// Words that history may be discretized by (schedules with `+D`); 0 for none.
     pub codebook: usize,
     /// Share of the clips whose history is.
@@ -63,6 +67,7 @@ impl Default for WorldTraining {
             shortcut_from: 10_000,
             rollout_share: 0.5,
             rollout_from: 10_000,
+            guidance: 0.5,
             codebook: 128,
             discrete_odds: 0.15,
             seed: 0,
@@ -249,7 +254,9 @@ impl WorldTrainer {
         let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device);
         let count = self.training.rollouts_at(self.step);
         if count > 0 {
-            self.rollouts = scene.dream(&self.teacher()?, self.knows_shortcuts(), count, random)?;
+            let (shortcut, guidance) = (self.knows_shortcuts(), self.training.guidance);
+            let played = Sampling { evaluations: 1, shortcut, guidance };
+            self.rollouts = scene.dream(&self.teacher()?, played, count, random)?;
         }
         let mut sample = scene.sample(self.training.shortcut_share_at(self.step), random)?;
         if let Some(batch) = &sample.taught {

@@ -85,6 +85,7 @@ fn describe(config: &TrainConfig, episode: &Episode) -> WorldConfig {
         time_weight: 0.3,
         evaluations: 4,
         shortcut: false,
+        guidance: config.world_training.guidance,
         layout: episode.layout.clone(),
         codec: config.codec.clone(),
         model: config.model.clone(),

@@ -78,6 +78,7 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
         time_weight: 0.3,
         evaluations: 2,
         shortcut: false,
+        guidance: 0.0,
         layout: ActionLayout { turn_degrees: 15.0, pitch_degrees: 0.0, buttons: Vec::new() },
         codec,
         model,

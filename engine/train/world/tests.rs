@@ -300,6 +300,9 @@ fn count_planned(scene: &Scene<'_>, dreamed: impl Fn(usize, usize) -> bool) -> u
     groups.collect::<BTreeSet<_>>().into_iter().map(dreamed).sum()
 }
 
+/// As a world is played that knows no shortcuts.
+const PLAYED: Sampling = Sampling { evaluations: 4, shortcut: false, guidance: 1.0 };
+
 #[test]
 fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
@@ -321,7 +324,7 @@ fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
             went_on += usize::from(first.is_some());
             let (begin, end) =
                 (*first.get_or_insert(start), start + scene.planned.len() / 2 * scene.frames);
-            rollouts = scene.dream(&teacher, false, 1, &mut random).unwrap();
+            rollouts = scene.dream(&teacher, PLAYED, 1, &mut random).unwrap();
             assert_eq!((rollouts[0].next, rollouts[0].dreams.len()), (end, (end - begin).min(32)));
             let expected =
                 count_planned(&scene, |clip, frame| clip == 0 && (begin..end).contains(&frame));
@@ -405,7 +408,7 @@ fn dreams_are_discretized_too() {
     for seed in 0..4 {
         let mut random = Random::new(seed, 7);
         let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
-        scene.dream(&teacher, false, 2, &mut random).unwrap();
+        scene.dream(&teacher, PLAYED, 2, &mut random).unwrap();
         let sample = scene.sample(0.0, &mut random).unwrap();
         assert_eq!(count_in_groups(&sample, &dreamed), 0);
         total += count_in_groups(&sample, &words);
