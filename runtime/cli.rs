@@ -69,7 +69,7 @@ pub struct PlayArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Evaluations of the network for each section: fewer are faster, more are finer; `auto` takes as
-    /// many as hold the world's rate in a window [default: the world's own]
+    /// many, up to the world's own, as hold its rate [default: auto by hand, else the world's own]
     #[arg(long, value_name = "N|auto", value_parser = parse_steps)]
     pub steps: Option<Steps>,
     /// Begin from your own picture

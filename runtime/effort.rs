@@ -1,7 +1,7 @@
 //! How many evaluations a section may take, so that the world keeps its rate: `--steps auto`.
 //!
-//! A machine that is too slow for the world's own evaluations gets half as many, and half again, down
-//! to one; one that has time to spare gets them back. The picture is finer with more.
+//! A machine that is too slow for the world's own evaluations gets as many as fit, at least one; one
+//! that has time to spare gets them back, one after another. The picture is finer with more.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::pace::Recent;
 const SETTLED: u32 = 16;
 /// Part of the time there is that a section may take, at its 95th percentile: beyond, others suffer.
 const FULL: f64 = 0.9;
-/// Part below which twice the evaluations fit as well, all else in a section being counted double.
-const IDLE: f64 = 0.4;
+/// Part that one evaluation more may bring it to: well below, so that nothing swings.
+const ROOM: f64 = 0.75;
 
 /// Watches how long sections take, and says when to change.
 #[derive(Clone, Debug)]
@@ -41,10 +41,21 @@ impl Effort {
             return None;
         }
         let used = self.recent.percentile(95)?.as_secs_f64() / self.period.as_secs_f64();
-        let wanted = match used {
-            used if used > FULL => (self.now / 2).max(1),
-            used if used < IDLE => (self.now * 2).min(self.most),
-            _ => self.now,
+        // What else there is in a section is counted as if it grew with the evaluations: it does not,
+        // and so there is time to spare after either change.
+        let now = f64::from(self.now);
+        let wanted = if used > FULL {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "below `now`"
+            )]
+            let fitting = (now * FULL / used) as u32;
+            fitting.max(1)
+        } else if used * (now + 1.0) / now < ROOM {
+            (self.now + 1).min(self.most)
+        } else {
+            self.now
         };
         if wanted == self.now {
             return None;

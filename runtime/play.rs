@@ -123,12 +123,13 @@ fn in_terminal(
 /// A walk that somebody watches, steered by a script or by hand.
 fn plan(args: &PlayArgs, script: Option<Script>, controls: &Controls, dream: Opener) -> Plan {
     let frames = frames(args, script.as_ref());
+    // A script is to give the same walk on every machine.
+    let auto_steps = args.steps.map_or(script.is_none(), |steps| steps == Steps::Auto);
     let steer: Box<dyn Steer> = match script {
         Some(script) => Box::new(ByScript::new(script)),
         None => Box::new(ByHand::new(controls.clone())),
     };
     let sessions = args.out.clone().unwrap_or_else(paths::sessions);
-    let auto_steps = args.steps == Some(Steps::Auto);
     Plan { dream, steer, frames, sessions, auto_steps }
 }
 

@@ -82,7 +82,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
         steer: Box::new(hand),
         frames: None,
         sessions: args.out.clone().unwrap_or_else(paths::sessions),
-        auto_steps: false,
+        auto_steps: true,
     };
     let interrupted = async {
         // Where interrupts cannot be heard, the system ends the program.
