@@ -100,7 +100,7 @@ fn print_all(groups: &[Group], args: &InspectArgs, sheet: &Sheet) -> Result<()> 
     }
     let episodes: usize = groups.iter().map(|group| group.episodes).sum();
     let frames: usize = groups.iter().map(|group| group.frames).sum();
-    let seconds: f64 = groups.iter().map(|group| group.seconds).sum();
+    let seconds = groups.iter().fold(0.0, |sum, group| sum + group.seconds);
     writeln!(out, "{episodes} episodes, {frames} frames, {:.1} minutes", seconds / 60.0)?;
     Ok(())
 }
@@ -201,29 +201,39 @@ impl fmt::Display for Group {
         writeln!(f, "{kind}: {episodes} episodes, {frames} frames")?;
         writeln!(f, "  actions  {}", kind.alignment())?;
         let degrees = |degrees: f32| match degrees {
-            0.0 => ", 1 being a turn of unknown size".to_owned(),
-            degrees => format!(", 1 being {degrees} degrees a frame"),
+            0.0 => String::new(),
+            degrees => format!(", 1 being {} degrees a frame", hundredths(degrees)),
         };
-        let meanings = [
-            degrees(layout.turn_degrees),
-            String::new(),
-            String::new(),
-            degrees(layout.pitch_degrees),
+        let (turn, pitch) = (degrees(layout.turn_degrees), degrees(layout.pitch_degrees));
+        let named = [
+            ("turn", turn),
+            ("forward", String::new()),
+            ("strafe", String::new()),
+            ("pitch", pitch),
         ];
-        let named = ["turn", "forward", "strafe", "pitch"].into_iter().zip(meanings);
-        for ((name, meaning), (least, greatest)) in named.zip(axes) {
+        for ((name, meaning), (least, greatest)) in named.into_iter().zip(axes) {
             if (*least, *greatest) == (0.0, 0.0) {
                 writeln!(f, "  {name:<8} never used")?;
             } else {
-                writeln!(f, "  {name:<8} {least:.2} to {greatest:.2}{meaning}")?;
+                let (least, greatest) = (hundredths(*least), hundredths(*greatest));
+                writeln!(f, "  {name:<8} {least} to {greatest}{meaning}")?;
             }
         }
-        if !buttons.is_empty() {
+        let (used, unused): (Vec<_>, Vec<_>) =
+            layout.buttons.iter().zip(buttons).partition(|(_, count)| **count > 0);
+        if !used.is_empty() {
             let share = |(name, count): (&String, &usize)| {
                 format!("{name} {:.1} %", 100.0 * ratio(*count, *frames))
             };
-            let shares: Vec<_> = layout.buttons.iter().zip(buttons).map(share).collect();
-            writeln!(f, "  buttons  {}", shares.join(", "))?;
+            writeln!(
+                f,
+                "  buttons  {}",
+                used.into_iter().map(share).collect::<Vec<_>>().join(", ")
+            )?;
+        }
+        if !unused.is_empty() {
+            let names: Vec<_> = unused.into_iter().map(|(name, _)| name.as_str()).collect();
+            writeln!(f, "  unused   {}", names.join(", "))?;
         }
         Ok(())
     }
@@ -266,7 +276,54 @@ impl Sheet {
     }
 }
 
+/// A number to two digits after the point, as short as it goes.
+fn hundredths(value: f32) -> f32 {
+    // Adding 0 makes a 0 of -0.
+    (value * 100.0).round() / 100.0 + 0.0
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of frames are far below 2^52")]
 fn ratio(count: usize, of: usize) -> f64 {
     count as f64 / of.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use input::Buttons;
+
+    use super::*;
+
+    #[test]
+    fn what_actions_mean_and_how_far_they_go_is_told() {
+        let buttons = ["jump", "fire"].map(str::to_owned).to_vec();
+        let layout = ActionLayout { turn_degrees: 5.729_578, pitch_degrees: 0.0, buttons };
+        let mut group = Group::new(Kind::Vpt, layout);
+        let action =
+            Action { buttons: Buttons(0b10), ..Action::from_axes([0.5, -0.001, 0.0, 0.0]) };
+        let summary = Summary {
+            frames: 2,
+            width: 8,
+            height: 8,
+            fps: 20.0,
+            seconds: 0.1,
+            moving: 0.5,
+            turning: 0.5,
+            poses: false,
+            source: String::new(),
+        };
+        group.add(&summary, &[Action::NEUTRAL, action]);
+        let text = group.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "VPT Minecraft (mp4, jsonl): 1 episodes, 2 frames");
+        assert!(lines[1].contains("moved to the next frame"), "{text}");
+        let rest = [
+            "  turn     0 to 0.5, 1 being 5.73 degrees a frame",
+            "  forward  0 to 0",
+            "  strafe   never used",
+            "  pitch    never used",
+            "  buttons  fire 50.0 %",
+            "  unused   jump",
+        ];
+        assert_eq!(lines[2..], rest);
+    }
 }

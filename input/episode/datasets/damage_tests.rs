@@ -10,10 +10,24 @@ use super::super::{Recording, episodes_in};
 use super::tests::fixture;
 
 /// What is done to a file: bytes that are replaced, and where it is cut off.
-type Damage = (Vec<(Index, u8)>, Option<Index>);
+type Damage = (Vec<(Part, Index, u8)>, Option<Index>);
+
+/// Where in a file; what says how much there is stands at its ends.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Any,
+    Beginning,
+    End,
+}
+
+/// Bytes at either end that are damaged more often than others.
+const ENDS: usize = 2048;
 
 fn damage() -> impl Strategy<Value = Damage> {
-    let bytes = prop::collection::vec((any::<Index>(), any::<u8>()), 1..8);
+    let part = prop_oneof![Just(Part::Any), Just(Part::Beginning), Just(Part::End)];
+    // Counts that are as large as they can be do most harm.
+    let value = prop_oneof![3 => any::<u8>(), 1 => Just(0xFF)];
+    let bytes = prop::collection::vec((part, any::<Index>(), value), 1..8);
     (bytes, prop::option::weighted(0.3, any::<Index>()))
 }
 
@@ -23,8 +37,13 @@ fn read_damaged(folder: &str, file: &str, (bytes, cut): &Damage) {
     copy(&fixture(folder), dir.path());
     let path = dir.path().join(file);
     let mut content = fs::read(&path).expect("the fixture has this file");
-    for (at, value) in bytes {
-        let at = at.index(content.len());
+    let length = content.len();
+    for (part, at, value) in bytes {
+        let at = match part {
+            Part::Any => at.index(length),
+            Part::Beginning => at.index(length.min(ENDS)),
+            Part::End => length - 1 - at.index(length.min(ENDS)),
+        };
         content[at] = *value;
     }
     if let Some(cut) = cut {

@@ -85,7 +85,8 @@ impl Array<'_> {
         // Bytes of a reference: a length, an address and an index.
         const REFERENCE: usize = 16;
         let total = self.shape.iter().try_fold(1_usize, |total, side| total.checked_mul(*side));
-        if total.is_none_or(|total| total > MAX_BYTES / REFERENCE) {
+        let referring = self.element_bytes() == REFERENCE;
+        if !referring || total.is_none_or(|total| total > MAX_BYTES / REFERENCE) {
             return Err(self.fault("fewer lists", format!("{:?}", self.shape)));
         }
         let references = guarded(|| self.array.read_raw_bytes());
