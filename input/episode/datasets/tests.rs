@@ -234,6 +234,14 @@ fn minaris_choices_and_raw_pictures_are_read() {
 }
 
 #[test]
+fn older_minari_files_describe_their_actions_themselves() {
+    let paths = episodes_in(&fixture("minari_old")).unwrap();
+    let episode = read_one(&paths[0], Kind::Minari, 0, 0);
+    let pressed: Vec<u32> = episode.actions.iter().map(|action| action.buttons.0).collect();
+    assert_eq!(pressed, [0, 0b10, 0b11]);
+}
+
+#[test]
 fn minaris_scales_and_jpegs_of_one_and_of_several_lengths_are_read() {
     for path in episodes_in(&fixture("minari_steer")).unwrap() {
         let episode = read_one(&path, Kind::Minari, 0, COARSE);
