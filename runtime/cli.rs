@@ -13,6 +13,7 @@ use crate::bench::pacing::LoopArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
+use crate::inspect::InspectArgs;
 use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use crate::settings::PictureScaling;
@@ -207,7 +208,7 @@ pub enum BenchCommand {
 pub enum EpisodesCommand {
     /// Record simulated mazes as training data, one .npz file an episode
     Simulate(SimulateArgs),
-    /// Say what is in recorded play
+    /// Say what is in recorded play: our own, or a public data set
     Inspect(InspectArgs),
     /// Write recorded play in a form that others train on
     Convert(ConvertArgs),
@@ -238,14 +239,6 @@ pub struct SimulateArgs {
     /// Folder for the episodes
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// Options of `episodes inspect`.
-#[derive(Args, Clone, Debug)]
-pub struct InspectArgs {
-    /// Episodes (.npz), sessions, or folders of them
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<PathBuf>,
 }
 
 /// Most cells on a side of a grid: that of a picture of 8192 pixels at 8 pixels a cell.

@@ -14,7 +14,7 @@ use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
 use crate::{
-    bench, bridge, convert, cores, devices, episodes, memories, play, replay, serve, train,
+    bench, bridge, convert, cores, devices, episodes, inspect, memories, play, replay, serve, train,
 };
 
 /// What was typed makes no sense; the program answers with exit code 2.
@@ -33,7 +33,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Replay(args) => replay::run(&args),
         Command::Plan(args) => plan(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
-        Command::Episodes(EpisodesCommand::Inspect(args)) => episodes::inspect(&args.paths),
+        Command::Episodes(EpisodesCommand::Inspect(args)) => inspect::run(&args),
         Command::Episodes(EpisodesCommand::Convert(args)) => convert::run(&args),
         Command::Memory(command) => memories::run(&command),
         Command::Train(train) => cores::on_all(|| train::run(&train))?,

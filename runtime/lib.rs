@@ -46,7 +46,7 @@
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
-//! | [`cli`], [`commands`], [`play`], [`episodes`], [`devices`] | the command line and its commands |
+//! | [`cli`], [`commands`], [`play`], [`episodes`], [`inspect`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
 //! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
@@ -87,6 +87,7 @@ pub mod gate;
 pub mod hash;
 pub mod headless;
 pub mod histogram;
+pub mod inspect;
 pub mod memories;
 pub mod origin;
 pub mod pace;

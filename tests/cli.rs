@@ -91,6 +91,19 @@ fn simulated_episodes_can_be_inspected_and_damage_is_named() {
     assert!(output.status.success() && text.contains("12 frames of 16x12 at 17.5/s"), "{text}");
     assert!(text.ends_with("2 episodes, 25 frames, 0.0 minutes\n"), "{text}");
 
+    assert!(
+        text.contains("Oneiro clip (npz): 2 episodes, 25 frames\n  actions  stored beside"),
+        "{text}"
+    );
+    assert!(text.contains("  strafe   never used\n"), "{text}");
+
+    let output = oneiro(dir.path(), &["episodes", "inspect", "mazes", "--sheet", "sheet.png"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\nwrote sheet.png\n"));
+    let file = std::fs::File::open(dir.path().join("sheet.png")).unwrap();
+    let sheet = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+    // Eight frames of 160x120 for each of the two.
+    assert_eq!(sheet.info().size(), (1280, 240));
+
     std::fs::write(dir.path().join("mazes/maze-000000-explore.npz"), "not a zip file").unwrap();
     let output = oneiro(dir.path(), &["episodes", "inspect", "mazes"]);
     let (text, errors) =

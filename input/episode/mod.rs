@@ -1,22 +1,28 @@
 //! Recorded play in one form, whatever it was read from.
 
+mod datasets;
 mod error;
+mod found;
+mod kind;
 mod npy;
 mod npz;
 mod npz_layout;
 mod npz_write;
+mod recording;
 mod session;
 mod video;
 
 #[cfg(test)]
 mod npz_tests;
 
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use self::error::EpisodeError;
+pub use self::found::episodes_in;
+pub use self::kind::Kind;
 pub use self::npz_write::write_npz;
+pub use self::recording::Recording;
+use self::recording::{Frames, beside};
 pub use self::session::{
     FrameRecord, PastFrame, PastReader, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter,
 };
@@ -28,9 +34,6 @@ pub const MAX_SIDE: u32 = 4096;
 
 /// Most bytes the pictures of one episode may take; longer recordings are split into several.
 pub const MAX_EPISODE_BYTES: u64 = 1 << 30;
-
-/// Folders below the one searched; deeper ones are more likely a loop than a data set.
-const MAX_DEPTH: u32 = 32;
 
 /// Frames, the actions between them and, where the recording has them, poses.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,25 +57,20 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Reads the episode at `path`: an `.npz` clip or the folder of a session, told apart by content.
+    /// Reads the episode at `path` into memory; its kind is told by names and content ([`Recording::open`]).
     ///
     /// # Errors
-    /// When it is neither, cannot be read, is damaged or larger than the limits of this crate.
+    /// When it is of no known kind, cannot be read, is damaged or larger than the limits of this crate.
     pub fn open(path: &Path) -> Result<Self, EpisodeError> {
-        if path.is_dir() {
-            return SessionReader::open(path)?.into_episode();
-        }
-        let mut magic = [0; 2];
-        let mut file = fs::File::open(path).map_err(|e| EpisodeError::io("open", path, e))?;
-        file.read_exact(&mut magic).map_err(|e| EpisodeError::io("read", path, e))?;
-        if magic == *b"PK" {
-            return npz::read(path);
-        }
-        Err(EpisodeError::invalid(
-            "an .npz clip or the folder of a session",
-            "another kind of file",
-            path.display(),
-        ))
+        Recording::open(path)?.into_episode()
+    }
+
+    /// Reads the episode at `path` with its pictures brought to a size of `width` by `height`.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_sized(path: &Path, width: u32, height: u32) -> Result<Self, EpisodeError> {
+        Recording::open(path)?.resized(width, height).into_episode()
     }
 
     /// The episode itself when its parts fit together: at least one frame, equal lengths, sizes
@@ -83,9 +81,10 @@ impl Episode {
     pub fn checked(self) -> Result<Self, EpisodeError> {
         let fault =
             |expected: &str, got: String| Err(EpisodeError::invalid(expected, got, &self.source));
-        if !(1..=MAX_SIDE).contains(&self.width) || !(1..=MAX_SIDE).contains(&self.height) {
-            let got = format!("{}x{}", self.width, self.height);
-            return fault(&format!("pictures of 1 to {MAX_SIDE} pixels a side"), got);
+        let size = (self.width, self.height);
+        let known = check_known(size, &self.actions, self.poses.as_deref(), self.fps, &self.layout);
+        if let Err((expected, got)) = known {
+            return fault(&expected, got);
         }
         let frames = self.actions.len();
         let wanted = frames.checked_mul(self.frame_bytes());
@@ -96,20 +95,6 @@ impl Episode {
         if self.video.len() as u64 > MAX_EPISODE_BYTES {
             let got = format!("{} bytes", self.video.len());
             return fault(&format!("at most {MAX_EPISODE_BYTES} bytes of pictures"), got);
-        }
-        if let Some(t) = self.actions.iter().position(|action| !action.is_valid()) {
-            return fault("axes in -1..=1", format!("{:?} at frame {t}", self.actions[t]));
-        }
-        if let Some(poses) = &self.poses
-            && (poses.len() != frames || !poses.iter().all(Pose::is_finite))
-        {
-            return fault("one finite pose per frame", format!("{} poses", poses.len()));
-        }
-        if !(self.fps > 0.0 && self.fps <= 1000.0) {
-            return fault("between 0 and 1000 frames per second", self.fps.to_string());
-        }
-        if self.layout.buttons.len() > ActionLayout::MAX_BUTTONS {
-            return fault("at most 32 buttons", self.layout.buttons.len().to_string());
         }
         Ok(self)
     }
@@ -145,42 +130,40 @@ impl Episode {
     }
 }
 
-/// Every episode at or below `dir`, sorted: `.npz` files and folders of sessions.
-///
-/// # Errors
-/// When a folder cannot be listed.
-pub fn episodes_in(dir: &Path) -> Result<Vec<PathBuf>, EpisodeError> {
-    if dir.is_file() {
-        return Ok(vec![dir.to_owned()]);
+/// Whether what is known beside the pictures fits together; if not, what was expected and what it is.
+fn check_known(
+    (width, height): (u32, u32),
+    actions: &[Action],
+    poses: Option<&[Pose]>,
+    fps: f32,
+    layout: &ActionLayout,
+) -> Result<(), (String, String)> {
+    let fault = |expected: &str, got: String| Err((expected.to_owned(), got));
+    if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+        let expected = format!("pictures of 1 to {MAX_SIDE} pixels a side");
+        return fault(&expected, format!("{width}x{height}"));
     }
-    let mut found = Vec::new();
-    collect(dir, 0, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn collect(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) -> Result<(), EpisodeError> {
-    if depth > MAX_DEPTH {
-        let expected = format!("at most {MAX_DEPTH} folders inside each other");
-        return Err(EpisodeError::invalid(&expected, "more", dir.display()));
+    if let Some(t) = actions.iter().position(|action| !action.is_valid()) {
+        return fault("axes in -1..=1", format!("{:?} at frame {t}", actions[t]));
     }
-    if dir.join(session::HEADER_FILE).is_file() {
-        found.push(dir.to_owned());
-        return Ok(());
+    if let Some(poses) = poses
+        && (poses.len() != actions.len() || !poses.iter().all(Pose::is_finite))
+    {
+        return fault("one finite pose per frame", format!("{} poses", poses.len()));
     }
-    for entry in fs::read_dir(dir).map_err(|e| EpisodeError::io("list", dir, e))? {
-        let path = entry.map_err(|e| EpisodeError::io("list", dir, e))?.path();
-        if path.is_dir() {
-            collect(&path, depth + 1, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "npz") {
-            found.push(path);
-        }
+    if !(fps > 0.0 && fps <= 1000.0) {
+        return fault("between 0 and 1000 frames per second", fps.to_string());
+    }
+    if layout.buttons.len() > ActionLayout::MAX_BUTTONS {
+        return fault("at most 32 buttons", layout.buttons.len().to_string());
     }
     Ok(())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Three frames of 4×2 pixels, every part filled in.
@@ -223,7 +206,7 @@ pub(crate) mod tests {
             ("pixels a side", |e| e.width = 0),
             ("pixels a side", |e| e.height = 5000),
             ("one per action", |e| e.video.truncate(70)),
-            ("at least one", |e| (e.actions, e.video) = (Vec::new(), Vec::new())),
+            ("at least one", |e| (e.actions, e.video, e.poses) = (Vec::new(), Vec::new(), None)),
             ("axes in -1..=1", |e| e.actions[1].turn = f32::NAN),
             ("one finite pose", |e| e.poses = Some(vec![Pose::default(); 2])),
             ("frames per second", |e| e.fps = 0.0),
@@ -236,19 +219,6 @@ pub(crate) mod tests {
             assert!(message.contains(wanted), "{message}");
             assert!(message.ends_with(": test"), "{message}");
         }
-    }
-
-    #[test]
-    fn episodes_are_found_in_folders_below_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("b/c")).unwrap();
-        for name in ["b/c/2.npz", "b/1.npz", "a.npz", "b/readme.txt"] {
-            fs::write(dir.path().join(name), b"").unwrap();
-        }
-        let found = episodes_in(dir.path()).unwrap();
-        let wanted = ["a.npz", "b/1.npz", "b/c/2.npz"].map(|name| dir.path().join(name));
-        assert_eq!(found, wanted);
-        assert!(episodes_in(&dir.path().join("missing")).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 use super::npy::{self, Array};
-use super::{Episode, EpisodeError, MAX_EPISODE_BYTES, npz_layout};
+use super::{EpisodeError, MAX_EPISODE_BYTES, Recording, npz_layout};
 
 /// Most bytes of an array that is not the pictures: a million frames of sixteen floats.
 const MAX_SIDE_ARRAY_BYTES: u64 = 64 << 20;
@@ -20,9 +20,9 @@ const MAX_SIDE_ARRAY_BYTES: u64 = 64 << 20;
 /// Deflate yields at most 1032 bytes per byte; a little more for blocks of tiny files.
 const MAX_DEFLATE_RATIO: u64 = 1040;
 
-/// Reads one clip in the recorder's, TECO's or Memory Maze's layout.
-pub(super) fn read(path: &Path) -> Result<Episode, EpisodeError> {
-    npz_layout::read(&mut Clip::open(path)?)?.checked()
+/// Opens one clip in the recorder's, TECO's, Memory Maze's or WorldMem's layout.
+pub(super) fn read(path: &Path) -> Result<Recording, EpisodeError> {
+    npz_layout::read(&mut Clip::open(path)?)
 }
 
 /// An open archive of arrays.
@@ -39,6 +39,11 @@ impl Clip {
         let zip = ZipArchive::new(BufReader::new(file))
             .map_err(|e| EpisodeError::invalid("a whole zip archive", e, path.display()))?;
         Ok(Self { path: path.to_owned(), file_bytes, zip })
+    }
+
+    /// The file that the clip is read from.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the clip holds an array of this name.

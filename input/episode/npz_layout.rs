@@ -1,17 +1,18 @@
-//! What the arrays of a clip mean: three layouts, told apart by the arrays they hold.
+//! What the arrays of a clip mean: layouts, told apart by the arrays they hold.
 //!
 //! | layout | pictures | actions | poses |
 //! |---|---|---|---|
 //! | recorder | `video` | `actions` f32 (T, 4), `buttons` (T,) | `pose` (T, 3): x, y, yaw degrees |
-//! | TECO | `video` | `actions` whole numbers (T,) | – |
+//! | TECO | `video`, or an `.mp4` beside | `actions` whole numbers (T,) | – |
 //! | Memory Maze | `image` | `action` (T, 6) one-hot | `agent_pos` (T, 2), `agent_dir` (T, 2) |
+//! | WorldMem | an `.mp4` beside | `actions` whole numbers (T, 8) | `poses` (T, 5) |
 //!
-//! In all three, action `t` is the one that produced frame `t`, as in this crate.
+//! In all of them, action `t` is the one that produced frame `t`, as in this crate.
 
 use serde::{Deserialize, Serialize};
 
 use super::npz::Clip;
-use super::{Episode, EpisodeError};
+use super::{Episode, EpisodeError, Kind, Recording, datasets};
 use crate::{Action, ActionLayout, Buttons, Pose};
 
 /// Name of the recorder's layout in its `meta` array.
@@ -22,6 +23,15 @@ const AXIS_ROUNDING: f32 = 1e-4;
 
 /// Degrees that TECO's Minecraft clips turn per action (`collect.py` of TECO).
 const MINECRAFT_TURN_DEGREES: f32 = 20.0;
+
+/// Actions of TECO's Minecraft clips.
+const MINECRAFT_ACTIONS: u32 = 4;
+
+/// Actions of TECO's DMLab clips.
+const DMLAB_ACTIONS: u32 = 3;
+
+/// Frames per second of TECO's Minecraft clips.
+pub(super) const MINECRAFT_FPS: f32 = 20.0;
 
 /// The `meta` array of the recorder's layout, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,18 +44,23 @@ pub(super) struct Meta {
     pub(super) source: String,
 }
 
-pub(super) fn read(clip: &mut Clip) -> Result<Episode, EpisodeError> {
+pub(super) fn read(clip: &mut Clip) -> Result<Recording, EpisodeError> {
+    let whole = |kind, episode: Episode| Ok(Recording::of(kind, episode.checked()?));
     if clip.has("meta") {
-        return recorder(clip);
+        return whole(Kind::Clip, recorder(clip)?);
     }
     if clip.has("image") && clip.has("action") {
-        return memory_maze(clip);
+        return whole(Kind::MemoryMaze, memory_maze(clip)?);
     }
     if clip.has("video") && clip.has("actions") {
-        return teco(clip);
+        let (kind, episode) = teco(clip)?;
+        return whole(kind, episode);
     }
-    let expected = "arrays `video`, `actions`, `meta` (recorder), `video`, `actions` (TECO) \
-                    or `image`, `action` (Memory Maze)";
+    if clip.has("actions") {
+        return datasets::beside_video(clip);
+    }
+    let expected = "arrays `video`, `actions`, `meta` (recorder), `video`, `actions` (TECO), \
+                    `actions` beside an .mp4 (TECO, WorldMem) or `image`, `action` (Memory Maze)";
     Err(clip.fault_of_all(expected, &format!("arrays {}", clip.names())))
 }
 
@@ -85,29 +100,40 @@ fn meta(clip: &mut Clip) -> Result<Meta, EpisodeError> {
     }
 }
 
-fn teco(clip: &mut Clip) -> Result<Episode, EpisodeError> {
+fn teco(clip: &mut Clip) -> Result<(Kind, Episode), EpisodeError> {
     let (frames, height, width, video) = clip.video("video")?;
     let numbers = integers(clip, "actions", frames)?;
     // Clips do not name their game. Minecraft clips have 128x128 pixels and four actions, DMLab
     // clips 64x64 and three.
     let minecraft = (width, height) == (128, 128) || numbers.contains(&3);
-    let last = if minecraft { 3 } else { 2 };
-    if let Some(wrong) = numbers.iter().find(|&&number| number > last) {
-        return Err(clip.fault("actions", &format!("actions 0 to {last}"), wrong));
-    }
-    let convert = if minecraft { minecraft_action } else { dmlab_action };
-    let actions = from_second_on(numbers, convert);
-    let (fps, layout, source) = if minecraft {
-        let buttons = vec!["jump".to_owned()];
-        let layout =
-            ActionLayout { turn_degrees: MINECRAFT_TURN_DEGREES, buttons, ..<_>::default() };
-        (20.0, layout, "TECO Minecraft")
+    let (kind, actions, fps, layout) = if minecraft {
+        (Kind::TecoMinecraft, minecraft_actions(clip, &numbers)?, MINECRAFT_FPS, minecraft_layout())
     } else {
-        let buttons = (0..3).map(|number| format!("action {number}")).collect();
-        (15.0, ActionLayout { buttons, ..<_>::default() }, "TECO DMLab")
+        check_below(clip, &numbers, DMLAB_ACTIONS)?;
+        let buttons = (0..DMLAB_ACTIONS).map(|number| format!("action {number}")).collect();
+        let layout = ActionLayout { buttons, ..<_>::default() };
+        (Kind::TecoDmlab, from_second_on(numbers, dmlab_action), 15.0, layout)
     };
-    let source = source.to_owned();
-    Ok(Episode { width, height, video, actions, poses: None, fps, layout, source })
+    let source = if minecraft { "TECO Minecraft" } else { "TECO DMLab" }.to_owned();
+    Ok((kind, Episode { width, height, video, actions, poses: None, fps, layout, source }))
+}
+
+/// What the numbers of a TECO Minecraft clip mean.
+pub(super) fn minecraft_layout() -> ActionLayout {
+    let buttons = vec!["jump".to_owned()];
+    ActionLayout { turn_degrees: MINECRAFT_TURN_DEGREES, buttons, ..<_>::default() }
+}
+
+/// The numbers of a TECO Minecraft clip as actions.
+pub(super) fn minecraft_actions(clip: &Clip, numbers: &[u32]) -> Result<Vec<Action>, EpisodeError> {
+    check_below(clip, numbers, MINECRAFT_ACTIONS)?;
+    Ok(from_second_on(numbers.to_vec(), minecraft_action))
+}
+
+fn check_below(clip: &Clip, numbers: &[u32], count: u32) -> Result<(), EpisodeError> {
+    let last = count - 1;
+    let wrong = numbers.iter().find(|&&number| number > last);
+    wrong.map_or(Ok(()), |wrong| Err(clip.fault("actions", &format!("actions 0 to {last}"), wrong)))
 }
 
 /// 0 nothing, 1 ahead while jumping, 2 left, 3 right.
@@ -178,7 +204,7 @@ fn position_of_one(row: &[f32]) -> Option<u32> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "f64 to f32 rounds; it never wraps")]
-fn floats(array: &super::npy::Array) -> Vec<f32> {
+pub(super) fn floats(array: &super::npy::Array) -> Vec<f32> {
     array.numbers().map(|number| number as f32).collect()
 }
 
@@ -188,7 +214,11 @@ fn floats(array: &super::npy::Array) -> Vec<f32> {
     clippy::cast_sign_loss,
     reason = "the range is checked on the line above"
 )]
-fn integers(clip: &mut Clip, name: &str, frames: usize) -> Result<Vec<u32>, EpisodeError> {
+pub(super) fn integers(
+    clip: &mut Clip,
+    name: &str,
+    frames: usize,
+) -> Result<Vec<u32>, EpisodeError> {
     let array = clip.side(name, &[frames])?;
     if !array.header.number.is_integer() {
         return Err(clip.fault(name, "whole numbers", format!("{:?}", array.header.number)));

@@ -1,5 +1,6 @@
 //! Tests of the `.npz` reader: clips made by `NumPy` itself (`fixtures/make.py`), and hostile ones.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

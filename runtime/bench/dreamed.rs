@@ -61,6 +61,11 @@ impl Rollout for Dreamed {
         Ok(self.dreamer.section(std::slice::from_ref(action))?.concat())
     }
 
+    fn size(&self) -> Option<(u32, u32)> {
+        let side = |side: usize| u32::try_from(side).ok();
+        side(self.world.config.width).zip(side(self.world.config.height))
+    }
+
     fn reconstruct(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         Ok(self.dreamer.reconstruct(frame)?)
     }

@@ -73,22 +73,33 @@ pub struct StartRule {
 }
 
 impl Held {
-    /// Reads every episode at or below `dir` once.
+    /// Reads every episode at or below `dir` once, at the size of its pictures.
     ///
     /// # Errors
     /// When there is none, one cannot be read, or they differ in size or rate.
     pub fn read(dir: &Path) -> Result<Self> {
+        Self::read_sized(dir, None)
+    }
+
+    /// Reads every episode at or below `dir` once, its pictures brought to this size where there is one.
+    ///
+    /// # Errors
+    /// When there is none, one cannot be read, or they differ in rate or actions.
+    pub fn read_sized(dir: &Path, size: Option<(u32, u32)>) -> Result<Self> {
         let paths = input::episodes_in(dir)?;
         ensure!(
             !paths.is_empty(),
-            "expected .npz clips or sessions, got none in {}",
+            "expected recorded play (.npz clips, sessions, or a public data set), got none in {}",
             dir.display()
         );
         let bar = super::progress(paths.len(), "episodes read");
         let mut sums: Vec<u64> = Vec::new();
         let mut held: Option<Self> = None;
         for path in paths {
-            let episode = Episode::open(&path)?;
+            let episode = match size {
+                Some((width, height)) => Episode::open_sized(&path, width, height)?,
+                None => Episode::open(&path)?,
+            };
             let held = held.get_or_insert_with(|| Self::like(&episode));
             held.check(&episode, &path)?;
             sums.resize(episode.frame_bytes(), 0);
@@ -269,7 +280,10 @@ impl Reel<'_> {
         let survey = &self.held.episodes[start.episode];
         let episode = match self.open.take() {
             Some((index, episode)) if index == start.episode => episode,
-            _ => Episode::open(&survey.path)?,
+            _ => {
+                let (width, height) = (self.held.width, self.held.height);
+                Episode::open_sized(&survey.path, u32::try_from(width)?, u32::try_from(height)?)?
+            }
         };
         ensure!(
             episode.len() == survey.actions.len(),

@@ -53,6 +53,11 @@ pub trait Rollout {
     /// When the world cannot make one.
     fn next(&mut self, action: &Action) -> Result<Vec<u8>>;
 
+    /// Width and height of its pictures, where they are always the same: episodes are brought to it.
+    fn size(&self) -> Option<(u32, u32)> {
+        None
+    }
+
     /// A frame through the codec alone, encoded and decoded; history is not touched.
     ///
     /// # Errors
@@ -66,7 +71,7 @@ pub struct RolloutArgs {
     /// Folder of the world, or the name of one that came with the program
     #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
     pub world: PathBuf,
-    /// Held-out episodes: .npz clips, sessions, or a folder of them
+    /// Held-out play: .npz clips, sessions, a public data set, or a folder of them
     #[arg(long, value_name = "DIR")]
     pub episodes: PathBuf,
     /// Starts to roll out from, and to steer from
@@ -151,7 +156,7 @@ pub fn run(
     args: &RolloutArgs,
     now: &dyn Fn() -> Duration,
 ) -> Result<Report> {
-    let held = Held::read(&args.episodes)?;
+    let held = Held::read_sized(&args.episodes, model.size())?;
     let mut bench = Bench {
         model,
         held: &held,

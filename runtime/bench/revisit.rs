@@ -90,6 +90,11 @@ impl Arm {
 
 /// A world under test that remembers.
 pub trait Revisit {
+    /// Width and height of its pictures, where they are always the same: episodes are brought to it.
+    fn size(&self) -> Option<(u32, u32)> {
+        None
+    }
+
     /// Forgets everything and takes the outward leg as history; entry `i` of each list is of one
     /// frame, pictures being `(height, width, 3)` bytes.
     ///
@@ -186,7 +191,7 @@ pub struct RevisitReport {
 /// When the episodes cannot be read, have no poses or never return, or the world fails.
 pub fn run(model: &mut dyn Revisit, args: &RevisitArgs) -> Result<RevisitReport> {
     let paths = input::episodes_in(&args.episodes)?;
-    ensure!(!paths.is_empty(), "expected .npz clips or sessions in {}", args.episodes.display());
+    ensure!(!paths.is_empty(), "expected recorded play in {}", args.episodes.display());
     let rule = WalkRule { gap: args.gap as usize, dream: args.dream as usize };
     let wanted = args.walks as usize;
     // Fewer walks than episodes are spread over all of them.
@@ -195,7 +200,10 @@ pub fn run(model: &mut dyn Revisit, args: &RevisitArgs) -> Result<RevisitReport>
     let bar = super::progress(paths.len(), "episodes walked");
     let (mut walked, mut strip) = (Vec::new(), None);
     for (number, path) in paths.into_iter().enumerate() {
-        let episode = Episode::open(path)?;
+        let episode = match model.size() {
+            Some((width, height)) => Episode::open_sized(path, width, height)?,
+            None => Episode::open(path)?,
+        };
         let poses = episode.poses.clone();
         let poses = poses.with_context(|| format!("expected poses in {}", path.display()))?;
         for walk in find_walks(&poses, rule, each) {

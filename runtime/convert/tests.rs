@@ -148,6 +148,64 @@ fn a_lerobot_data_set_holds_rows_videos_and_where_they_are() {
 }
 
 #[test]
+fn what_was_converted_is_read_as_the_public_data_set_it_became() {
+    let dir = folder();
+    let episodes = recorded(dir.path());
+    convert(dir.path(), Form::Lerobot).unwrap();
+    let paths = episodes_in(&dir.path().join("out")).unwrap();
+    assert_eq!(paths.len(), 2);
+    for (path, episode) in paths.iter().zip(&episodes) {
+        let read = Episode::open(path).unwrap();
+        assert_eq!((&read.actions, &read.poses), (&episode.actions, &episode.poses));
+        assert_eq!((&read.layout.buttons, read.fps), (&episode.layout.buttons, episode.fps));
+        assert_frames_are_their_own(&read, episode);
+    }
+    fs::remove_dir_all(dir.path().join("out")).unwrap();
+    convert(dir.path(), Form::Vpt).unwrap();
+    let paths = episodes_in(&dir.path().join("out")).unwrap();
+    assert_eq!(paths.len(), 2);
+    for (path, episode) in paths.iter().zip(&episodes) {
+        let read = Episode::open(path).unwrap();
+        for (action, expected) in read.actions.iter().zip(&episode.actions) {
+            let degrees =
+                |action: &Action, layout: &ActionLayout| action.turn * layout.turn_degrees;
+            let (got, wanted) = (degrees(action, &read.layout), degrees(expected, &episode.layout));
+            // Floats multiplied in another order.
+            assert!((got - wanted).abs() < 1e-3, "{got} for {wanted}");
+            // Keys are down or up.
+            let key = |value: f32| if value == 0.0 { 0.0 } else { value.signum() };
+            assert_eq!(
+                (action.forward, action.strafe),
+                (key(expected.forward), key(expected.strafe))
+            );
+            assert_eq!(action.buttons, expected.buttons);
+        }
+        for (pose, expected) in read.poses.unwrap().iter().zip(episode.poses.as_ref().unwrap()) {
+            let far = (pose.x - expected.x).abs() + (pose.y - expected.y).abs();
+            assert!(far + (pose.yaw - expected.yaw).abs() < 1e-3, "{pose:?} for {expected:?}");
+        }
+        assert_frames_are_their_own(&read, episode);
+    }
+}
+
+/// Such small pictures lose much of their colour in a video, but each stays nearest to itself.
+fn assert_frames_are_their_own(read: &Episode, episode: &Episode) {
+    assert_eq!(
+        (read.len(), read.width, read.height),
+        (episode.len(), episode.width, episode.height)
+    );
+    let difference = |a: &[u8], b: &[u8]| -> f64 {
+        let sum: u32 = a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        f64::from(sum) / a.len() as f64
+    };
+    let (frame, last) = (episode.frame_bytes(), episode.video.len() - episode.frame_bytes());
+    let own = difference(&read.video, &episode.video);
+    let early = difference(&read.video[..last], &episode.video[frame..]);
+    let late = difference(&read.video[frame..], &episode.video[..last]);
+    assert!(own < early.min(late), "{own} beside {early} and {late}");
+}
+
+#[test]
 fn episodes_that_do_not_belong_in_one_data_set_are_named() {
     let dir = folder();
     recorded(dir.path());

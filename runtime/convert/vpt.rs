@@ -117,8 +117,8 @@ fn line(episode: &Episode, t: usize, action: &Action, held: &Held, before: &Held
         "action": action,
     });
     if let Some(pose) = episode.poses.as_ref().and_then(|poses| poses.get(t)) {
-        // Clockwise is theirs, and the plane is that of x and z.
-        line["yaw"] = json!(-pose.yaw);
+        // Theirs counts clockwise from south; x is east and z south.
+        line["yaw"] = json!(-90.0 - pose.yaw);
         line["pitch"] = json!(0.0);
         line["xpos"] = json!(pose.x);
         line["ypos"] = json!(0.0);

@@ -1,10 +1,10 @@
 //! Trained weights as a world's folder.
 
-use super::TrainConfig;
+use super::{TrainConfig, picture_size};
 use anyhow::{Context as _, Result, bail};
 use engine::train::{WorldTrainer, save_half};
 use engine::world::WorldConfig;
-use input::Episode;
+use input::{Episode, Recording};
 use std::path::{Path, PathBuf};
 
 /// Real frames a world opens with: more than the default schedule sees.
@@ -23,13 +23,14 @@ pub(super) fn world(
     codec: &Path,
     episodes: &[PathBuf],
 ) -> Result<()> {
+    let (width, height) = picture_size(&config.model)?;
     let starts = dir.join("starts");
     std::fs::create_dir_all(&starts).with_context(|| format!("create {}", starts.display()))?;
     let Some(first) = episodes.first() else { bail!("expected episodes to take openings from") };
     if input::episodes_in(&starts)?.is_empty() {
         let every = (episodes.len() / OPENINGS).max(1);
         for (number, path) in episodes.iter().step_by(every).take(OPENINGS).enumerate() {
-            let opening = opening(&Episode::open(path)?);
+            let opening = opening(&Episode::open_sized(path, width, height)?);
             input::write_npz(&opening, &starts.join(format!("start_{number:02}.npz")))?;
         }
     }
@@ -53,7 +54,7 @@ fn settings(path: &Path, config: &TrainConfig, episode: &Path, shortcut: bool) -
         }
         settings
     } else {
-        describe(config, &Episode::open(episode)?)
+        describe(config, &Recording::open(episode)?)?
     };
     settings.shortcut = shortcut;
     std::fs::write(path, toml::to_string(&settings)?)
@@ -73,13 +74,14 @@ fn opening(episode: &Episode) -> Episode {
     }
 }
 
-fn describe(config: &TrainConfig, episode: &Episode) -> WorldConfig {
-    WorldConfig {
+fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
+    let (width, height) = picture_size(&config.model)?;
+    Ok(WorldConfig {
         title: "A new world".to_owned(),
         description: format!("Trained on {}.", episode.source),
         credits: vec![episode.source.clone()],
-        width: episode.width as usize,
-        height: episode.height as usize,
+        width: width as usize,
+        height: height as usize,
         fps: episode.fps,
         schedule: engine::pack::Schedule::DEFAULT_NAME.to_owned(),
         time_weight: 0.3,
@@ -89,7 +91,7 @@ fn describe(config: &TrainConfig, episode: &Episode) -> WorldConfig {
         layout: episode.layout.clone(),
         codec: config.codec.clone(),
         model: config.model.clone(),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod codec;
 mod export;
-mod picture;
+pub(crate) mod picture;
 mod progress;
 mod world;
 
@@ -38,7 +38,7 @@ pub enum Preset {
 /// What every training needs.
 #[derive(Args, Clone, Debug)]
 pub struct TrainArgs {
-    /// Folder of recorded episodes (.npz files or sessions), searched through
+    /// Folder of recorded play: .npz clips, sessions or a public data set (see `episodes inspect`), searched through
     #[arg(long, value_name = "DIR")]
     pub episodes: PathBuf,
     /// Folder for checkpoints, curves and weights; a training found there goes on
@@ -121,9 +121,17 @@ pub fn run(train: &Train) -> Result<()> {
 fn episode_paths(dir: &Path) -> Result<Vec<PathBuf>> {
     let paths = input::episodes_in(dir)?;
     if paths.is_empty() {
-        bail!("expected recorded episodes (.npz files or sessions) in {}", dir.display());
+        bail!(
+            "expected recorded play (.npz clips, sessions, or a public data set) in {}",
+            dir.display()
+        );
     }
     Ok(paths)
+}
+
+/// Width and height of the pictures that a model of this size sees; those of recordings are brought to it.
+fn picture_size(model: &ModelConfig) -> Result<(u32, u32)> {
+    Ok((u32::try_from(8 * model.width)?, u32::try_from(8 * model.height)?))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Strips of real against made frames.
+//! Strips of frames.
 
 use crate::picture;
 use anyhow::Result;
 use std::path::Path;
 
 /// Rows of equally large RGB frames, written one below the other as a PNG.
-pub(super) fn write_strip(
+pub(crate) fn write_strip(
     path: &Path,
     rows: &[Vec<&[u8]>],
     (width, height): (u32, u32),

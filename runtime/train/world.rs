@@ -1,18 +1,22 @@
 //! `oneiro train world`.
 
 use super::progress::Progress;
-use super::{TrainConfig, WorldArgs, episode_paths, export, picture};
+use super::{TrainConfig, WorldArgs, episode_paths, export, picture, picture_size};
 use crate::clock::Clock;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use engine::codec::Codec;
 use engine::dreamer::{DreamOptions, Dreamer};
+use engine::model::ModelConfig;
 use engine::train::{Checkpoint, LatentEpisode, WorldTrainer};
 use engine::world::World;
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
-use input::Episode;
+use input::{ActionLayout, Episode, Recording};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Frames that the codec encodes together.
+const ENCODED_AT_ONCE: usize = 32;
 
 /// Frames of history and of dream in a strip.
 const STRIP: (usize, usize) = (26, 32);
@@ -20,7 +24,7 @@ const STRIP: (usize, usize) = (26, 32);
 /// Trains until the last step, however often it is stopped on the way.
 pub(super) fn train(args: &WorldArgs) -> Result<()> {
     let common = &args.common;
-    let config = TrainConfig::read(common)?;
+    let mut config = TrainConfig::read(common)?;
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
         eprintln!("{notice}");
@@ -29,8 +33,13 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     std::fs::create_dir_all(&latents_dir)
         .with_context(|| format!("create {}", latents_dir.display()))?;
     let paths = episode_paths(&common.episodes)?;
+    let layout = match paths.first() {
+        Some(first) => Recording::open(first)?.layout,
+        None => bail!("expected recorded play"),
+    };
+    config.model.action = layout.feature_count();
     let codec = Codec::open(&config.codec, &args.codec, &device)?;
-    let episodes = encoded(&paths, &codec, &config, &latents_dir)?;
+    let episodes = encoded(&paths, &layout, &codec, &config.model, &latents_dir)?;
     let mut training = config.world_training.clone();
     training.steps = common.steps.unwrap_or(training.steps);
     let from = common.from.as_deref().map(|path| engine::train::load_weights(path, &device));
@@ -61,7 +70,7 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
             progress.save()?;
             let shown = args.held_out.as_deref().unwrap_or(&common.episodes);
             let strip = common.out.join(format!("strip_{:06}.png", trainer.steps()));
-            draw_strip(&world, shown, &strip)?;
+            draw_strip(&world, shown, &strip, picture_size(&config.model)?)?;
             progress.say(&format!("step {}: wrote {}", trainer.steps(), strip.display()));
             (saved, started, frames) = (clock.now(), clock.now(), 0);
         }
@@ -69,11 +78,12 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     Ok(())
 }
 
-/// The episodes' latents, each encoded once and kept in `dir`.
+/// The episodes' latents, each encoded once and kept in `dir`; all have to have actions of this layout.
 fn encoded(
     paths: &[PathBuf],
+    layout: &ActionLayout,
     codec: &Codec,
-    config: &TrainConfig,
+    model: &ModelConfig,
     dir: &Path,
 ) -> Result<Vec<LatentEpisode>> {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes encoded, {eta} left")?;
@@ -91,33 +101,53 @@ fn encoded(
             episodes.push(LatentEpisode::load(&kept)?);
             continue;
         }
-        let episode = Episode::open(path)?;
-        let (width, height) = (episode.width as usize, episode.height as usize);
-        let model = &config.model;
-        if (width, height) != (8 * model.width, 8 * model.height) {
-            let (want_width, want_height) = (8 * model.width, 8 * model.height);
-            bail!("expected {want_width}x{want_height}, got {width}x{height}: {}", path.display());
-        }
-        let size = episode.frame_bytes();
-        let parts = episode.video.chunks(32 * size).map(|part| codec.encode(part, height, width));
-        let actions = episode.actions.iter().flat_map(|a| a.to_features(&episode.layout)).collect();
-        let latents = LatentEpisode::from_parts(
-            &parts.collect::<Result<Vec<_>, _>>()?,
-            actions,
-            model.action,
-        )?;
+        let recording = Recording::open(path)?;
+        ensure!(
+            recording.layout == *layout,
+            "expected the actions of {}, got {:?} instead of {layout:?}: {}",
+            paths[0].display(),
+            recording.layout,
+            path.display()
+        );
+        let latents = encode(recording, codec, model)?;
         latents.save(&kept, (model.channels, model.height, model.width))?;
         episodes.push(latents);
     }
     Ok(episodes)
 }
 
+/// A recording's latents, encoded as its pictures are read.
+fn encode(recording: Recording, codec: &Codec, model: &ModelConfig) -> Result<LatentEpisode> {
+    let (width, height) = picture_size(model)?;
+    let mut recording = recording.resized(width, height);
+    let (mut parts, mut part, mut frames) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let frame = recording.next().transpose()?;
+        let ended = frame.is_none();
+        if let Some(frame) = frame {
+            part.extend(frame.pixels);
+            frames += 1;
+        }
+        if !part.is_empty() && (ended || frames % ENCODED_AT_ONCE == 0) {
+            parts.push(codec.encode(&part, 8 * model.height, 8 * model.width)?);
+            part.clear();
+        }
+        if ended {
+            break;
+        }
+    }
+    ensure!(frames > 0, "expected at least one frame: {}", recording.source);
+    let actions = recording.actions.iter().take(frames);
+    let actions = actions.flat_map(|action| action.to_features(&recording.layout)).collect();
+    Ok(LatentEpisode::from_parts(&parts, actions, model.action)?)
+}
+
 /// Real frames above, dreamed ones below, from the first episode of `dir` that is long enough.
-fn draw_strip(world: &Path, dir: &Path, out: &Path) -> Result<()> {
+fn draw_strip(world: &Path, dir: &Path, out: &Path, (width, height): (u32, u32)) -> Result<()> {
     let (before, count) = STRIP;
     let world = Arc::new(World::open(world, &engine::device::Device::Cpu, |_| ())?);
     for path in episode_paths(dir)? {
-        let episode = Episode::open(&path)?;
+        let episode = Episode::open_sized(&path, width, height)?;
         if episode.len() < before + count {
             continue;
         }
@@ -139,4 +169,45 @@ fn draw_strip(world: &Path, dir: &Path, out: &Path) -> Result<()> {
         return picture::write_strip(out, &rows, (episode.width, episode.height));
     }
     bail!("expected an episode of at least {} frames in {}", before + count, dir.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::device::Device;
+    use engine::train::{CodecTrainer, save_weights};
+    use input::{Buttons, Policy, simulate, write_npz};
+
+    #[test]
+    fn actions_and_their_layout_come_from_the_data_and_pictures_at_the_models_size() {
+        let config: TrainConfig =
+            toml::from_str(include_str!("../../assets/configs/tiny.toml")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["plain", "pressed"].map(|name| dir.path().join(format!("{name}.npz")));
+        let mut episode = simulate(3, 40, Policy::Explore, (128, 96), 17.5);
+        write_npz(&episode, &paths[0]).unwrap();
+        episode.layout.buttons = vec!["jump".to_owned()];
+        episode.actions[7].buttons = Buttons(1);
+        write_npz(&episode, &paths[1]).unwrap();
+
+        let pictures = vec![Episode::open_sized(&paths[0], 64, 48).unwrap()];
+        let training = config.codec_training.clone();
+        let mut trainer =
+            CodecTrainer::new(&config.codec, training, pictures, None, &Device::Cpu).unwrap();
+        trainer.step().unwrap();
+        let weights = dir.path().join("codec.safetensors");
+        save_weights(&trainer.finish().unwrap(), &weights).unwrap();
+        let codec = Codec::open(&config.codec, &weights, &Device::Cpu).unwrap();
+
+        let model = ModelConfig { action: 5, ..config.model };
+        let latents = encoded(&paths[1..], &episode.layout, &codec, &model, dir.path()).unwrap();
+        assert_eq!(latents[0].frames(), 40);
+        for t in [6, 7] {
+            let wanted = episode.actions[t].to_features(&episode.layout);
+            assert_eq!(latents[0].action(t), wanted);
+        }
+        assert_eq!(latents[0].action(7)[4], 1.0);
+        let error = encoded(&paths, &episode.layout, &codec, &model, dir.path()).unwrap_err();
+        assert!(error.to_string().ends_with("plain.npz"), "{error}");
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     FRAMES_FILE, FrameRecord, HEADER_FILE, PAST_FILE, PastReader, SESSION_FORMAT, SessionHeader,
     VIDEO_FILE,
 };
-use crate::episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, VideoReader, video};
+use crate::episode::{EpisodeError, Kind, Recording, VideoReader, video};
 
 /// Largest header accepted; settings are a few KiB.
 const MAX_HEADER_BYTES: u64 = 4 << 20;
@@ -65,27 +65,25 @@ impl SessionReader {
         PastReader::open(&self.dir.join(PAST_FILE))
     }
 
-    /// The whole session as an episode.
+    /// The session as a recording.
     ///
     /// # Errors
-    /// When the video is damaged, or longer than [`MAX_EPISODE_BYTES`] allow.
-    pub fn into_episode(self) -> Result<Episode, EpisodeError> {
-        let mut pixels = Vec::new();
-        let mut frames = 0;
-        for frame in self.video()?.take(self.records.len()) {
-            pixels.extend(frame?.pixels);
-            frames += 1;
-            if pixels.len() as u64 > MAX_EPISODE_BYTES {
-                let expected = format!("at most {MAX_EPISODE_BYTES} bytes of pictures");
-                return Err(EpisodeError::invalid(&expected, "more", self.dir.display()));
-            }
-        }
-        let actions = self.records.iter().take(frames).map(|record| record.action).collect();
+    /// When the video cannot be opened.
+    pub fn into_recording(self) -> Result<Recording, EpisodeError> {
+        let frames = Box::new(self.video()?);
         let SessionHeader { width, height, fps, layout, .. } = self.header;
-        let source = format!("session {}", self.dir.display());
-        let episode =
-            Episode { width, height, video: pixels, actions, poses: None, fps, layout, source };
-        episode.checked()
+        Ok(Recording {
+            kind: Kind::Session,
+            width,
+            height,
+            fps,
+            layout,
+            source: format!("session {}", self.dir.display()),
+            actions: self.records.iter().map(|record| record.action).collect(),
+            poses: None,
+            frames,
+            given: 0,
+        })
     }
 }
 

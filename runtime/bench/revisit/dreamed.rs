@@ -48,6 +48,11 @@ impl Remembering {
 }
 
 impl Revisit for Remembering {
+    fn size(&self) -> Option<(u32, u32)> {
+        let side = |side: usize| u32::try_from(side).ok();
+        side(self.world.config.width).zip(side(self.world.config.height))
+    }
+
     fn go_out(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()> {
         self.out = Some(restart::walk(&self.world, &self.options, Leg { frames, actions, poses })?);
         let step = |pair: &[Pose]| (pair[0].x - pair[1].x).hypot(pair[0].y - pair[1].y);
