@@ -29,6 +29,7 @@ pub use episode::{Episode, EpisodeError, MAX_EPISODE_BYTES, MAX_SIDE, episodes_i
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
 pub use episode::{PastFrame, PastReader};
 pub use episode::{VideoReader, VideoWriter};
+pub use episode::{read_npy, write_npy};
 pub use frame::Frame;
 #[cfg(feature = "gamepad")]
 pub use gamepad::{GamepadError, Gamepads};

@@ -1,5 +1,6 @@
 //! Recorded play in one form, whatever it was read from.
 
+mod array;
 mod error;
 mod npy;
 mod npz;
@@ -15,6 +16,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+pub use self::array::{read_npy, write_npy};
 pub use self::error::EpisodeError;
 pub use self::npz_write::write_npz;
 pub use self::session::{
