@@ -7,6 +7,7 @@
 mod bookmark;
 mod opening;
 mod repeat;
+mod retrieval;
 
 pub use bookmark::Bookmark;
 pub use repeat::Recipe;
@@ -14,7 +15,7 @@ pub use repeat::Recipe;
 use crate::error::Error;
 use crate::model::{GroupKv, PlacedContext};
 use crate::noise::section_noise;
-use crate::pack::{Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule};
+use crate::pack::{Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, Tier};
 use crate::sampler::{Sampling, sample};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
@@ -22,7 +23,7 @@ use half::f16;
 use input::Action;
 use memory::{
     BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
-    Query, Ranking, Selection, Warm,
+    Ranking, Warm,
 };
 use std::sync::Arc;
 
@@ -143,12 +144,8 @@ impl Dreamer {
     /// A walk with no history yet: call [`Self::open_with`] before the first section.
     pub fn new(world: Arc<World>, options: DreamOptions) -> Result<Self, Error> {
         let schedule = options.schedule.clone().unwrap_or_else(|| world.schedule.clone());
-        schedule.forward_tiers()?;
+        check(&schedule, &world)?;
         let config = &world.config;
-        if schedule.is_discrete() && world.codebook.is_none() {
-            let got = "a world without".to_owned();
-            return Err(Error::Size { expected: format!("a codebook for {schedule}"), got });
-        }
         let size = |cells: usize| u16::try_from(cells).expect("checked when the world was read");
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 120")]
         let apart_ticks = (APART_SECONDS * config.fps).round() as u64;
@@ -260,38 +257,6 @@ impl Dreamer {
         let latents = sample(&self.world.model, &self.noise()?, &self.actions()?, &context, once)?;
         let frames = latents.dim(0)?;
         (0..frames).map(|at| Ok(latents.get(at)?.flatten_all()?.to_vec1()?)).collect()
-    }
-
-    /// Ranks everything remembered by the estimate.
-    pub fn retrieve(&mut self) -> Result<(), Error> {
-        self.account.hits.clear();
-        let Some(estimate) = &self.section.estimate else { return Ok(()) };
-        let live = self.history.live();
-        let recent = live.len().saturating_sub(self.schedule.history_frames());
-        let mut exclude: Vec<FrameId> = match self.options.arrangement {
-            Arrangement::Permutation => Vec::new(),
-            Arrangement::Default | Arrangement::Recency => {
-                live[recent..].iter().map(|stamp| stamp.frame).collect()
-            }
-        };
-        let limit = self.retrievable_before.unwrap_or(FrameId(u32::MAX));
-        exclude
-            .extend(live[..recent].iter().map(|stamp| stamp.frame).filter(|&frame| frame >= limit));
-        let permutation = self.options.arrangement == Arrangement::Permutation;
-        let query = Query {
-            estimate,
-            branch: self.history.branch(),
-            tick: self.tick,
-            ticks_per_second: self.world.config.fps,
-            pose: self.pose,
-        };
-        let selection = Selection {
-            count: self.schedule.history_frames(),
-            apart_ticks: if permutation { 0 } else { self.rules.apart_ticks },
-            exclude: &exclude,
-        };
-        self.account.hits = self.history.rank(&query, self.ranking, &selection)?;
-        Ok(())
     }
 
     /// Chooses what goes where in the context.
@@ -468,6 +433,22 @@ impl Dreamer {
     pub fn branch(&self) -> BranchId {
         self.history.branch()
     }
+}
+
+/// Whether a world can be dreamed under a schedule.
+fn check(schedule: &Schedule, world: &World) -> Result<(), Error> {
+    let kernels = &world.config.model.kernels;
+    let trained =
+        |tier: &Tier| kernels.contains(&tier.kernel.frames()) && tier.kernel.is_simplified();
+    if let Some(tier) = schedule.forward_tiers()?.into_iter().find(|tier| !trained(tier)) {
+        let expected = format!("a kernel among {kernels:?} in {schedule}");
+        return Err(Error::Size { expected, got: tier.to_string() });
+    }
+    if schedule.is_discrete() && world.codebook.is_none() {
+        let got = "a world without".to_owned();
+        return Err(Error::Size { expected: format!("a codebook for {schedule}"), got });
+    }
+    Ok(())
 }
 
 /// A latent (C, H, W) as it is kept: 16-bit floats by their bits.

@@ -15,6 +15,7 @@ pub mod codec;
 pub mod device;
 pub mod dreamer;
 pub mod error;
+pub mod lpips;
 pub mod model;
 pub mod noise;
 pub mod ops;

@@ -30,6 +30,7 @@ pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, Ses
 pub use episode::{MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{PastFrame, PastReader};
 pub use episode::{VideoReader, VideoWriter};
+pub use episode::{read_npy, write_npy};
 pub use frame::Frame;
 #[cfg(feature = "gamepad")]
 pub use gamepad::{GamepadError, Gamepads};

@@ -7,6 +7,7 @@ use crate::feature::{Feature, FeatureShape};
 use crate::frame::{BranchId, FrameId, FrameStamp};
 use crate::pose::Pose;
 use crate::rank::{Hit, Query, Ranking, Selection};
+use crate::search::select_by;
 use crate::seen::Seen;
 use crate::warm::{Record, Warm};
 
@@ -166,6 +167,17 @@ impl History {
         self.warm.rank_among(query, ranking, selection, |frame| self.seen.holds(frame))
     }
 
+    /// The best of the frames that are seen from here by scores of the caller's, best first; equal scores by age,
+    /// oldest first. Frames without a score do not take part.
+    #[must_use]
+    pub fn rank_by(
+        &self,
+        score: impl Fn(FrameId) -> Option<f32>,
+        selection: &Selection<'_>,
+    ) -> Vec<Hit> {
+        select_by(&self.warm, score, selection, |frame| self.seen.holds(frame))
+    }
+
     /// Recent frames in order, the newest last; at least the window where there are as many.
     #[must_use]
     pub fn live(&self) -> &[FrameStamp] {
@@ -275,6 +287,29 @@ mod tests {
         assert_eq!(play(&mut history, 0..1)[0].frame, FrameId(41));
         assert_eq!(ids(history.live()), [41]);
         assert_eq!(history.warm().peek(FrameId(40)).map(|r| r.latent[0]), Some(3));
+    }
+
+    #[test]
+    fn scores_from_elsewhere_rank_under_the_same_rules() {
+        let mut history = History::new(SHAPE, 100, 4).unwrap();
+        play(&mut history, 0..20);
+        let best = |apart_ticks, exclude: &[FrameId]| {
+            let selection = Selection { count: 3, apart_ticks, exclude };
+            // Frames below 3 are not known; 9 and 10 are equally good.
+            let score = |frame: FrameId| {
+                (frame.0 >= 3).then(|| -(f32::from(u16::try_from(frame.0).unwrap()) - 9.5).abs())
+            };
+            let hits = history.rank_by(score, &selection);
+            hits.iter().map(|hit| hit.stamp.frame.0).collect::<Vec<_>>()
+        };
+        assert_eq!(best(0, &[]), [9, 10, 8]);
+        assert_eq!(best(4, &[]), [9, 13, 5]);
+        assert_eq!(best(0, &[FrameId(9)]), [10, 8, 11]);
+        assert!(
+            history
+                .rank_by(|_| None, &Selection { count: 3, apart_ticks: 0, exclude: &[] })
+                .is_empty()
+        );
     }
 
     #[test]

@@ -44,18 +44,7 @@ impl<'a> Search<'a> {
         selection: &Selection<'_>,
         seen: impl Fn(FrameId) -> bool,
     ) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        let mut candidates = self.candidates();
-        while hits.len() < selection.count
-            && let Some(candidate) = candidates.pop()
-        {
-            let stamp = self.warm.frames()[candidate.place].stamp;
-            if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
-                continue;
-            }
-            hits.push(Hit { stamp, score: candidate.score });
-        }
-        hits
+        take(self.warm, self.candidates(), selection, seen)
     }
 
     /// All frames with their scores.
@@ -92,6 +81,42 @@ impl<'a> Search<'a> {
             count(usize::try_from(ticks).unwrap_or(usize::MAX)) / self.query.ticks_per_second;
         self.time_weight * (-seconds * seconds).exp()
     }
+}
+
+/// The greatest frames by scores that come from elsewhere; those without one do not take part.
+pub(crate) fn select_by(
+    warm: &Warm,
+    score: impl Fn(FrameId) -> Option<f32>,
+    selection: &Selection<'_>,
+    seen: impl Fn(FrameId) -> bool,
+) -> Vec<Hit> {
+    let candidate = |(place, remembered): (usize, &Remembered)| {
+        let frame = remembered.stamp.frame;
+        score(frame).map(|score| Candidate { score, frame, place })
+    };
+    let candidates: Vec<Candidate> =
+        warm.frames().iter().enumerate().filter_map(candidate).collect();
+    take(warm, candidates.into(), selection, seen)
+}
+
+/// Takes the greatest candidates that the selection admits.
+fn take(
+    warm: &Warm,
+    mut candidates: BinaryHeap<Candidate>,
+    selection: &Selection<'_>,
+    seen: impl Fn(FrameId) -> bool,
+) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    while hits.len() < selection.count
+        && let Some(candidate) = candidates.pop()
+    {
+        let stamp = warm.frames()[candidate.place].stamp;
+        if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
+            continue;
+        }
+        hits.push(Hit { stamp, score: candidate.score });
+    }
+    hits
 }
 
 /// Greedy cover of the view from `pose`: what each hit shows that none before it did.

@@ -10,6 +10,7 @@ use input::Policy;
 use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing::LoopArgs;
+use crate::bench::packing::PackingArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
@@ -195,6 +196,8 @@ pub struct MemoryPruneArgs {
 pub enum BenchCommand {
     /// Hold a world against held-out play: likeness, steering, drift, rate
     Rollout(RolloutArgs),
+    /// Hold ways of picking and packing history against each other, and write a report
+    Packing(PackingArgs),
     /// See what memory brings back: walks that return, history picked in several ways
     Revisit(RevisitArgs),
     /// Walk at the world's own rate, touching keys: how even the frames, how late the answers

@@ -9,6 +9,8 @@ use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing;
+use crate::bench::packing::PackingArgs;
+use crate::bench::packing::compare::compare;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
@@ -38,6 +40,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Memory(command) => memories::run(&command),
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
+        Command::Bench(BenchCommand::Packing(args)) => packing(&args),
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
         Command::Bench(BenchCommand::Loop(args)) => {
             Ok(io::stdout().write_all(pacing::run(&args)?.table().as_bytes())?)
@@ -60,6 +63,18 @@ fn revisit(args: &RevisitArgs) -> Result<()> {
     let mut world = Remembering::open(&args.world, args.seed)?;
     let report = bench::revisit::run(&mut world, args)?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
+}
+
+fn packing(args: &PackingArgs) -> Result<()> {
+    let Some([before, after]) = args.compare.as_deref() else {
+        // Its walkers have a core each.
+        let report = bench::packing::run(args)?;
+        return Ok(writeln!(io::stdout(), "{}", report.table().trim_end())?);
+    };
+    let comparison = compare(before, after)?;
+    writeln!(io::stdout(), "{}", comparison.table.trim_end())?;
+    anyhow::ensure!(comparison.worse.is_empty(), "worse: {}", comparison.worse.join("; "));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod browser;
 mod cli;
 mod dream;
 mod memory;
+mod packing;
 mod queue;
 mod recall;
 mod replay;

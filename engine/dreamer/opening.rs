@@ -1,8 +1,8 @@
 //! What a walk begins from: real frames, or another walk.
 
-use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, feature_shape, look};
+use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look};
 use crate::error::Error;
-use crate::pack::{Arrangement, PlanRules};
+use crate::pack::{Arrangement, PlanRules, Schedule};
 use candle_core::{Device, Tensor};
 use half::f16;
 use input::{Action, Pose};
@@ -118,6 +118,31 @@ impl Dreamer {
     #[must_use]
     pub fn with_estimate(mut self, estimate: EstimateBy) -> Self {
         self.options.estimate = estimate;
+        self
+    }
+
+    /// The same walk with other noise.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
+    /// The same walk packed by another schedule, with no keys and values kept.
+    ///
+    /// # Errors
+    /// When the schedule cannot be played forward, or needs a codebook that the world lacks.
+    pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self, Error> {
+        check(&schedule, &self.world)?;
+        self.kv = ByteLru::new(self.options.kv_budget_bytes);
+        self.schedule = schedule;
+        Ok(self)
+    }
+
+    /// The same walk, what it dreams from here on retrieved like all else, as in play.
+    #[must_use]
+    pub fn retrieving_its_own(mut self) -> Self {
+        self.retrievable_before = None;
         self
     }
 

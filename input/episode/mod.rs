@@ -1,5 +1,6 @@
 //! Recorded play in one form, whatever it was read from.
 
+mod array;
 mod datasets;
 mod error;
 mod found;
@@ -17,6 +18,7 @@ mod npz_tests;
 
 use std::path::Path;
 
+pub use self::array::{read_npy, write_npy};
 pub use self::error::EpisodeError;
 pub use self::found::episodes_in;
 pub use self::kind::Kind;

@@ -35,13 +35,21 @@ impl Dreamed {
 /// Reads the world of this folder or name on the best device.
 ///
 /// # Errors
-/// When it cannot be read, or makes several frames at a time.
-pub(super) fn open_world(world: &Path, options: &DreamOptions) -> Result<Arc<World>> {
+/// When it cannot be read.
+pub(super) fn open(world: &Path) -> Result<Arc<World>> {
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
         eprintln!("{notice}");
     }
-    let world = Arc::new(World::open(&worlds::find(world)?, &device, |_| ())?);
+    Ok(Arc::new(World::open(&worlds::find(world)?, &device, |_| ())?))
+}
+
+/// The same for a world that makes one frame at a time.
+///
+/// # Errors
+/// When it cannot be read, or makes several frames at a time.
+pub(super) fn open_world(world: &Path, options: &DreamOptions) -> Result<Arc<World>> {
+    let world = open(world)?;
     let dreamer = Dreamer::new(Arc::clone(&world), options.clone())?;
     anyhow::ensure!(
         dreamer.section_frames() == 1,

@@ -9,7 +9,7 @@ pub const PSNR_MAX: f64 = 100.0;
 pub const HISTOGRAM_BINS: usize = 64;
 
 /// Side of the window of [`ssim`], in pixels, and its standard deviation (Wang et al. 2004).
-const SSIM_SIDE: usize = 11;
+pub(super) const SSIM_SIDE: usize = 11;
 const SSIM_SIGMA: f64 = 1.5;
 
 /// An RGB picture that lies elsewhere, `(height, width, 3)`.
@@ -114,7 +114,7 @@ pub fn ssim(a: Picture<'_>, b: Picture<'_>) -> f64 {
 }
 
 /// A Gaussian of `side` weights that sum to 1.
-fn gaussian(side: usize) -> Vec<f64> {
+pub(super) fn gaussian(side: usize) -> Vec<f64> {
     let middle = (side as f64 - 1.0) / 2.0;
     let weight = |i: usize| (-((i as f64 - middle) / SSIM_SIGMA).powi(2) / 2.0).exp();
     let weights: Vec<f64> = (0..side).map(weight).collect();
@@ -123,20 +123,23 @@ fn gaussian(side: usize) -> Vec<f64> {
 }
 
 /// `plane` blurred along both axes, kept where the whole kernel lies inside.
-fn blur(plane: &[f64], width: usize, kernel: &[f64]) -> Vec<f64> {
-    let dot = |values: &mut dyn Iterator<Item = f64>| -> f64 {
-        values.zip(kernel).map(|(value, weight)| value * weight).sum()
-    };
+pub(super) fn blur(plane: &[f64], width: usize, kernel: &[f64]) -> Vec<f64> {
     let inner = width + 1 - kernel.len();
-    let rows: Vec<f64> = plane
-        .chunks_exact(width)
-        .flat_map(|row| row.windows(kernel.len()))
-        .map(|window| dot(&mut window.iter().copied()))
-        .collect();
-    let height = rows.len() / inner;
-    (0..(height + 1 - kernel.len()) * inner)
-        .map(|at| dot(&mut rows[at..].iter().step_by(inner).copied()))
-        .collect()
+    let mut rows = Vec::with_capacity(plane.len() / width * inner);
+    for row in plane.chunks_exact(width) {
+        rows.extend(row.windows(kernel.len()).map(|window| {
+            let products = window.iter().zip(kernel).map(|(value, weight)| value * weight);
+            products.sum::<f64>()
+        }));
+    }
+    let height = rows.len() / inner + 1 - kernel.len();
+    let mut blurred = vec![0.0; height * inner];
+    for (y, line) in blurred.chunks_exact_mut(inner).enumerate() {
+        for (row, weight) in rows[y * inner..].chunks_exact(inner).zip(kernel) {
+            line.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * weight);
+        }
+    }
+    blurred
 }
 
 /// How much detail there is: mean squared difference of horizontal neighbours plus that of

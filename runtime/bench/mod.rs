@@ -7,10 +7,12 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Three more are benchmarks of their own: [`revisit`], what memory brings back, [`mod@memory`], what it
-//! costs, and [`pacing`], whether the loop keeps its beat.
+//! Four more are benchmarks of their own: [`packing`], ways of picking and packing history held against
+//! each other, [`revisit`], what memory brings back, [`mod@memory`], what it costs, and [`pacing`],
+//! whether the loop keeps its beat.
 //!
-//! Rollouts run one after the other: the networks use all cores themselves.
+//! Rollouts run one after the other: the networks use all cores themselves. [`packing`] alone has so
+//! many that each core makes its own.
 
 pub mod dreamed;
 pub mod drift;
@@ -18,10 +20,12 @@ pub mod held;
 pub mod memory;
 pub mod metric;
 pub mod pacing;
+pub mod packing;
 pub mod report;
 pub mod revisit;
 pub mod rollout;
 pub mod shift;
+pub mod similarity;
 pub mod steer;
 pub mod strip;
 #[cfg(test)]

@@ -25,7 +25,9 @@ use clap::Args;
 use input::{Action, Episode, Pose};
 use serde::Serialize;
 
+pub(super) use self::dreamed::view_of;
 pub use self::paired::{Interval, paired_interval};
+pub(super) use self::walks::nearness;
 pub use self::walks::{Target, Walk, WalkRule, find_walks};
 use super::metric::{self, Picture};
 use super::strip::Strip;
@@ -148,7 +150,7 @@ pub struct RevisitArgs {
 }
 
 /// Bounds of the buckets of gaps, in frames: from each to the next.
-const BUCKETS: [usize; 3] = [64, 128, 256];
+pub(super) const BUCKETS: [usize; 3] = [64, 128, 256];
 
 /// What one arm made of one walk's return.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -26,8 +26,17 @@ pub struct Remembering {
     options: DreamOptions,
     /// At the end of the outward leg.
     out: Option<Walks>,
-    reach: f32,
+    view: FieldOfView,
     back: Option<Dreamer>,
+}
+
+/// The view that overlap is judged by, in play that went past these places.
+pub(in crate::bench) fn view_of(poses: &[Pose]) -> FieldOfView {
+    let step = |pair: &[Pose]| (pair[0].x - pair[1].x).hypot(pair[0].y - pair[1].y);
+    let mut steps: Vec<f32> = poses.windows(2).map(step).filter(|&step| step > 0.0).collect();
+    steps.sort_by(f32::total_cmp);
+    let reach = VIEW_STEPS * steps.get(steps.len() / 2).copied().unwrap_or(1.0);
+    FieldOfView { degrees: VIEW_DEGREES, reach }
 }
 
 impl Remembering {
@@ -38,7 +47,7 @@ impl Remembering {
     pub fn open(world: &Path, seed: u64) -> Result<Self> {
         let options = DreamOptions { seed, ..DreamOptions::default() };
         let world = open_world(world, &options)?;
-        Ok(Self { world, options, out: None, reach: 1.0, back: None })
+        Ok(Self { world, options, out: None, view: view_of(&[]), back: None })
     }
 
     /// The way back so far; `None` before it turned.
@@ -55,10 +64,7 @@ impl Revisit for Remembering {
 
     fn go_out(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()> {
         self.out = Some(restart::walk(&self.world, &self.options, Leg { frames, actions, poses })?);
-        let step = |pair: &[Pose]| (pair[0].x - pair[1].x).hypot(pair[0].y - pair[1].y);
-        let mut steps: Vec<f32> = poses.windows(2).map(step).filter(|&step| step > 0.0).collect();
-        steps.sort_by(f32::total_cmp);
-        self.reach = VIEW_STEPS * steps.get(steps.len() / 2).copied().unwrap_or(1.0);
+        self.view = view_of(poses);
         Ok(())
     }
 
@@ -66,14 +72,13 @@ impl Revisit for Remembering {
         let walks = self.out.as_ref().context("the outward leg comes first")?;
         let time_weight = self.world.config.time_weight;
         let hybrid = Ranking::Similarity { time_weight };
-        let view = FieldOfView { degrees: VIEW_DEGREES, reach: self.reach };
         let by = |ranking| walks.unbroken.fork(ranking, Arrangement::Default);
         self.back = Some(match arm {
             Arm::None => walks.unbroken.fork(Ranking::Recency, Arrangement::Recency),
             Arm::Time => by(Ranking::Recency),
             Arm::Cosine => by(Ranking::Similarity { time_weight: 0.0 }),
             Arm::Hybrid => by(hybrid),
-            Arm::Pose => by(Ranking::Pose(view)),
+            Arm::Pose => by(Ranking::Pose(self.view)),
             Arm::Preview => by(hybrid).with_estimate(EstimateBy::Preview),
             Arm::Restarted => walks.restarted.fork(hybrid, Arrangement::Default),
         });

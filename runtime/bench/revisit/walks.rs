@@ -80,7 +80,7 @@ pub fn find_walks(poses: &[Pose], rule: WalkRule, count: usize) -> Vec<Walk> {
 }
 
 /// Whether two frames see nearly the same: places a few steps apart, headings a few degrees.
-fn nearness(poses: &[Pose]) -> impl Fn(usize, usize) -> bool {
+pub(in crate::bench) fn nearness(poses: &[Pose]) -> impl Fn(usize, usize) -> bool {
     let far = |a: Pose, b: Pose| (a.x - b.x).hypot(a.y - b.y);
     let mut steps: Vec<f32> =
         poses.windows(2).map(|pair| far(pair[0], pair[1])).filter(|&step| step > 0.0).collect();

@@ -1,0 +1,55 @@
+//! What of everything remembered comes back for the section.
+
+use super::Dreamer;
+use crate::error::Error;
+use crate::pack::Arrangement;
+use memory::{FrameId, FrameStamp, Query, Selection};
+
+impl Dreamer {
+    /// Ranks everything remembered by the estimate.
+    pub fn retrieve(&mut self) -> Result<(), Error> {
+        self.account.hits.clear();
+        let Some(estimate) = &self.section.estimate else { return Ok(()) };
+        let query = Query {
+            estimate,
+            branch: self.history.branch(),
+            tick: self.tick,
+            ticks_per_second: self.world.config.fps,
+            pose: self.pose,
+        };
+        let exclude = self.not_retrieved();
+        self.account.hits = self.history.rank(&query, self.ranking, &self.selection(&exclude))?;
+        Ok(())
+    }
+
+    /// Ranks everything remembered by scores of the caller's, higher first, in place of [`Self::retrieve`]; frames
+    /// without one are not retrieved.
+    pub fn retrieve_by(&mut self, score: impl Fn(FrameId) -> Option<f32>) {
+        let exclude = self.not_retrieved();
+        self.account.hits = self.history.rank_by(score, &self.selection(&exclude));
+    }
+
+    /// Frames that the ranking leaves out: those that the schedule packs as recent, unless they are ranked as well.
+    pub fn not_retrieved(&self) -> Vec<FrameId> {
+        let live = self.history.live();
+        let recent = live.len().saturating_sub(self.schedule.history_frames());
+        let names = |stamps: &[FrameStamp]| stamps.iter().map(|stamp| stamp.frame).collect();
+        let mut exclude: Vec<FrameId> = match self.options.arrangement {
+            Arrangement::Permutation => Vec::new(),
+            Arrangement::Default | Arrangement::Recency => names(&live[recent..]),
+        };
+        let limit = self.retrievable_before.unwrap_or(FrameId(u32::MAX));
+        exclude
+            .extend(live[..recent].iter().map(|stamp| stamp.frame).filter(|&frame| frame >= limit));
+        exclude
+    }
+
+    fn selection<'a>(&self, exclude: &'a [FrameId]) -> Selection<'a> {
+        let permutation = self.options.arrangement == Arrangement::Permutation;
+        Selection {
+            count: self.schedule.history_frames(),
+            apart_ticks: if permutation { 0 } else { self.rules.apart_ticks },
+            exclude,
+        }
+    }
+}
