@@ -180,7 +180,9 @@ fn what_was_converted_is_read_as_the_public_data_set_it_became() {
             );
             assert_eq!(action.buttons, expected.buttons);
         }
-        for (pose, expected) in read.poses.unwrap().iter().zip(episode.poses.as_ref().unwrap()) {
+        for (pose, expected) in
+            read.poses.as_ref().unwrap().iter().zip(episode.poses.as_ref().unwrap())
+        {
             let far = (pose.x - expected.x).abs() + (pose.y - expected.y).abs();
             assert!(far + (pose.yaw - expected.yaw).abs() < 1e-3, "{pose:?} for {expected:?}");
         }
