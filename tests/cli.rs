@@ -95,7 +95,7 @@ fn simulated_episodes_can_be_inspected_and_damage_is_named() {
         text.contains("Oneiro clip (npz): 2 episodes, 25 frames\n  actions  stored beside"),
         "{text}"
     );
-    assert!(text.contains("  strafe   never used\n"), "{text}");
+    assert!(text.contains("  pitch    never used\n"), "{text}");
 
     let output = oneiro(dir.path(), &["episodes", "inspect", "mazes", "--sheet", "sheet.png"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("\nwrote sheet.png\n"));
