@@ -70,6 +70,13 @@ pub struct Section {
     pub lineage: Lineage,
 }
 
+impl Section {
+    /// Number of its last frame; that of its first when it has none.
+    pub fn last(&self) -> u64 {
+        self.first + u64::try_from(self.frames.len()).unwrap_or(0).saturating_sub(1)
+    }
+}
+
 /// A walk through a dream: everything the loop needs.
 #[expect(missing_debug_implementations, reason = "made of trait objects")]
 pub struct Stream<'a> {

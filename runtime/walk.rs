@@ -110,6 +110,12 @@ impl Walk {
         Ok(Self { queue, gate, stats, memory, clock, news, thread })
     }
 
+    /// Takes note of a frame that was shown: its latency, and for a recording the time.
+    pub fn note_shown(&self, frame: &DueFrame, at: Duration) {
+        self.queue.note_shown(frame.number, at);
+        self.stats.lock().presented(frame.input_at, at);
+    }
+
     /// Begins another walk in the place of this one, which is ended first. Nobody waits here: the other's thread does,
     /// so that what both use, such as a memory, is free by then. `ended` takes what came of this one.
     ///
@@ -208,7 +214,7 @@ impl DreamEnd {
         let pace = Pace::at(facts.fps, facts.section_frames);
         let lasts = Duration::from_secs_f64(f64::from(facts.fps).recip()) * facts.section_frames;
         let effort = auto_steps.then(|| Effort::new(facts.evaluations, lasts));
-        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
+        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening(), self.queue.clone()));
         self.line.tell(News::Ready(facts, dream.opening()));
         let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
         let mut stream = Stream {

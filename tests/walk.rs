@@ -6,15 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
-use input::{Action, ActionLayout, Episode, Frame};
+use input::{Action, ActionLayout, Episode, Frame, FrameRecord};
 use oneiro::bench::pacing;
 use oneiro::clock::Clock;
 use oneiro::controls::Controls;
-use oneiro::dream::Opener;
+use oneiro::dream::{Dream as _, Lineage, Opener};
 use oneiro::hash::FramesHash;
 use oneiro::headless;
+use oneiro::pace::Due;
+use oneiro::queue::DueQueue;
 use oneiro::recall::Place;
 use oneiro::steer::ByHand;
+use oneiro::stream::Section;
+use oneiro::tape::Tape;
 use oneiro::walk::{ENDING, Ended, News, Plan, Walk};
 use oneiro::world::{self, Beginning, STAGES};
 
@@ -135,6 +139,75 @@ fn what_is_recorded_of_a_walk_is_what_was_dreamed() {
     assert_eq!(episode.len() as u64, recording.frames);
     assert_eq!(episode.actions[0], Action::NEUTRAL);
     assert!(episode.actions[1..].iter().all(|action| action.turn == 1.0));
+}
+
+/// A section of two frames, polled 100 ms after the one before.
+fn section(number: u64) -> Section {
+    let at = Duration::from_millis(100) * u32::try_from(number).unwrap();
+    Section {
+        number,
+        first: 2 * number + 1,
+        actions: vec![Action::NEUTRAL; 2],
+        frames: vec![Arc::new(Frame::filled(16, 16, [9; 3])); 2],
+        polled_at: at,
+        input_at: at,
+        due: Due { first: at, spacing: Duration::ZERO, late: false },
+        account: serde_json::Value::Null,
+        lineage: Lineage::default(),
+    }
+}
+
+#[test]
+fn a_recording_says_of_each_frame_when_it_was_shown_or_that_it_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let dream = Arithmetic::new(2, Clock::stepped(), &[]);
+    let queue = DueQueue::new(4);
+    let mut tape =
+        Tape::new(dream.facts().clone(), dir.path().to_owned(), dream.opening(), queue.clone());
+    tape.take(&section(0), false);
+    queue.note_shown(2, Duration::from_millis(90));
+    // The session begins with frame 2, polled at zero. Of the frames after it every third is never shown.
+    let shown_ms = |number: u64| (!number.is_multiple_of(3)).then_some(50 * number + 7);
+    for number in 1..8 {
+        tape.take(&section(number), true);
+        // One section is on the screen while the next one is made.
+        for number in [2 * number - 1, 2 * number] {
+            let at = shown_ms(number).map(Duration::from_millis);
+            at.into_iter().for_each(|at| queue.note_shown(number, at));
+        }
+    }
+    tape.take(&section(8), false);
+    let (recordings, notices) = tape.finish();
+    assert_eq!(recordings.len(), 1, "{notices:?}");
+    let text = std::fs::read_to_string(recordings[0].dir.join("frames.jsonl")).unwrap();
+    let records: Vec<FrameRecord> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.iter().map(|it| it.tick).collect::<Vec<_>>(), (2..=16).collect::<Vec<_>>());
+    for record in &records {
+        let expected = match record.tick {
+            2 => Some(90),
+            // Nobody has seen what was made last.
+            16 => None,
+            number => shown_ms(number),
+        };
+        assert_eq!(record.present_time_us, expected.map(|ms| ms * 1000), "frame {}", record.tick);
+    }
+}
+
+#[test]
+fn a_recording_of_frames_that_nobody_sees_waits_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let dream = Arithmetic::new(2, Clock::stepped(), &[]);
+    let queue = DueQueue::new(4);
+    let mut tape = Tape::new(dream.facts().clone(), dir.path().to_owned(), dream.opening(), queue);
+    for number in 0..100 {
+        tape.take(&section(number), true);
+    }
+    // Far fewer than are waited for at the end; the writer may be behind, but it was given them.
+    let (_, running) = tape.take(&section(100), true);
+    assert!(running);
+    let (recordings, _) = tape.finish();
+    assert_eq!((recordings[0].frames, recordings[0].lost), (203, 0));
 }
 
 #[test]

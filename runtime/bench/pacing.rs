@@ -132,7 +132,7 @@ pub fn play(plan: Plan, controls: &Controls, lasts: Duration, seed: u64) -> Resu
             touch_at = now + Duration::from_millis(wait);
         }
         if let Some(frame) = walk.queue.newest_due(now) {
-            walk.stats.lock().presented(frame.input_at, now);
+            walk.note_shown(&frame, now);
             if let Some(before) = shown_at.replace(now) {
                 let interval = now.saturating_sub(before);
                 intervals.record(interval);

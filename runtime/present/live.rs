@@ -207,9 +207,8 @@ impl Live {
         self.again_at = again_in.map(|delay| now + delay);
         if let (true, Some(frame)) = (drawn != Drawn::Nothing, frame) {
             let shown = self.walk.clock.now();
-            let mut stats = self.walk.stats.lock();
-            stats.stage(Stage::Present, shown.saturating_sub(began));
-            stats.presented(frame.input_at, shown);
+            self.walk.stats.lock().stage(Stage::Present, shown.saturating_sub(began));
+            self.walk.note_shown(&frame, shown);
         }
         Ok(())
     }

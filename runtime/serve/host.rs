@@ -61,9 +61,8 @@ impl Host {
                 let _span = Stage::Present.span().entered();
                 self.put(due.number, &due.frame, began.saturating_sub(due.input_at))?;
                 let shown = self.walk.clock.now();
-                let mut stats = self.walk.stats.lock();
-                stats.stage(Stage::Present, shown.saturating_sub(began));
-                stats.presented(due.input_at, shown);
+                self.walk.stats.lock().stage(Stage::Present, shown.saturating_sub(began));
+                self.walk.note_shown(&due, shown);
             }
             let next = self.show.next_due(&self.walk, now);
             let sleep = next.map_or(IDLE, |at| at.saturating_sub(self.walk.clock.now()));
