@@ -22,8 +22,8 @@ pub trait Steer: Send {
     fn poll(&mut self, frames: u32) -> Vec<Action>;
 
     /// When the oldest touch of a device came that the last poll was the first to obey, in the time of the
-    /// walk; `None` where nothing was touched since the poll before.
-    fn touched_at(&mut self) -> Option<Duration> {
+    /// walk, which `clock` keeps; `None` where nothing was touched since the poll before.
+    fn touched_at(&mut self, _clock: &Clock) -> Option<Duration> {
         None
     }
 
@@ -114,7 +114,8 @@ impl Stream<'_> {
             self.grant()?;
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
-            let input_at = self.steer.touched_at().map_or(polled_at, |at| at.min(polled_at));
+            let input_at =
+                self.steer.touched_at(&self.clock).map_or(polled_at, |at| at.min(polled_at));
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
             notices.for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;

@@ -143,12 +143,13 @@ fn what_is_recorded_of_a_walk_is_what_was_dreamed() {
 
 /// A section of two frames, polled 100 ms after the one before.
 fn section(number: u64) -> Section {
-    let at = Duration::from_millis(100) * u32::try_from(number).unwrap();
+    let at = Duration::from_millis(100 * number);
+    let frame = Arc::new(Frame::filled(16, 16, [9; 3]));
     Section {
         number,
         first: 2 * number + 1,
         actions: vec![Action::NEUTRAL; 2],
-        frames: vec![Arc::new(Frame::filled(16, 16, [9; 3])); 2],
+        frames: vec![frame; 2],
         polled_at: at,
         input_at: at,
         due: Due { first: at, spacing: Duration::ZERO, late: false },

@@ -122,7 +122,8 @@ impl Host {
         }
     }
 
-    /// Puts a frame where pages find it; `age` is the time since the controls were sampled.
+    /// Puts a frame where pages find it; `age` is the time since a touch asked for it, else since the controls were
+    /// sampled.
     fn put(&self, number: u64, frame: &Frame, age: Duration) -> Result<()> {
         let picture = Picture { number, bytes: encode(number, frame, age)?.into() };
         self.room.pictures.send_replace(Some(picture));

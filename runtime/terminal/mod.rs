@@ -195,7 +195,10 @@ impl Player {
             Event::FocusGained | Event::Mouse(_) => None,
         };
         match command {
-            Some(Command::Pause) => _ = self.show.toggle_pause(&self.walk),
+            Some(Command::Pause) => {
+                self.show.toggle_pause(&self.walk);
+                self.controls.forget_touches();
+            }
             Some(Command::Next) => self.show.step(&self.walk),
             Some(Command::Record) => _ = self.walk.gate.toggle_recording(),
             Some(Command::Bookmark) => self.walk.gate.wish(Wish::Bookmark),

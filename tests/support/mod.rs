@@ -165,7 +165,7 @@ pub(crate) struct Listed {
 }
 
 impl Steer for Listed {
-    fn touched_at(&mut self) -> Option<Duration> {
+    fn touched_at(&mut self, _: &Clock) -> Option<Duration> {
         self.touched.take()
     }
 
