@@ -1,13 +1,14 @@
 //! The dream's own thread, and what joins it to the window.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use input::Frame;
 
 use crate::clock::Clock;
@@ -102,10 +103,18 @@ impl Walk {
             tape: None,
         };
         let thread = Builder::new().name("dream".into()).spawn(move || {
-            let ended = cores::on_all(|| end.walk(plan));
-            let ended = ended.unwrap_or_else(|error| Err(error.into()));
+            // After a panic, which has been told, all that is left to do is to end recordings: each is a plain list
+            // of what it was handed, whatever broke off.
+            let walked = catch_unwind(AssertUnwindSafe(|| cores::on_all(|| end.walk(plan))));
+            let ended = match walked {
+                Ok(ended) => ended.unwrap_or_else(|error| Err(error.into())),
+                Err(_) => Err(anyhow!("the walk broke off by a fault of the program")),
+            };
             end.line.tell(News::Ended(ended));
-            end.finish()
+            let gate = end.gate.clone();
+            let recorded = end.finish();
+            gate.set_over();
+            recorded
         })?;
         Ok(Self { queue, gate, stats, memory, clock, news, thread })
     }

@@ -57,6 +57,18 @@ impl Paint {
         let _ = self.heard.on_window_event(window, event);
     }
 
+    /// Lets the open page hear a key that nobody pressed on a keyboard, down and up.
+    pub(super) fn type_key(&mut self, key: egui::Key) {
+        let events = &mut self.heard.egui_input_mut().events;
+        events.extend([true, false].map(|pressed| egui::Event::Key {
+            key,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: egui::Modifiers::NONE,
+        }));
+    }
+
     /// Whether the pointer is dragging something, so that changes are not over.
     pub(super) fn dragging(&self) -> bool {
         self.ctx.egui_is_using_pointer()
