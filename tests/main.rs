@@ -5,6 +5,7 @@ mod bridge;
 mod browser;
 mod cli;
 mod dream;
+mod faults;
 mod memory;
 mod queue;
 mod recall;
@@ -16,3 +17,5 @@ mod support;
 mod terminal;
 mod tidy;
 mod walk;
+#[cfg(all(target_os = "linux", feature = "window"))]
+mod window;

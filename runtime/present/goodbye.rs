@@ -40,7 +40,7 @@ fn walk() -> MutexGuard<'static, Option<Gate>> {
 extern "C" fn end_walk() {
     // The lock is held for moments only, and never by the thread that ends the program.
     let Some(gate) = walk().take() else { return };
-    let _ = writeln!(io::stderr(), "oneiro: the display is gone; ending the walk");
+    let _ = writeln!(io::stderr(), "oneiro: the window is gone; ending the walk");
     gate.leave();
     gate.wait_over(PATIENCE);
 }
