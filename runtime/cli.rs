@@ -11,6 +11,7 @@ use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing::LoopArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::bench::soak::SoakArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::replay::ReplayArgs;
@@ -198,6 +199,8 @@ pub enum BenchCommand {
     Revisit(RevisitArgs),
     /// Walk at the world's own rate, touching keys: how even the frames, how late the answers
     Loop(LoopArgs),
+    /// Play for an hour, remembering and recording: memory held, stalls, clocks, the recording
+    Soak(SoakArgs),
     /// See what memory costs: sections of a walk that remembers much beside one that remembers little
     Memory(MemoryBenchArgs),
 }

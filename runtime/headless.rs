@@ -83,7 +83,7 @@ impl Publish for Headless {
         // Handed on is as shown as it gets here.
         let now = self.clock.now();
         let mut stats = self.stats.lock();
-        stats.presented(section.polled_at, now);
+        stats.presented(section.polled_at, now, false);
         stats.resident(now);
         drop(stats);
         let done = section.first + made > self.frames;

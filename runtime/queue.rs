@@ -15,6 +15,8 @@ pub struct DueFrame {
     pub frame: Arc<Frame>,
     /// When the touch came that it is the first to obey; without one, when the controls were sampled.
     pub input_at: Duration,
+    /// Whether there was a touch.
+    pub touched: bool,
     /// When to show it.
     pub due: Duration,
 }
@@ -119,10 +121,12 @@ impl DueQueue {
         self.lock().shown.back().map(|(number, _)| *number)
     }
 
-    /// Puts every due time off by `by`, after a pause that long.
+    /// Puts every due time off by `by`, after a pause that long. Nobody waited for a picture meanwhile: the time since
+    /// a touch does not count it.
     pub fn put_off(&self, by: Duration) {
         for frame in &mut self.lock().frames {
             frame.due += by;
+            frame.input_at += by;
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Section {
     pub polled_at: Duration,
     /// When the oldest touch came that it is the first to obey; without one, when the controls were sampled.
     pub input_at: Duration,
+    /// Whether there was a touch.
+    pub touched: bool,
     /// When to show the pictures.
     pub due: Due,
     /// What it was made from.
@@ -114,8 +116,8 @@ impl Stream<'_> {
             self.grant()?;
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
-            let input_at =
-                self.steer.touched_at(&self.clock).map_or(polled_at, |at| at.min(polled_at));
+            let touched_at = self.steer.touched_at(&self.clock);
+            let input_at = touched_at.map_or(polled_at, |at| at.min(polled_at));
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
             notices.for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
@@ -143,6 +145,7 @@ impl Stream<'_> {
                 frames,
                 polled_at,
                 input_at,
+                touched: touched_at.is_some(),
                 due,
                 account,
                 lineage,

@@ -122,7 +122,7 @@ impl Walk {
     /// Takes note of a frame that was shown: its latency, and for a recording the time.
     pub fn note_shown(&self, frame: &DueFrame, at: Duration) {
         self.queue.note_shown(frame.number, at);
-        self.stats.lock().presented(frame.input_at, at);
+        self.stats.lock().presented(frame.input_at, at, frame.touched);
     }
 
     /// Begins another walk in the place of this one, which is ended first. Nobody waits here: the other's thread does,
@@ -276,9 +276,9 @@ impl Publish for DreamEnd {
             self.hash.add(frame);
             let frame = Arc::clone(frame);
             // The first frame of a section is where a touch is seen first.
-            let input_at =
-                if number == section.first { section.input_at } else { section.polled_at };
-            self.queue.push(DueFrame { number, frame, input_at, due });
+            let touched = section.touched && number == section.first;
+            let input_at = if touched { section.input_at } else { section.polled_at };
+            self.queue.push(DueFrame { number, frame, input_at, touched, due });
             due += section.due.spacing;
         }
         (self.line.waker)();

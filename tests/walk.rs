@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use input::{Action, ActionLayout, Episode, Frame, FrameRecord};
 use oneiro::bench::pacing;
+use oneiro::bench::soak::{self, SoakReport};
 use oneiro::clock::Clock;
 use oneiro::controls::Controls;
 use oneiro::dream::{Dream as _, Lineage, Opener};
@@ -152,6 +153,7 @@ fn section(number: u64) -> Section {
         frames: vec![frame; 2],
         polled_at: at,
         input_at: at,
+        touched: false,
         due: Due { first: at, spacing: Duration::ZERO, late: false },
         account: serde_json::Value::Null,
         lineage: Lineage::default(),
@@ -308,10 +310,42 @@ fn a_loop_is_measured_as_a_player_meets_it() {
     };
     let report = pacing::play(plan, &controls, Duration::from_secs(2), 1).unwrap();
     assert!((20..=42).contains(&report.shown), "{} frames in two seconds", report.shown);
-    assert!(report.figures.input_to_present_ms.p95 > 0.0, "no touch reached a picture");
+    assert!(report.figures.touch_to_present_ms.p95 > 0.0, "no touch reached a picture");
     assert!((report.aim_ms() - 125.0).abs() < 1e-9, "two and a half ticks of 50 ms");
     let table = report.table();
     assert!(table.contains("from touch to picture") && table.contains("denoise"), "{table}");
+}
+
+#[test]
+fn long_play_is_looked_at_as_it_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let controls = Controls::without_pads(&ActionLayout::default());
+    // A world of 20 frames/s that takes no time, but once so long.
+    let soaked = |stall: Duration, sessions| {
+        let plan = Plan {
+            dream: Box::new(move |_| {
+                let mut world = Arithmetic::new(1, Clock::stepped(), &[]);
+                world.stalls_at = Some((30, stall));
+                Ok(Box::new(world))
+            }),
+            steer: Box::new(ByHand::new(controls.clone())),
+            sessions,
+            ..plan(None)
+        };
+        soak::soak(plan, &controls, Duration::from_secs(4), 1).unwrap()
+    };
+    let report = soaked(Duration::ZERO, dir.path().join("good"));
+    let found = |text: &str, good: bool, report: &SoakReport| {
+        let found = report.checks.iter().find(|(found, _)| found.starts_with(text)).unwrap();
+        assert_eq!(found.1, good, "{}", report.table());
+    };
+    for text in ["recorded: ", "ticks: ", "clocks: "] {
+        found(text, true, &report);
+    }
+    let report = soaked(Duration::from_secs(1), dir.path().join("stalled"));
+    found("longest time without a new picture: ", false, &report);
+    found("recorded: ", true, &report);
+    assert!(!report.passed() && report.table().contains("FAILED longest"));
 }
 
 #[test]
@@ -329,7 +363,7 @@ fn a_touch_is_counted_in_the_first_frame_that_obeys_it() {
     let walk = Walk::start(plan, Box::new(|| {})).unwrap();
     while !matches!(walk.news.recv_timeout(PATIENCE).unwrap(), News::Ended(_)) {}
     let [first, second] = [(); 2].map(|()| walk.queue.next().expect("two frames were made"));
-    assert_eq!(first.input_at, Duration::ZERO);
+    assert_eq!((first.input_at, first.touched, second.touched), (Duration::ZERO, true, false));
     assert!(second.input_at > Duration::ZERO, "the second is later by the beat, not by the touch");
     walk.leave();
 }

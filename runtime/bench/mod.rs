@@ -7,8 +7,8 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Three more are benchmarks of their own: [`revisit`], what memory brings back, [`mod@memory`], what it
-//! costs, and [`pacing`], whether the loop keeps its beat.
+//! Four more are benchmarks of their own: [`revisit`], what memory brings back, [`mod@memory`], what it
+//! costs, [`pacing`], whether the loop keeps its beat, and [`soak`], whether it still does after an hour.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves.
 
@@ -22,6 +22,7 @@ pub mod report;
 pub mod revisit;
 pub mod rollout;
 pub mod shift;
+pub mod soak;
 pub mod steer;
 pub mod strip;
 #[cfg(test)]
