@@ -207,6 +207,10 @@ struct Line {
 
 impl Line {
     fn tell(&self, news: News) {
+        // Logged here, because a window may end without having read it.
+        if let News::Notice(text) = &news {
+            tracing::info!("{text}");
+        }
         // A window that is gone needs no news.
         if self.news.send(news).is_ok() {
             (self.waker)();

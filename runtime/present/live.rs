@@ -168,7 +168,7 @@ impl Live {
                         self.notice("Esc: menu   F1: keys".into());
                     }
                 }
-                News::Notice(text) => self.notice(text),
+                News::Notice(text) => self.overlay.notice(self.clock.now(), text),
                 News::Ended(Ok(())) => self.leaving = true,
                 News::Ended(Err(error)) => {
                     self.overlay.failed = Some(format!("{error:#}"));

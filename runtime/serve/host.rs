@@ -86,7 +86,7 @@ impl Host {
                         (status.world, status.text) = (Some(facts.name), String::new());
                     });
                 }
-                News::Notice(text) => self.say(text),
+                News::Notice(text) => self.tell_pages(text),
                 News::Ended(ended) => return Ok(Some(ended)),
             }
         }
@@ -99,6 +99,10 @@ impl Host {
 
     fn say(&self, text: String) {
         tracing::info!("{text}");
+        self.tell_pages(text);
+    }
+
+    fn tell_pages(&self, text: String) {
         self.room.status.send_modify(|status| status.text = text);
     }
 
