@@ -100,6 +100,8 @@ fn play(display: &Display, dir: &Path) -> Option<Child> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    program.kill().expect("it runs");
+    program.wait().expect("it ran");
     panic!("no recording began: {}", said(dir));
 }
 
@@ -151,8 +153,10 @@ fn check_recording(dir: &Path) {
     let count = told.split("recorded ").nth(1).and_then(|rest| rest.split(' ').next());
     let count: usize =
         count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{told}"));
-    let session = fs::read_dir(dir.join("sessions")).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(Episode::open(&session).unwrap().len(), count, "{told}");
+    let session = fs::read_dir(dir.join("sessions")).expect("a folder").next();
+    let session = session.expect("a session").expect("it can be listed").path();
+    let episode = Episode::open(&session).expect("it can be read");
+    assert_eq!(episode.len(), count, "{told}");
     let records = frames(dir);
     assert_eq!(records.len(), count);
     assert!(records.windows(2).all(|pair| pair[0].tick + 1 == pair[1].tick));

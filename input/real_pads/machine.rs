@@ -73,12 +73,14 @@ fn init(tests: &[&str]) -> String {
 
 /// The newest file of a folder whose name begins so.
 fn newest(folder: &Path, begin: &str) -> Result<PathBuf, String> {
-    let missing = || format!("no kernel in {}; {KERNEL} names another place", folder.display());
-    let files = fs::read_dir(folder).map_err(|_| missing())?.flatten().map(|entry| entry.path());
+    let place = folder.display();
+    let missing = |why: &str| format!("no kernel in {place}{why}; {KERNEL} names another place");
+    let files = fs::read_dir(folder).map_err(|error| missing(&format!(" ({error})")))?;
+    let files = files.flatten().map(|entry| entry.path());
     let is_one = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin))
     };
-    files.filter(is_one).max().ok_or_else(missing)
+    files.filter(is_one).max().ok_or_else(|| missing(""))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -18,6 +18,8 @@ use crate::{Action, ActionLayout, Buttons, Controller as _, Gamepads, Notice, Pa
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
+/// What the pads are called.
+const NAMES: [&str; 2] = ["Oneiro's first pad", "Oneiro's second pad"];
 /// What the test that steers says last.
 const LAST: &str = "plugged in again";
 /// Name of the test that steers, in this file.
@@ -91,13 +93,11 @@ fn pads_of_this_kernel_steer() {
     let layout = ActionLayout { turn_degrees: 15.0, buttons, ..ActionLayout::default() };
     let pads = Gamepads::open(layout).expect("the system has gamepads");
     let mut watched = Watched { pads, notices: Vec::new() };
-    let [first, second] = ["Oneiro's first pad", "Oneiro's second pad"];
-    let [connected, gone, taken] =
-        [Notice::PadConnected, Notice::PadDisconnected, Notice::PadTaken];
     let near = |value: f32, wanted: f32| (value - wanted).abs() < 0.02;
 
+    let [first, _] = NAMES;
     let mut pad = VirtualPad::plug_in(first);
-    let action = watched.told("plugged in", &[connected(first.into())]);
+    let action = watched.told("plugged in", &[Notice::PadConnected(first.into())]);
     assert_eq!(action, Action::NEUTRAL);
     assert_eq!(watched.pads.take_touched(), None, "nobody has touched it");
 
@@ -152,6 +152,14 @@ fn pads_of_this_kernel_steer() {
     assert_eq!(pressed.clearest(0.1), Some(PadInput::Start));
     println!("Start tapped: seen");
 
+    two_pads(&mut watched, pad);
+}
+
+/// The one that was touched last steers; what is pulled out holds nothing.
+fn two_pads(watched: &mut Watched, mut pad: VirtualPad) {
+    let [first, second] = NAMES;
+    let [connected, gone, taken] =
+        [Notice::PadConnected, Notice::PadDisconnected, Notice::PadTaken];
     let mut other = VirtualPad::plug_in(second);
     watched.told("another one plugged in", &[connected(second.into())]);
     pad.set(Part::LeftX, -32_768);
