@@ -1,5 +1,7 @@
 //! Gamepads, through gilrs.
 
+use std::time::SystemTime;
+
 use gilrs::{Axis, Button, EventType, Gilrs};
 
 use crate::pads::{PadAxis, PadEvent, Pads};
@@ -20,6 +22,8 @@ pub struct Gamepads {
     pads: Pads,
     bindings: PadBindings,
     layout: ActionLayout,
+    /// When the oldest move came that nobody has asked about yet.
+    touched: Option<SystemTime>,
 }
 
 impl Gamepads {
@@ -36,7 +40,7 @@ impl Gamepads {
         for (id, pad) in gilrs.gamepads() {
             pads.take(id.into(), PadEvent::Connected(pad.name().to_owned()));
         }
-        Ok(Self { gilrs, pads, bindings: PadBindings::default(), layout })
+        Ok(Self { gilrs, pads, bindings: PadBindings::default(), layout, touched: None })
     }
 
     /// Changes what the parts of a pad do, from the next poll on.
@@ -61,8 +65,21 @@ impl Gamepads {
         self.pads.look()
     }
 
+    /// What went down on any pad since this was asked before. Polls take nothing away from it.
+    pub fn take_pressed(&mut self) -> PadState {
+        self.read_events();
+        self.pads.take_pressed()
+    }
+
+    /// When the oldest move came, by the system's word, that changed the action and that this asks about for the
+    /// first time. A stick that trembles within its dead zone is no move.
+    pub fn take_touched(&mut self) -> Option<SystemTime> {
+        self.touched.take()
+    }
+
     fn read_events(&mut self) {
-        while let Some(gilrs::Event { id, event, .. }) = self.gilrs.next_event() {
+        let mut before = self.bindings.action(&self.pads.held(), &self.layout);
+        while let Some(gilrs::Event { id, event, time, .. }) = self.gilrs.next_event() {
             let event = match event {
                 // gilrs tells at the start of those that `open` has found.
                 EventType::Connected if self.pads.knows(id.into()) => None,
@@ -79,6 +96,11 @@ impl Gamepads {
             };
             if let Some(event) = event {
                 self.pads.take(id.into(), event);
+            }
+            let action = self.bindings.action(&self.pads.held(), &self.layout);
+            if action != before {
+                self.touched.get_or_insert(time);
+                before = action;
             }
         }
     }

@@ -20,6 +20,8 @@ mod pad;
 mod pads;
 mod pose;
 mod random;
+#[cfg(all(test, feature = "gamepad", target_os = "linux"))]
+mod real_pads;
 mod script;
 
 pub use action::{Action, ActionLayout, Buttons};

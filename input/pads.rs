@@ -36,6 +36,8 @@ pub(crate) struct Pads {
     /// The one that steers.
     taken: Option<usize>,
     notices: Vec<Notice>,
+    /// Pressed since somebody asked, on whichever pad.
+    pressed: PadState,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Pads {
                 if down {
                     pad.state.press(button);
                     pad.tapped.press(button);
+                    self.pressed.press(button);
                     self.touch(id);
                 } else {
                     pad.state.release(button);
@@ -88,9 +91,19 @@ impl Pads {
         state
     }
 
+    /// How the pad that steers is held; neutral without one.
+    pub(crate) fn held(&self) -> PadState {
+        self.taken().map_or(PadState::default(), |pad| pad.state)
+    }
+
     /// Lets go of what was tapped since the last poll.
     pub(crate) fn forget_taps(&mut self) {
         self.connected.values_mut().for_each(|pad| pad.tapped = PadState::default());
+    }
+
+    /// What went down on any pad since this was asked before.
+    pub(crate) fn take_pressed(&mut self) -> PadState {
+        std::mem::take(&mut self.pressed)
     }
 
     /// Name and state of the pad that steers.
@@ -217,6 +230,10 @@ mod tests {
         tap(&mut pads);
         assert_eq!(pads.poll().value(PadInput::North, 0.0), 1.0);
         assert_eq!(pads.poll(), PadState::default());
+        let mut pressed = PadState::default();
+        pressed.press(PadInput::North);
+        assert_eq!(pads.take_pressed(), pressed, "whether it was polled or not");
+        assert_eq!(pads.take_pressed(), PadState::default());
         tap(&mut pads);
         pads.forget_taps();
         assert_eq!(pads.poll(), PadState::default());

@@ -12,6 +12,7 @@ use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing::LoopArgs;
 use crate::bench::packing::PackingArgs;
 use crate::bench::revisit::RevisitArgs;
+use crate::bench::soak::SoakArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::inspect::InspectArgs;
@@ -202,6 +203,8 @@ pub enum BenchCommand {
     Revisit(RevisitArgs),
     /// Walk at the world's own rate, touching keys: how even the frames, how late the answers
     Loop(LoopArgs),
+    /// Play for an hour, remembering and recording: memory held, stalls, clocks, the recording
+    Soak(SoakArgs),
     /// See what memory costs: sections of a walk that remembers much beside one that remembers little
     Memory(MemoryBenchArgs),
 }

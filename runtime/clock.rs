@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Time since the clock was made. Clones share one time line.
 #[derive(Clone, Debug)]
@@ -49,6 +49,23 @@ impl Clock {
     pub fn instant(&self, at: Duration) -> Option<Instant> {
         match self {
             Self::Real(start) => start.checked_add(at),
+            Self::Stepped(_) => None,
+        }
+    }
+
+    /// The time at a machine's instant; `None` for one before the clock was made, and for a stepped clock.
+    pub fn time_of(&self, instant: Instant) -> Option<Duration> {
+        match self {
+            Self::Real(start) => instant.checked_duration_since(*start),
+            Self::Stepped(_) => None,
+        }
+    }
+
+    /// The time at a moment of the machine's calendar, by which devices say when they were touched; `None` for one
+    /// to come, for one before the clock was made, and for a stepped clock.
+    pub fn time_of_date(&self, date: SystemTime) -> Option<Duration> {
+        match self {
+            Self::Real(_) => self.now().checked_sub(SystemTime::now().duration_since(date).ok()?),
             Self::Stepped(_) => None,
         }
     }
@@ -110,6 +127,21 @@ mod tests {
         let before = clock.now();
         assert!(before < Duration::from_secs(3600));
         assert!(clock.now() >= before);
-        assert!(clock.instant(before).is_some());
+        let instant = clock.instant(before).expect("it has a place on the machine's time line");
+        assert_eq!(clock.time_of(instant), Some(before));
+    }
+
+    #[test]
+    fn a_date_lies_on_the_line_when_it_is_past_and_not_before_the_beginning() {
+        let clock = Clock::real();
+        std::thread::sleep(Duration::from_millis(2));
+        let (before, date, after) = (clock.now(), SystemTime::now(), clock.now());
+        let at = clock.time_of_date(date).expect("it is past");
+        // The two clocks are read one after another, and the calendar's may be stepped in between.
+        let slack = Duration::from_millis(500);
+        assert!(at + slack >= before && at <= after + slack, "{before:?} {at:?} {after:?}");
+        assert_eq!(clock.time_of_date(date + Duration::from_secs(3600)), None);
+        assert_eq!(clock.time_of_date(date - Duration::from_secs(3600)), None);
+        assert_eq!(Clock::stepped().time_of_date(date), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::bench::packing::PackingArgs;
 use crate::bench::packing::compare::compare;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
+use crate::bench::soak;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
 use crate::{
@@ -42,13 +43,20 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Packing(args)) => packing(&args),
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
-        Command::Bench(BenchCommand::Loop(args)) => {
-            Ok(io::stdout().write_all(pacing::run(&args)?.table().as_bytes())?)
-        }
+        Command::Bench(BenchCommand::Loop(args)) => print(&pacing::run(&args)?.table()),
+        Command::Bench(BenchCommand::Soak(args)) => soak::run(&args),
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
     }
+}
+
+/// Prints what a command has found.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
 fn rollout(args: &RolloutArgs) -> Result<()> {

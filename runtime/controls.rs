@@ -8,6 +8,7 @@ use std::time::Duration;
 use input::Gamepads;
 use input::{ActionLayout, Key, Keyboard, Merged, PadState};
 
+use crate::clock::Clock;
 use crate::settings::Settings;
 
 /// All devices to steer by hand with. Clones are the same devices.
@@ -19,6 +20,8 @@ pub struct Controls {
     moved: Arc<AtomicBool>,
     /// When the oldest touch that no section has obeyed yet came, in the time of the walk.
     touched: Arc<Mutex<Option<Duration>>>,
+    /// When touches were last asked about.
+    asked: Arc<Mutex<Duration>>,
 }
 
 impl Controls {
@@ -41,6 +44,7 @@ impl Controls {
             pads: None,
             moved: Arc::default(),
             touched: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -59,7 +63,7 @@ impl Controls {
 
     /// No release of a key will be seen: all count as up.
     pub fn release_all(&self) {
-        self.take_touch();
+        self.forget_touches();
         self.keyboard().release_all();
     }
 
@@ -89,6 +93,22 @@ impl Controls {
         None
     }
 
+    /// What went down on gamepads since this was asked before.
+    pub(crate) fn pad_pressed(&self) -> PadState {
+        #[cfg(feature = "gamepad")]
+        return self.pads.as_ref().map_or(PadState::default(), |pads| lock(pads).take_pressed());
+        #[cfg(not(feature = "gamepad"))]
+        PadState::default()
+    }
+
+    /// Whether gamepads can be used on this machine, connected or not.
+    pub(crate) fn has_pads(&self) -> bool {
+        #[cfg(feature = "gamepad")]
+        return self.pads.is_some();
+        #[cfg(not(feature = "gamepad"))]
+        false
+    }
+
     /// Whether the player has done anything yet.
     pub fn moved(&self) -> bool {
         self.moved.load(Ordering::Relaxed)
@@ -104,9 +124,33 @@ impl Controls {
         lock(&self.touched).get_or_insert(at);
     }
 
-    /// When the oldest touch came that this asks for the first time.
-    pub(crate) fn take_touch(&self) -> Option<Duration> {
-        lock(&self.touched).take()
+    /// What was touched so far does not count any more: nothing was to be seen of it, as in a pause.
+    pub(crate) fn forget_touches(&self) {
+        lock(&self.touched).take();
+        #[cfg(feature = "gamepad")]
+        if let Some(pads) = &self.pads {
+            lock(pads).take_touched();
+        }
+    }
+
+    /// When the oldest touch came that this asks about for the first time, in the time of a walk, which `clock`
+    /// keeps. Of keys and mouse it is when the window heard of it, of gamepads when the system did.
+    pub(crate) fn take_touch(&self, clock: &Clock) -> Option<Duration> {
+        let asked = std::mem::replace(&mut *lock(&self.asked), clock.now());
+        let touched = lock(&self.touched).take();
+        // The calendar may have been set meanwhile; what is told now was not there to be told the last time.
+        let moved = self.pad_touched(clock).map(|at| at.max(asked));
+        touched.into_iter().chain(moved).min()
+    }
+
+    #[cfg(feature = "gamepad")]
+    fn pad_touched(&self, clock: &Clock) -> Option<Duration> {
+        clock.time_of_date(lock(self.pads.as_ref()?).take_touched()?)
+    }
+
+    #[cfg(not(feature = "gamepad"))]
+    fn pad_touched(&self, _: &Clock) -> Option<Duration> {
+        None
     }
 
     /// All devices as one source of actions.

@@ -41,6 +41,7 @@ struct State {
     watching: bool,
     wish: Option<Wish>,
     leaving: bool,
+    over: bool,
 }
 
 impl Gate {
@@ -125,6 +126,17 @@ impl Gate {
     /// Ends the walk before its next section.
     pub fn leave(&self) {
         self.change(|state| state.leaving = true);
+    }
+
+    /// Says that the walk is over and its recordings are written.
+    pub fn set_over(&self) {
+        self.change(|state| state.over = true);
+    }
+
+    /// Waits until the walk is over, `at_most` this long; answers whether it is.
+    pub fn wait_over(&self, at_most: Duration) -> bool {
+        let waiting = self.0.changed.wait_timeout_while(self.lock(), at_most, |state| !state.over);
+        waiting.unwrap_or_else(PoisonError::into_inner).0.over
     }
 
     /// Whether the walk is paused.

@@ -29,7 +29,7 @@ pub fn run(plan: Plan, out: &Path) -> Result<Walked> {
     spinner.finish_and_clear();
     let facts = dream.facts().clone();
     let mut steer = plan.steer;
-    let opening = Opening { number: 0, frame: dream.opening(), at: clock.now() };
+    let opening = Opening { number: 0, frame: dream.opening(), at: clock.now(), shown_at: None };
     let recorder = Recorder::start(out, &facts, opening, Full::Wait)?;
     let stats = SharedStats::default();
     let mut sink = Headless {
@@ -76,14 +76,14 @@ impl Publish for Headless {
         }
         let made = u64::try_from(section.frames.len())?;
         self.progress.inc(made);
-        self.recorder.add(section);
+        self.recorder.add(section, |_| None);
         if self.recorder.failed() {
             bail!("the session can no longer be written");
         }
         // Handed on is as shown as it gets here.
         let now = self.clock.now();
         let mut stats = self.stats.lock();
-        stats.presented(section.polled_at, now);
+        stats.presented(section.polled_at, now, false);
         stats.resident(now);
         drop(stats);
         let done = section.first + made > self.frames;

@@ -46,6 +46,7 @@
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
+//! | [`fault`] | what is told of a fault of the program itself |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`inspect`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
 //! | [`bridge`] | a world measured by somebody else's client |
@@ -83,6 +84,7 @@ pub mod devices;
 pub mod dream;
 pub mod effort;
 pub mod episodes;
+pub mod fault;
 pub mod gate;
 pub mod hash;
 pub mod headless;

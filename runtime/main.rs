@@ -12,6 +12,7 @@ const LOG: &str = "ONEIRO_LOG";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    oneiro::fault::tell_in_one_line();
     log();
     match oneiro::commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

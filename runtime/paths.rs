@@ -18,6 +18,11 @@ pub fn screenshots() -> PathBuf {
     own("screenshots")
 }
 
+/// Folder of what is to be known of faults of the program: `oneiro/faults` beside the sessions.
+pub fn faults() -> PathBuf {
+    own("faults")
+}
+
 /// The file of settings: `oneiro/settings.toml` in the user's configuration folder, or here without one.
 pub fn settings() -> PathBuf {
     let (config, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));

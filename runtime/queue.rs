@@ -1,4 +1,4 @@
-//! Frames on their way to the screen, each with the time at which it is due.
+//! Frames on their way to the screen, each with the time at which it is due; and when those before them were shown.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,8 @@ pub struct DueFrame {
     pub frame: Arc<Frame>,
     /// When the touch came that it is the first to obey; without one, when the controls were sampled.
     pub input_at: Duration,
+    /// Whether there was a touch.
+    pub touched: bool,
     /// When to show it.
     pub due: Duration,
 }
@@ -30,6 +32,8 @@ struct Inner {
     frames: VecDeque<DueFrame>,
     capacity: usize,
     skipped: u64,
+    /// Numbers of the frames that were shown last and when, oldest first.
+    shown: VecDeque<(u64, Duration)>,
 }
 
 impl DueQueue {
@@ -40,7 +44,8 @@ impl DueQueue {
     pub fn new(capacity: usize) -> Self {
         assert!(capacity > 0, "a queue without room could pass nothing on");
         let frames = VecDeque::with_capacity(capacity);
-        Self(Arc::new(Mutex::new(Inner { frames, capacity, skipped: 0 })))
+        let shown = VecDeque::with_capacity(2 * capacity);
+        Self(Arc::new(Mutex::new(Inner { frames, capacity, skipped: 0, shown })))
     }
 
     /// Makes room for `capacity` frames, once the length of a section is known.
@@ -95,10 +100,33 @@ impl DueQueue {
         self.lock().skipped
     }
 
-    /// Puts every due time off by `by`, after a pause that long.
+    /// Takes note of when the frame of this number, which was taken, was shown.
+    pub fn note_shown(&self, number: u64, at: Duration) {
+        let mut inner = self.lock();
+        // Twice what can wait outlasts whoever asks about the frames that have just left the queue.
+        if inner.shown.len() >= 2 * inner.capacity {
+            inner.shown.pop_front();
+        }
+        inner.shown.push_back((number, at));
+    }
+
+    /// When the frame of this number was shown; `None` when it was not, not yet, or long ago.
+    pub fn shown_at(&self, number: u64) -> Option<Duration> {
+        let inner = self.lock();
+        inner.shown.iter().find(|(shown, _)| *shown == number).map(|(_, at)| *at)
+    }
+
+    /// Number of the frame that was shown last; none before it will be shown any more.
+    pub fn newest_shown(&self) -> Option<u64> {
+        self.lock().shown.back().map(|(number, _)| *number)
+    }
+
+    /// Puts every due time off by `by`, after a pause that long. Nobody waited for a picture meanwhile: the time since
+    /// a touch does not count it.
     pub fn put_off(&self, by: Duration) {
         for frame in &mut self.lock().frames {
             frame.due += by;
+            frame.input_at += by;
         }
     }
 

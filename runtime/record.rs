@@ -123,7 +123,8 @@ pub fn header(facts: &Facts) -> SessionHeader {
 }
 
 impl Recorder {
-    /// Begins a session in the folder `dir` with the picture that is on the screen.
+    /// Begins a session in the folder `dir` with the picture that is on the screen, shown at the time
+    /// `opening.shown_at`, if it was.
     ///
     /// # Errors
     /// When the folder cannot be made or holds a session already.
@@ -148,17 +149,18 @@ impl Recorder {
             action: Action::NEUTRAL,
             frame_sha256: frame_sha256(&opening.frame),
             device_time_us: 0,
-            present_time_us: None,
+            present_time_us: opening.shown_at.map(|at| recorder.since_began(at)),
             plan: Value::Null,
         };
         recorder.send(Recorded { past: Vec::new(), frames: vec![(opening.frame, record)] });
         Ok(recorder)
     }
 
-    /// Takes the frames of a section. A writer that failed is noticed by [`Self::failed`].
-    pub fn add(&mut self, section: &Section) {
+    /// Takes the frames of a section, and when each was shown, by its number. A writer that failed is noticed by
+    /// [`Self::failed`].
+    pub fn add(&mut self, section: &Section, shown_at: impl Fn(u64) -> Option<Duration>) {
         let mut frames = Vec::with_capacity(section.frames.len());
-        let device_time = section.input_at.saturating_sub(self.began).as_micros();
+        let device_time_us = self.since_began(section.input_at);
         for (at, (frame, action)) in section.frames.iter().zip(&section.actions).enumerate() {
             let tick = section.first + u64::try_from(at).unwrap_or(u64::MAX);
             // The account is of the whole section and stands beside its first frame.
@@ -168,8 +170,8 @@ impl Recorder {
                 section: section.number,
                 action: *action,
                 frame_sha256: frame_sha256(frame),
-                device_time_us: u64::try_from(device_time).unwrap_or(u64::MAX),
-                present_time_us: None,
+                device_time_us,
+                present_time_us: shown_at(tick).map(|at| self.since_began(at)),
                 plan,
             };
             frames.push((Arc::clone(frame), record));
@@ -178,6 +180,11 @@ impl Recorder {
         let stored: Vec<u32> = past.iter().map(|frame| frame.name).collect();
         let handed_on = self.send(Recorded { past, frames });
         self.contained.note(&section.lineage, &stored, handed_on);
+    }
+
+    /// Microseconds of the session at a time of the walk.
+    fn since_began(&self, at: Duration) -> u64 {
+        u64::try_from(at.saturating_sub(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Whether the writer has given up; [`Self::finish`] says why.
@@ -234,6 +241,8 @@ pub struct Opening {
     pub frame: Arc<Frame>,
     /// The walk's time.
     pub at: Duration,
+    /// When it was shown, in the time of the walk, where that is known.
+    pub shown_at: Option<Duration>,
 }
 
 fn write(mut writer: SessionWriter, mut sections: Receiver<Recorded>) -> Result<u64, EpisodeError> {

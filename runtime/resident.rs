@@ -39,6 +39,17 @@ impl Trace {
         }
     }
 
+    /// MB held on the average in the second quarter of the walk, after everything was warm, and in the last; `None`
+    /// where too little is known.
+    pub fn levels(&self) -> Option<(f64, f64)> {
+        let quarter = self.samples.len() / 4;
+        let mean = |from: usize| {
+            let samples = self.samples.get(from..from + quarter).filter(|some| !some.is_empty())?;
+            Some(samples.iter().map(|(_, mb)| mb).sum::<f64>() / samples.len() as f64)
+        };
+        Some((mean(quarter)?, mean(self.samples.len() - quarter)?))
+    }
+
     fn is_due(&self, at: Duration) -> bool {
         let last = self.samples.last();
         last.is_none_or(|&(last, _)| slot(last, self.spacing) < slot(at, self.spacing))
@@ -122,6 +133,14 @@ mod tests {
         let mut unknown = Trace::default();
         unknown.offer(Duration::ZERO, || None);
         assert_eq!(serde_json::to_string(&unknown).unwrap(), "[]");
+    }
+
+    #[test]
+    fn levels_are_those_of_the_second_and_the_last_quarter() {
+        // The moments of 64 samples are a second apart, and as many MB.
+        let (early, late) = trace(64, Duration::from_secs(1)).levels().unwrap();
+        assert_eq!((early, late), (23.5, 55.5));
+        assert_eq!(trace(3, Duration::from_secs(1)).levels(), None);
     }
 
     #[test]

@@ -21,11 +21,25 @@ struct StageTimes {
     recent: Recent,
 }
 
+impl StageTimes {
+    fn record(&mut self, time: Duration) {
+        self.whole.record(time);
+        self.recent.record(time);
+    }
+
+    /// Median, 95th and 99th percentile of late.
+    fn lately(&self) -> [Duration; 3] {
+        [50, 95, 99].map(|per_cent| self.recent.percentile(per_cent).unwrap_or_default())
+    }
+}
+
 /// What is measured while walking.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     stages: [StageTimes; Stage::ALL.len()],
     input_to_present: StageTimes,
+    /// Those of them that began with a touch.
+    touch_to_present: StageTimes,
     rate: Rate,
     late: u64,
     memory_lost: u64,
@@ -51,6 +65,8 @@ pub struct Lately {
     pub stages: Vec<(&'static str, Duration, Duration)>,
     /// From a touch, or else from sampling the controls, to the screen: median, 95th and 99th percentile.
     pub input_to_present: [Duration; 3],
+    /// From a touch to the screen, likewise; zero where nothing was touched.
+    pub touch_to_present: [Duration; 3],
     /// Sections that were not ready when due, since the walk began.
     pub late: u64,
     /// Memories that did not reach the disk, since the walk began.
@@ -73,6 +89,8 @@ pub struct Figures {
     /// From the touch of a device that a frame is the first to obey, else from sampling the controls, to showing
     /// it, or handing it on where none is shown.
     pub input_to_present_ms: Percentiles,
+    /// The same of the frames that are the first to obey a touch alone; zero where nothing was touched.
+    pub touch_to_present_ms: Percentiles,
     /// Each stage's time for one section.
     #[serde(serialize_with = "as_map")]
     pub stages_ms: Vec<(&'static str, Percentiles)>,
@@ -87,9 +105,7 @@ pub struct Figures {
 impl Stats {
     /// Counts a stage's time for one section.
     pub fn stage(&mut self, stage: Stage, time: Duration) {
-        let times = &mut self.stages[stage as usize];
-        times.whole.record(time);
-        times.recent.record(time);
+        self.stages[stage as usize].record(time);
     }
 
     /// Marks the beginning of the walk: the first section's; later calls change nothing.
@@ -103,10 +119,12 @@ impl Stats {
     }
 
     /// Counts the time from a touch, or from sampling the controls, to showing what it led to.
-    pub fn presented(&mut self, input_at: Duration, shown_at: Duration) {
+    pub fn presented(&mut self, input_at: Duration, shown_at: Duration, touched: bool) {
         let time = shown_at.saturating_sub(input_at);
-        self.input_to_present.whole.record(time);
-        self.input_to_present.recent.record(time);
+        self.input_to_present.record(time);
+        if touched {
+            self.touch_to_present.record(time);
+        }
     }
 
     /// Leaves a pause of this length, which ends now, out of all rates.
@@ -136,19 +154,15 @@ impl Stats {
 
     /// The figures of the last few seconds.
     pub fn lately(&self) -> Lately {
-        let both = |recent: &Recent| {
-            (recent.percentile(50).unwrap_or_default(), recent.percentile(95).unwrap_or_default())
-        };
         let stages = Stage::ALL.into_iter().zip(&self.stages).map(|(stage, times)| {
-            let (median, p95) = both(&times.recent);
+            let [median, p95, _] = times.lately();
             (stage.name(), median, p95)
         });
         Lately {
             fps: self.rate.lately(),
             stages: stages.collect(),
-            input_to_present: [50, 95, 99].map(|per_cent| {
-                self.input_to_present.recent.percentile(per_cent).unwrap_or_default()
-            }),
+            input_to_present: self.input_to_present.lately(),
+            touch_to_present: self.touch_to_present.lately(),
             late: self.late,
             memory_lost: self.memory_lost,
         }
@@ -164,6 +178,7 @@ impl Stats {
             fps_worst_10s: self.rate.worst.unwrap_or_else(|| self.rate.mean()),
             frames_hash,
             input_to_present_ms: self.input_to_present.whole.percentiles(),
+            touch_to_present_ms: self.touch_to_present.whole.percentiles(),
             stages_ms: stages.map(|(stage, it)| (stage.name(), it.whole.percentiles())).collect(),
             late_sections: self.late,
             rss_peak_mb: rss_peak_mb(),
@@ -299,6 +314,20 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert_eq!(seconds, [0.0, 0.5]);
         }
+    }
+
+    #[test]
+    fn frames_that_nobody_asked_for_do_not_make_touches_quicker() {
+        let mut stats = Stats::default();
+        for number in 0..100 {
+            stats.presented(Duration::ZERO, MS(10), false);
+            if number % 10 == 0 {
+                stats.presented(Duration::ZERO, MS(80), true);
+            }
+        }
+        let figures = stats.figures(String::new());
+        assert!(figures.input_to_present_ms.p50 < 11.0 && figures.touch_to_present_ms.p50 > 79.0);
+        assert_eq!(stats.lately().touch_to_present, [MS(80); 3]);
     }
 
     #[test]

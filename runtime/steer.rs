@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use input::{Action, Controller, Merged, Script, Wander};
 
+use crate::clock::Clock;
 use crate::controls::Controls;
 use crate::stream::Steer;
 
@@ -12,9 +13,13 @@ use crate::stream::Steer;
 /// Turning is not repeated, because what the mouse did was done once.
 pub struct ByHand {
     devices: Merged,
-    /// The player's own, which are told of the first move.
-    controls: Option<Controls>,
+    /// Is told that something was done.
+    moved: Box<dyn Fn() + Send>,
+    /// Tells, once, when the oldest touch came, in the time of a walk.
+    touched: TouchedAt,
 }
+
+type TouchedAt = Box<dyn FnMut(&Clock) -> Option<Duration> + Send>;
 
 /// Steering by something written: one action for each frame.
 pub struct ByScript(Box<dyn Controller + Send>);
@@ -22,20 +27,28 @@ pub struct ByScript(Box<dyn Controller + Send>);
 impl ByHand {
     /// Keyboard, mouse and, where there are any, gamepads.
     pub fn new(controls: Controls) -> Self {
-        Self { devices: controls.merged(), controls: Some(controls) }
+        let told = controls.clone();
+        Self {
+            devices: controls.merged(),
+            moved: Box::new(move || told.note_move()),
+            touched: Box::new(move |clock| controls.take_touch(clock)),
+        }
     }
 
-    /// These devices alone.
-    pub fn of(devices: Merged) -> Self {
-        Self { devices, controls: None }
+    /// These devices, of which `touched` tells, once, when the oldest touch came, in the time of a walk.
+    pub fn of(
+        devices: Merged,
+        touched: impl FnMut(&Clock) -> Option<Duration> + Send + 'static,
+    ) -> Self {
+        Self { devices, moved: Box::new(|| ()), touched: Box::new(touched) }
     }
 }
 
 impl Steer for ByHand {
     fn poll(&mut self, frames: u32) -> Vec<Action> {
         let first = self.devices.poll();
-        if let (true, Some(controls)) = (first != Action::NEUTRAL, &self.controls) {
-            controls.note_move();
+        if first != Action::NEUTRAL {
+            (self.moved)();
         }
         let held = |_| {
             let Action { turn, pitch, .. } = self.devices.poll();
@@ -44,8 +57,8 @@ impl Steer for ByHand {
         std::iter::once(first).chain((1..frames).map(held)).collect()
     }
 
-    fn touched_at(&mut self) -> Option<Duration> {
-        self.controls.as_ref().and_then(Controls::take_touch)
+    fn touched_at(&mut self, clock: &Clock) -> Option<Duration> {
+        (self.touched)(clock)
     }
 
     fn take_notices(&mut self) -> Vec<String> {
@@ -73,7 +86,7 @@ impl Steer for ByScript {
 
 impl fmt::Debug for ByHand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByHand").field("controls", &self.controls).finish_non_exhaustive()
+        f.debug_struct("ByHand").field("devices", &self.devices).finish_non_exhaustive()
     }
 }
 
@@ -102,8 +115,9 @@ mod tests {
         controls.key(Key::W, false, MS(8));
         controls.move_mouse(30.0, 0.0, MS(9));
         let section = hand.poll(4);
-        assert_eq!(hand.touched_at(), Some(MS(7)), "the oldest touch counts");
-        assert_eq!(hand.touched_at(), None, "once");
+        let clock = Clock::stepped();
+        assert_eq!(hand.touched_at(&clock), Some(MS(7)), "the oldest touch counts");
+        assert_eq!(hand.touched_at(&clock), None, "once");
         assert!(section.iter().all(|action| action.forward == 1.0), "{section:?}");
         let turned: Vec<_> = section.iter().map(|action| action.turn > 0.0).collect();
         assert_eq!(turned, [true, false, false, false]);

@@ -22,8 +22,8 @@ pub trait Steer: Send {
     fn poll(&mut self, frames: u32) -> Vec<Action>;
 
     /// When the oldest touch of a device came that the last poll was the first to obey, in the time of the
-    /// walk; `None` where nothing was touched since the poll before.
-    fn touched_at(&mut self) -> Option<Duration> {
+    /// walk, which `clock` keeps; `None` where nothing was touched since the poll before.
+    fn touched_at(&mut self, _clock: &Clock) -> Option<Duration> {
         None
     }
 
@@ -62,12 +62,21 @@ pub struct Section {
     pub polled_at: Duration,
     /// When the oldest touch came that it is the first to obey; without one, when the controls were sampled.
     pub input_at: Duration,
+    /// Whether there was a touch.
+    pub touched: bool,
     /// When to show the pictures.
     pub due: Due,
     /// What it was made from.
     pub account: Value,
     /// What its frames came from.
     pub lineage: Lineage,
+}
+
+impl Section {
+    /// Number of its last frame; that of its first when it has none.
+    pub fn last(&self) -> u64 {
+        self.first + u64::try_from(self.frames.len()).unwrap_or(0).saturating_sub(1)
+    }
 }
 
 /// A walk through a dream: everything the loop needs.
@@ -107,7 +116,8 @@ impl Stream<'_> {
             self.grant()?;
 
             let actions = self.stage(Stage::Poll, |it| Ok(it.steer.poll(length)))?;
-            let input_at = self.steer.touched_at().map_or(polled_at, |at| at.min(polled_at));
+            let touched_at = self.steer.touched_at(&self.clock);
+            let input_at = touched_at.map_or(polled_at, |at| at.min(polled_at));
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
             notices.for_each(|line| self.publish.notice(line));
             self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
@@ -135,6 +145,7 @@ impl Stream<'_> {
                 frames,
                 polled_at,
                 input_at,
+                touched: touched_at.is_some(),
                 due,
                 account,
                 lineage,

@@ -1,5 +1,9 @@
 //! Begins and ends recordings as the player wishes, while the walk goes on.
+//!
+//! A section is made before it is shown, and a session says when each frame was shown. So sections wait here until
+//! their frames were shown or cannot be any more: until two newer ones have driven them out of the queue.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +13,12 @@ use input::Frame;
 
 use crate::date;
 use crate::dream::Facts;
+use crate::queue::DueQueue;
 use crate::record::{Full, Opening, Recorder, Recording};
 use crate::stream::Section;
+
+/// Sections of which frames can wait to be shown: what the queue has room for.
+const SHOWN_LATER: usize = 2;
 
 /// The recordings of one walk. Nothing here waits for a disk, except [`Tape::finish`].
 #[derive(Debug)]
@@ -18,7 +26,11 @@ pub struct Tape {
     facts: Facts,
     /// Folder in which each session gets a folder of its own.
     sessions: PathBuf,
+    /// Knows when frames were shown.
+    queue: DueQueue,
     running: Option<Recorder>,
+    /// Sections of the running recording whose frames may still be shown.
+    unshown: VecDeque<Section>,
     /// Recordings whose last frames are being written.
     ending: Vec<Recorder>,
     /// The newest picture: what the next recording opens with.
@@ -27,10 +39,19 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// A tape for a walk that opens with `opening`.
-    pub fn new(facts: Facts, sessions: PathBuf, opening: Arc<Frame>) -> Self {
-        let newest = Opening { number: 0, frame: opening, at: Duration::ZERO };
-        Self { facts, sessions, running: None, ending: Vec::new(), newest, over: Vec::new() }
+    /// A tape for a walk that opens with `opening` and is shown from `queue`.
+    pub fn new(facts: Facts, sessions: PathBuf, opening: Arc<Frame>, queue: DueQueue) -> Self {
+        let newest = Opening { number: 0, frame: opening, at: Duration::ZERO, shown_at: None };
+        Self {
+            facts,
+            sessions,
+            queue,
+            running: None,
+            unshown: VecDeque::new(),
+            ending: Vec::new(),
+            newest,
+            over: Vec::new(),
+        }
     }
 
     /// Takes a section, after beginning or ending a recording so that it runs when `wanted`.
@@ -43,18 +64,19 @@ impl Tape {
             (Some(_), false) => self.stop(),
             (Some(_), true) | (None, false) => {}
         }
-        if let Some(recorder) = &mut self.running {
-            recorder.add(section);
-            if recorder.failed() {
-                self.stop();
-            }
+        if self.running.is_some() {
+            self.unshown.push_back(section.clone());
+            self.hand_on(SHOWN_LATER);
+        }
+        if self.running.as_ref().is_some_and(Recorder::failed) {
+            self.stop();
         }
         for recorder in self.ending.extract_if(.., |recorder| recorder.ended()) {
             notices.push(finish(recorder, &mut self.over));
         }
         if let Some(frame) = section.frames.last() {
-            let number = section.first + section.frames.len() as u64 - 1;
-            self.newest = Opening { number, frame: Arc::clone(frame), at: section.polled_at };
+            let (number, frame) = (section.last(), Arc::clone(frame));
+            self.newest = Opening { number, frame, at: section.polled_at, shown_at: None };
         }
         (notices, self.running.is_some())
     }
@@ -69,7 +91,9 @@ impl Tape {
 
     fn start(&mut self) -> String {
         let dir = self.sessions.join(session_name(&date::now(), &self.sessions));
-        match Recorder::start(&dir, &self.facts, self.newest.clone(), Full::Drop) {
+        let shown_at = self.queue.shown_at(self.newest.number);
+        let opening = Opening { shown_at, ..self.newest.clone() };
+        match Recorder::start(&dir, &self.facts, opening, Full::Drop) {
             Ok(recorder) => {
                 self.running = Some(recorder);
                 format!("recording into {}", dir.display())
@@ -78,7 +102,19 @@ impl Tape {
         }
     }
 
+    /// Hands on sections whose frames are settled, and others until at most `kept` are left.
+    fn hand_on(&mut self, kept: usize) {
+        let Some(recorder) = &mut self.running else { return };
+        let shown = self.queue.newest_shown();
+        let settled = |section: &Section| shown.is_some_and(|shown| section.last() <= shown);
+        while self.unshown.len() > kept || self.unshown.front().is_some_and(settled) {
+            let Some(section) = self.unshown.pop_front() else { break };
+            recorder.add(&section, |number| self.queue.shown_at(number));
+        }
+    }
+
     fn stop(&mut self) {
+        self.hand_on(0);
         if let Some(mut recorder) = self.running.take() {
             recorder.close();
             self.ending.push(recorder);

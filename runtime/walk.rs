@@ -1,13 +1,14 @@
 //! The dream's own thread, and what joins it to the window.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use input::Frame;
 
 use crate::clock::Clock;
@@ -102,12 +103,26 @@ impl Walk {
             tape: None,
         };
         let thread = Builder::new().name("dream".into()).spawn(move || {
-            let ended = cores::on_all(|| end.walk(plan));
-            let ended = ended.unwrap_or_else(|error| Err(error.into()));
+            // After a panic, which has been told, all that is left to do is to end recordings: each is a plain list
+            // of what it was handed, whatever broke off.
+            let walked = catch_unwind(AssertUnwindSafe(|| cores::on_all(|| end.walk(plan))));
+            let ended = match walked {
+                Ok(ended) => ended.unwrap_or_else(|error| Err(error.into())),
+                Err(_) => Err(anyhow!("the walk broke off by a fault of the program")),
+            };
             end.line.tell(News::Ended(ended));
-            end.finish()
+            let gate = end.gate.clone();
+            let recorded = end.finish();
+            gate.set_over();
+            recorded
         })?;
         Ok(Self { queue, gate, stats, memory, clock, news, thread })
+    }
+
+    /// Takes note of a frame that was shown: its latency, and for a recording the time.
+    pub fn note_shown(&self, frame: &DueFrame, at: Duration) {
+        self.queue.note_shown(frame.number, at);
+        self.stats.lock().presented(frame.input_at, at, frame.touched);
     }
 
     /// Begins another walk in the place of this one, which is ended first. Nobody waits here: the other's thread does,
@@ -192,6 +207,10 @@ struct Line {
 
 impl Line {
     fn tell(&self, news: News) {
+        // Logged here, because a window may end without having read it.
+        if let News::Notice(text) = &news {
+            tracing::info!("{text}");
+        }
         // A window that is gone needs no news.
         if self.news.send(news).is_ok() {
             (self.waker)();
@@ -208,7 +227,7 @@ impl DreamEnd {
         let pace = Pace::at(facts.fps, facts.section_frames);
         let lasts = Duration::from_secs_f64(f64::from(facts.fps).recip()) * facts.section_frames;
         let effort = auto_steps.then(|| Effort::new(facts.evaluations, lasts));
-        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening()));
+        self.tape = Some(Tape::new(facts.clone(), sessions, dream.opening(), self.queue.clone()));
         self.line.tell(News::Ready(facts, dream.opening()));
         let (gate, clock, stats) = (self.gate.clone(), self.clock.clone(), self.stats.clone());
         let mut stream = Stream {
@@ -261,9 +280,9 @@ impl Publish for DreamEnd {
             self.hash.add(frame);
             let frame = Arc::clone(frame);
             // The first frame of a section is where a touch is seen first.
-            let input_at =
-                if number == section.first { section.input_at } else { section.polled_at };
-            self.queue.push(DueFrame { number, frame, input_at, due });
+            let touched = section.touched && number == section.first;
+            let input_at = if touched { section.input_at } else { section.polled_at };
+            self.queue.push(DueFrame { number, frame, input_at, touched, due });
             due += section.due.spacing;
         }
         (self.line.waker)();

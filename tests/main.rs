@@ -5,6 +5,7 @@ mod bridge;
 mod browser;
 mod cli;
 mod dream;
+mod faults;
 mod memory;
 mod packing;
 mod queue;
@@ -17,3 +18,5 @@ mod support;
 mod terminal;
 mod tidy;
 mod walk;
+#[cfg(all(target_os = "linux", feature = "window"))]
+mod window;

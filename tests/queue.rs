@@ -11,7 +11,8 @@ fn frame(number: u64, due_ms: u64) -> DueFrame {
     DueFrame {
         number,
         frame: Arc::new(Frame::filled(1, 1, [0; 3])),
-        input_at: Duration::ZERO,
+        input_at: Duration::from_millis(7),
+        touched: true,
         due: Duration::from_millis(due_ms),
     }
 }
@@ -82,6 +83,8 @@ fn a_pause_puts_every_frame_off() {
     queue.push(frame(1, 60));
     queue.put_off(Duration::from_secs(1));
     assert!(queue.newest_due(Duration::from_millis(1009)).is_none());
-    assert_eq!(queue.newest_due(Duration::from_millis(1010)).map(|frame| frame.number), Some(0));
+    let first = queue.newest_due(Duration::from_millis(1010)).expect("it is due");
+    assert_eq!(first.number, 0);
+    assert_eq!(first.input_at, Duration::from_millis(1007), "a pause is no latency");
     assert_eq!(queue.next_due(), Some(Duration::from_millis(1060)));
 }

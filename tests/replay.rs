@@ -13,6 +13,7 @@ use memory::{BranchId, FrameId};
 use oneiro::clock::Clock;
 use oneiro::gate::{Gate, Pass, Wish};
 use oneiro::pace::Pace;
+use oneiro::queue::DueQueue;
 use oneiro::recall::Place;
 use oneiro::replay::{self, ReplayArgs};
 use oneiro::stats::SharedStats;
@@ -105,7 +106,7 @@ fn tape(dir: &Path, sections: u64, memory: Place, acts: &[(u64, Act)]) -> Vec<Pa
     let mut steer = ByScript::new(Script::parse(&turns, "turns").expect("it is a script"));
     let gate = Gate::default();
     let mut taped = Taped {
-        tape: Tape::new(dream.facts().clone(), dir.to_owned(), dream.opening()),
+        tape: Tape::new(dream.facts().clone(), dir.to_owned(), dream.opening(), DueQueue::new(2)),
         gate: gate.clone(),
         acts: acts.to_vec(),
         wanted: false,

@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
-use input::{Action, ActionLayout, Episode, Frame};
+use input::{Action, ActionLayout, Episode, Frame, FrameRecord};
 use oneiro::bench::pacing;
+use oneiro::bench::soak::{self, SoakReport};
 use oneiro::clock::Clock;
 use oneiro::controls::Controls;
-use oneiro::dream::Opener;
+use oneiro::dream::{Dream as _, Lineage, Opener};
 use oneiro::hash::FramesHash;
 use oneiro::headless;
+use oneiro::pace::Due;
+use oneiro::queue::DueQueue;
 use oneiro::recall::Place;
 use oneiro::steer::ByHand;
+use oneiro::stream::Section;
+use oneiro::tape::Tape;
 use oneiro::walk::{ENDING, Ended, News, Plan, Walk};
 use oneiro::world::{self, Beginning, STAGES};
 
@@ -137,6 +142,77 @@ fn what_is_recorded_of_a_walk_is_what_was_dreamed() {
     assert!(episode.actions[1..].iter().all(|action| action.turn == 1.0));
 }
 
+/// A section of two frames, polled 100 ms after the one before.
+fn section(number: u64) -> Section {
+    let at = Duration::from_millis(100 * number);
+    let frame = Arc::new(Frame::filled(16, 16, [9; 3]));
+    Section {
+        number,
+        first: 2 * number + 1,
+        actions: vec![Action::NEUTRAL; 2],
+        frames: vec![frame; 2],
+        polled_at: at,
+        input_at: at,
+        touched: false,
+        due: Due { first: at, spacing: Duration::ZERO, late: false },
+        account: serde_json::Value::Null,
+        lineage: Lineage::default(),
+    }
+}
+
+#[test]
+fn a_recording_says_of_each_frame_when_it_was_shown_or_that_it_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let dream = Arithmetic::new(2, Clock::stepped(), &[]);
+    let queue = DueQueue::new(4);
+    let mut tape =
+        Tape::new(dream.facts().clone(), dir.path().to_owned(), dream.opening(), queue.clone());
+    tape.take(&section(0), false);
+    queue.note_shown(2, Duration::from_millis(90));
+    // The session begins with frame 2, polled at zero. Of the frames after it every third is never shown.
+    let shown_ms = |number: u64| (!number.is_multiple_of(3)).then_some(50 * number + 7);
+    for number in 1..8 {
+        tape.take(&section(number), true);
+        // One section is on the screen while the next one is made.
+        for number in [2 * number - 1, 2 * number] {
+            let at = shown_ms(number).map(Duration::from_millis);
+            at.into_iter().for_each(|at| queue.note_shown(number, at));
+        }
+    }
+    tape.take(&section(8), false);
+    let (recordings, notices) = tape.finish();
+    assert_eq!(recordings.len(), 1, "{notices:?}");
+    let text = std::fs::read_to_string(recordings[0].dir.join("frames.jsonl")).unwrap();
+    let records: Vec<FrameRecord> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.iter().map(|it| it.tick).collect::<Vec<_>>(), (2..=16).collect::<Vec<_>>());
+    for record in &records {
+        let expected = match record.tick {
+            2 => Some(90),
+            // Nobody has seen what was made last.
+            16 => None,
+            number => shown_ms(number),
+        };
+        assert_eq!(record.present_time_us, expected.map(|ms| ms * 1000), "frame {}", record.tick);
+    }
+}
+
+#[test]
+fn a_recording_of_frames_that_nobody_sees_waits_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let dream = Arithmetic::new(2, Clock::stepped(), &[]);
+    let queue = DueQueue::new(4);
+    let mut tape = Tape::new(dream.facts().clone(), dir.path().to_owned(), dream.opening(), queue);
+    for number in 0..100 {
+        tape.take(&section(number), true);
+    }
+    // Far fewer than are waited for at the end; the writer may be behind, but it was given them.
+    let (_, running) = tape.take(&section(100), true);
+    assert!(running);
+    let (recordings, _) = tape.finish();
+    assert_eq!((recordings[0].frames, recordings[0].lost), (203, 0));
+}
+
 #[test]
 fn a_recording_that_cannot_begin_is_told_and_play_goes_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,10 +310,42 @@ fn a_loop_is_measured_as_a_player_meets_it() {
     };
     let report = pacing::play(plan, &controls, Duration::from_secs(2), 1).unwrap();
     assert!((20..=42).contains(&report.shown), "{} frames in two seconds", report.shown);
-    assert!(report.figures.input_to_present_ms.p95 > 0.0, "no touch reached a picture");
+    assert!(report.figures.touch_to_present_ms.p95 > 0.0, "no touch reached a picture");
     assert!((report.aim_ms() - 125.0).abs() < 1e-9, "two and a half ticks of 50 ms");
     let table = report.table();
     assert!(table.contains("from touch to picture") && table.contains("denoise"), "{table}");
+}
+
+#[test]
+fn long_play_is_looked_at_as_it_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let controls = Controls::without_pads(&ActionLayout::default());
+    // A world of 20 frames/s that takes no time, but once so long.
+    let soaked = |stall: Duration, sessions| {
+        let plan = Plan {
+            dream: Box::new(move |_| {
+                let mut world = Arithmetic::new(1, Clock::stepped(), &[]);
+                world.stalls_at = Some((30, stall));
+                Ok(Box::new(world))
+            }),
+            steer: Box::new(ByHand::new(controls.clone())),
+            sessions,
+            ..plan(None)
+        };
+        soak::soak(plan, &controls, Duration::from_secs(4), 1).unwrap()
+    };
+    let report = soaked(Duration::ZERO, dir.path().join("good"));
+    let found = |text: &str, good: bool, report: &SoakReport| {
+        let found = report.checks.iter().find(|(found, _)| found.starts_with(text)).unwrap();
+        assert_eq!(found.1, good, "{}", report.table());
+    };
+    for text in ["recorded: ", "ticks: ", "clocks: "] {
+        found(text, true, &report);
+    }
+    let report = soaked(Duration::from_secs(1), dir.path().join("stalled"));
+    found("longest time without a new picture: ", false, &report);
+    found("recorded: ", true, &report);
+    assert!(!report.passed() && report.table().contains("FAILED longest"));
 }
 
 #[test]
@@ -255,7 +363,7 @@ fn a_touch_is_counted_in_the_first_frame_that_obeys_it() {
     let walk = Walk::start(plan, Box::new(|| {})).unwrap();
     while !matches!(walk.news.recv_timeout(PATIENCE).unwrap(), News::Ended(_)) {}
     let [first, second] = [(); 2].map(|()| walk.queue.next().expect("two frames were made"));
-    assert_eq!(first.input_at, Duration::ZERO);
+    assert_eq!((first.input_at, first.touched, second.touched), (Duration::ZERO, true, false));
     assert!(second.input_at > Duration::ZERO, "the second is later by the beat, not by the touch");
     walk.leave();
 }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum EpisodeError {
     /// The file system said no.
-    #[error("cannot {doing} {path}: {source}", path = .path.display())]
+    #[error("cannot {doing} {path}: {reason}", path = .path.display())]
     Io {
         /// What was tried, for instance "open".
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The content is not what it should be.
     #[error("expected {expected}, got {got}: {place}")]
@@ -31,8 +31,8 @@ pub enum EpisodeError {
 }
 
 impl EpisodeError {
-    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { doing, path: path.to_owned(), source }
+    pub(crate) fn io(doing: &'static str, path: &Path, reason: io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), reason }
     }
 
     pub(crate) fn invalid(expected: &str, got: impl Display, place: impl Display) -> Self {

@@ -7,9 +7,9 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Four more are benchmarks of their own: [`packing`], ways of picking and packing history held against
-//! each other, [`revisit`], what memory brings back, [`mod@memory`], what it costs, and [`pacing`],
-//! whether the loop keeps its beat.
+//! Five more are benchmarks of their own: [`packing`], ways of picking and packing history held against
+//! each other, [`revisit`], what memory brings back, [`mod@memory`], what it costs, [`pacing`], whether
+//! the loop keeps its beat, and [`soak`], whether it still does after an hour.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves. [`packing`] alone has so
 //! many that each core makes its own.
@@ -26,6 +26,7 @@ pub mod revisit;
 pub mod rollout;
 pub mod shift;
 pub mod similarity;
+pub mod soak;
 pub mod steer;
 pub mod strip;
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::cli::Steps;
 use crate::controls::Controls;
 use crate::histogram::{Histogram, Percentiles};
 use crate::recall::Place;
+use crate::record::Recording;
 use crate::stats::Figures;
 use crate::steer::ByHand;
 use crate::walk::{News, Plan, Walk};
@@ -69,6 +70,9 @@ pub struct LoopReport {
     pub interval_longest_ms: f64,
     /// The walk's own figures; its latency counts from each touch.
     pub figures: Figures,
+    /// What was recorded.
+    #[serde(skip)]
+    pub recordings: Vec<Recording>,
 }
 
 /// Plays for so many seconds and measures.
@@ -103,7 +107,20 @@ pub fn run(args: &LoopArgs) -> Result<LoopReport> {
 /// # Errors
 /// When the walk fails.
 pub fn play(plan: Plan, controls: &Controls, lasts: Duration, seed: u64) -> Result<LoopReport> {
-    let walk = Walk::start(plan, Box::new(|| ()))?;
+    walk(Walk::start(plan, Box::new(|| ()))?, controls, lasts, seed)
+}
+
+/// The same, recorded from the beginning.
+///
+/// # Errors
+/// When the walk fails.
+pub fn record(plan: Plan, controls: &Controls, lasts: Duration, seed: u64) -> Result<LoopReport> {
+    let begun = Walk::start(plan, Box::new(|| ()))?;
+    begun.gate.set_recording(true);
+    walk(begun, controls, lasts, seed)
+}
+
+fn walk(walk: Walk, controls: &Controls, lasts: Duration, seed: u64) -> Result<LoopReport> {
     let facts = loop {
         match walk.news.recv().context("the walk ended before it began")? {
             News::Ready(facts, _) => break facts,
@@ -132,19 +149,21 @@ pub fn play(plan: Plan, controls: &Controls, lasts: Duration, seed: u64) -> Resu
             touch_at = now + Duration::from_millis(wait);
         }
         if let Some(frame) = walk.queue.newest_due(now) {
-            walk.stats.lock().presented(frame.input_at, now);
+            walk.note_shown(&frame, now);
             if let Some(before) = shown_at.replace(now) {
                 let interval = now.saturating_sub(before);
                 intervals.record(interval);
                 longest = longest.max(interval);
             }
             shown += 1;
+            walk.stats.lock().resident(now);
         }
         bar.set_position(now.saturating_sub(began).as_secs());
         std::thread::sleep(TICK);
     }
     bar.finish_and_clear();
     let skipped = walk.queue.skipped();
+    let walked = walk.leave();
     Ok(LoopReport {
         world_fps: facts.fps,
         section_frames: facts.section_frames,
@@ -152,7 +171,8 @@ pub fn play(plan: Plan, controls: &Controls, lasts: Duration, seed: u64) -> Resu
         skipped,
         interval_ms: intervals.percentiles(),
         interval_longest_ms: longest.as_secs_f64() * 1e3,
-        figures: walk.leave().figures,
+        figures: walked.figures,
+        recordings: walked.recordings,
     })
 }
 
@@ -183,7 +203,7 @@ impl LoopReport {
             let _ = writeln!(text, "| {name} | {p50:.1} ms | {p95:.1} ms | {p99:.1} ms |");
         };
         line("from frame to frame", &self.interval_ms);
-        line("from touch to picture", &figures.input_to_present_ms);
+        line("from touch to picture", &figures.touch_to_present_ms);
         for (name, times) in figures.stages_ms.iter().filter(|(name, _)| *name != "present") {
             line(name, times);
         }
@@ -199,7 +219,7 @@ impl LoopReport {
             figures.fps,
             figures.fps_worst_10s,
             self.world_fps,
-            figures.input_to_present_ms.p95,
+            figures.touch_to_present_ms.p95,
             self.aim_ms(),
         );
         text

@@ -3,9 +3,9 @@
 //! | file | content |
 //! |---|---|
 //! | `meta/info.json` | sizes, rate, features, where files lie |
-//! | `meta/stats.json` | least, greatest, mean, deviation and count of every feature |
+//! | `meta/stats.json` | least, greatest, mean, deviation, quantiles and count of every feature |
 //! | `meta/tasks.parquet` | the one task |
-//! | `meta/episodes/chunk-000/file-000.parquet` | where each episode's rows and pictures are |
+//! | `meta/episodes/chunk-000/file-000.parquet` | where each episode's rows and pictures are, and its own figures |
 //! | `data/chunk-000/file-000.parquet` | a row for each frame: action, times, indices |
 //! | `videos/observation.image/chunk-…/file-….mp4` | a video for each episode |
 
@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use input::{ActionLayout, Episode};
 use serde_json::{Map, Value, json};
 
+use super::figures::Figures;
 use super::table::{Column, Table};
 use super::{Target, action_upon, write_video};
 
@@ -38,8 +39,8 @@ pub(super) struct DataSet {
     rows: Option<Table>,
     /// Frames of each episode.
     lengths: Vec<usize>,
-    stats: Vec<(String, Stats)>,
-    pixels: [[u64; 256]; 3],
+    /// Of each feature, the figures of each episode.
+    figures: Vec<(String, Vec<Figures>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +62,7 @@ impl DataSet {
             shared: None,
             rows: None,
             lengths: Vec::new(),
-            stats: Vec::new(),
-            pixels: [[0; 256]; 3],
+            figures: Vec::new(),
         })
     }
 
@@ -96,20 +96,16 @@ impl Target for DataSet {
             Some(rows) => rows,
             None => {
                 let path = self.out.join("data").join(ONLY_FILE);
-                self.stats =
-                    columns.iter().map(|(name, _)| (name.clone(), Stats::default())).collect();
+                let names = columns.iter().map(|(name, _)| name.clone());
+                let names = names.chain([IMAGE.to_owned()]);
+                self.figures = names.map(|name| (name, Vec::new())).collect();
                 self.rows.insert(Table::create(&path, &columns, Vec::new())?)
             }
         };
         rows.append(&columns)?;
-        for ((_, stats), (_, column)) in self.stats.iter_mut().zip(&columns) {
-            stats.add(column);
-        }
-        for pixel in episode.video.as_chunks::<3>().0 {
-            for (counts, value) in self.pixels.iter_mut().zip(pixel) {
-                counts[usize::from(*value)] += 1;
-            }
-        }
+        let pixels = Figures::of_pixels(&count_pixels(episode), episode.len());
+        let figures = columns.iter().filter_map(|(_, column)| figures(column)).chain([pixels]);
+        self.figures.iter_mut().zip(figures).for_each(|((_, all), new)| all.push(new));
         self.lengths.push(episode.len());
         Ok(())
     }
@@ -119,12 +115,14 @@ impl Target for DataSet {
         self.rows.map_or(Ok(()), Table::finish)?;
         let meta = self.out.join("meta");
         write_tasks(&meta.join("tasks.parquet"))?;
-        write_episodes(&meta.join("episodes").join(ONLY_FILE), &self.lengths, shared.fps)?;
+        let episodes = meta.join("episodes").join(ONLY_FILE);
+        write_episodes(&episodes, &self.lengths, shared.fps, &self.figures)?;
         write_json(&meta.join("info.json"), &info(&shared, &self.lengths))?;
-        let mut stats: Map<String, Value> =
-            self.stats.iter().map(|(name, stats)| (name.clone(), stats.to_json())).collect();
-        let frames = self.lengths.iter().sum();
-        stats.insert(IMAGE.to_owned(), pixel_stats(&self.pixels, frames));
+        let whole = self.figures.iter().map(|(name, each)| {
+            let figures = Figures::joined(each);
+            (name.clone(), to_json(name, &figures))
+        });
+        let stats: Map<String, Value> = whole.collect();
         write_json(&meta.join("stats.json"), &Value::Object(stats))
     }
 }
@@ -174,7 +172,12 @@ fn write_tasks(path: &Path) -> Result<()> {
     table.finish()
 }
 
-fn write_episodes(path: &Path, lengths: &[usize], fps: f32) -> Result<()> {
+fn write_episodes(
+    path: &Path,
+    lengths: &[usize],
+    fps: f32,
+    figures: &[(String, Vec<Figures>)],
+) -> Result<()> {
     let whole = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     let each = |value: &dyn Fn(usize) -> usize| {
         Column::Whole((0..lengths.len()).map(|at| whole(value(at))).collect())
@@ -190,7 +193,7 @@ fn write_episodes(path: &Path, lengths: &[usize], fps: f32) -> Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of an episode")]
     let seconds = lengths.iter().map(|length| (*length as f64 / f64::from(fps)) as f32).collect();
     let video = |what: &str| format!("videos/{IMAGE}/{what}");
-    let columns = [
+    let mut columns = vec![
         ("episode_index".to_owned(), each(&|at| at)),
         ("tasks".to_owned(), Column::Texts(vec![TASK.to_owned(); lengths.len()])),
         ("length".to_owned(), each(&|at| lengths[at])),
@@ -205,9 +208,30 @@ fn write_episodes(path: &Path, lengths: &[usize], fps: f32) -> Result<()> {
         ("meta/episodes/chunk_index".to_owned(), each(&|_| 0)),
         ("meta/episodes/file_index".to_owned(), each(&|_| 0)),
     ];
+    columns.extend(figures.iter().flat_map(|(name, each)| figure_columns(name, each)));
     let mut table = Table::create(path, &columns, Vec::new())?;
     table.append(&columns)?;
     table.finish()
+}
+
+/// The figures of a feature, a column for each and in it a list for each episode.
+fn figure_columns(name: &str, each: &[Figures]) -> Vec<(String, Column)> {
+    let width = each.first().map_or(1, |figures| figures.components.len());
+    let mut columns: Vec<(String, Column)> = Vec::new();
+    for (at, figures) in each.iter().enumerate() {
+        for (place, (figure, values)) in figures.named().into_iter().enumerate() {
+            if at == 0 {
+                columns
+                    .push((format!("stats/{name}/{figure}"), Column::Doubles(width, Vec::new())));
+            }
+            if let (_, Column::Doubles(_, all)) = &mut columns[place] {
+                all.extend(values);
+            }
+        }
+    }
+    let counts = each.iter().map(|figures| i64::try_from(figures.count).unwrap_or(i64::MAX));
+    columns.push((format!("stats/{name}/count"), Column::Wholes(1, counts.collect())));
+    columns
 }
 
 fn info(shared: &Shared, lengths: &[usize]) -> Value {
@@ -261,83 +285,39 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
-/// Running figures of a feature, component by component.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Stats {
-    count: usize,
-    components: Vec<Component>,
+/// Figures as `meta/stats.json` has them; a channel's value is a picture of one pixel, (3, 1, 1).
+fn to_json(name: &str, figures: &Figures) -> Value {
+    let shaped = |values: Vec<f64>| match name {
+        IMAGE => json!(values.iter().map(|value| [[value]]).collect::<Vec<_>>()),
+        _ => json!(values),
+    };
+    let named = figures.named().into_iter();
+    let mut each: Map<String, Value> =
+        named.map(|(figure, values)| (figure.to_owned(), shaped(values))).collect();
+    each.insert("count".to_owned(), json!([figures.count]));
+    Value::Object(each)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Component {
-    least: f64,
-    greatest: f64,
-    sum: f64,
-    squares: f64,
+/// The figures of a column; none of texts.
+fn figures(column: &Column) -> Option<Figures> {
+    let (width, values): (usize, Vec<f64>) = match column {
+        Column::Whole(values) => (1, values.iter().map(|value| *value as f64).collect()),
+        Column::Float(values) => (1, values.iter().copied().map(f64::from).collect()),
+        Column::Floats(width, values) => (*width, values.iter().copied().map(f64::from).collect()),
+        Column::Wholes(..) | Column::Doubles(..) | Column::Text(_) | Column::Texts(_) => {
+            return None;
+        }
+    };
+    Some(Figures::of(width, &values))
 }
 
-impl Default for Component {
-    fn default() -> Self {
-        Self { least: f64::INFINITY, greatest: f64::NEG_INFINITY, sum: 0.0, squares: 0.0 }
-    }
-}
-
-impl Stats {
-    fn add(&mut self, column: &Column) {
-        let (width, values): (usize, Vec<f64>) = match column {
-            Column::Whole(values) => (1, values.iter().map(|value| *value as f64).collect()),
-            Column::Float(values) => (1, values.iter().copied().map(f64::from).collect()),
-            Column::Floats(width, values) => {
-                (*width, values.iter().copied().map(f64::from).collect())
-            }
-            Column::Text(_) | Column::Texts(_) => return,
-        };
-        self.components.resize(width, Component::default());
-        self.count += values.len() / width;
-        for row in values.chunks_exact(width) {
-            for (component, value) in self.components.iter_mut().zip(row) {
-                component.least = component.least.min(*value);
-                component.greatest = component.greatest.max(*value);
-                component.sum += value;
-                component.squares += value * value;
-            }
+/// How often each value occurs in each channel of an episode's pictures.
+fn count_pixels(episode: &Episode) -> [[u64; 256]; 3] {
+    let mut channels = [[0; 256]; 3];
+    for pixel in episode.video.as_chunks::<3>().0 {
+        for (counts, value) in channels.iter_mut().zip(pixel) {
+            counts[usize::from(*value)] += 1;
         }
     }
-
-    fn to_json(&self) -> Value {
-        let count = self.count as f64;
-        let each = |figure: &dyn Fn(&Component) -> f64| -> Vec<f64> {
-            self.components.iter().map(figure).collect()
-        };
-        let variance = |c: &Component| (c.squares / count - (c.sum / count).powi(2)).max(0.0);
-        json!({
-            "min": each(&|c| c.least),
-            "max": each(&|c| c.greatest),
-            "mean": each(&|c| c.sum / count),
-            "std": each(&|c| variance(c).sqrt()),
-            "count": [self.count],
-        })
-    }
-}
-
-/// The same of the pictures' channels, 0 to 1, from how often each value occurs.
-fn pixel_stats(channels: &[[u64; 256]; 3], frames: usize) -> Value {
-    let figures = channels.map(|counts| {
-        let mut stats = Component::default();
-        let mut total = 0.0;
-        for (value, count) in (0_u8..=255).zip(counts).filter(|(_, count)| *count > 0) {
-            let (value, count) = (f64::from(value) / 255.0, count as f64);
-            stats.least = stats.least.min(value);
-            stats.greatest = stats.greatest.max(value);
-            stats.sum += value * count;
-            stats.squares += value * value * count;
-            total += count;
-        }
-        let mean = stats.sum / total;
-        let deviation = (stats.squares / total - mean * mean).max(0.0).sqrt();
-        [stats.least, stats.greatest, mean, deviation]
-    });
-    // One value for each channel, (3, 1, 1).
-    let each = |figure: usize| figures.map(|channel| [[channel[figure]]]);
-    json!({"min": each(0), "max": each(1), "mean": each(2), "std": each(3), "count": [frames]})
+    channels
 }

@@ -3,6 +3,7 @@
 //! Here `actions[t]` led to frame `t`. VPT and LeRobot keep beside a frame what was done upon seeing it, so that
 //! there line `t` has `actions[t + 1]`, and the last line nothing.
 
+mod figures;
 mod lerobot;
 mod table;
 mod vpt;

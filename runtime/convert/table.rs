@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
-use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -22,6 +22,10 @@ pub(super) enum Column {
     Float(Vec<f32>),
     /// Lists of this many 32-bit floats, one after another.
     Floats(usize, Vec<f32>),
+    /// Lists of this many whole numbers, one after another.
+    Wholes(usize, Vec<i64>),
+    /// Lists of this many 64-bit floats, one after another.
+    Doubles(usize, Vec<f64>),
     /// Texts.
     Text(Vec<String>),
     /// Lists of one text.
@@ -73,7 +77,8 @@ impl Table {
 
 fn kind(name: &str, column: &Column) -> Result<TypePtr, ParquetError> {
     let (physical, converted) = match column {
-        Column::Whole(_) => (Physical::INT64, ConvertedType::NONE),
+        Column::Whole(_) | Column::Wholes(..) => (Physical::INT64, ConvertedType::NONE),
+        Column::Doubles(..) => (Physical::DOUBLE, ConvertedType::NONE),
         Column::Float(_) | Column::Floats(..) => (Physical::FLOAT, ConvertedType::NONE),
         Column::Text(_) | Column::Texts(_) => (Physical::BYTE_ARRAY, ConvertedType::UTF8),
     };
@@ -112,6 +117,14 @@ fn write(writer: &mut SerializedColumnWriter<'_>, column: &Column) -> Result<(),
         Column::Floats(width, values) => {
             let (there, follows) = levels(values.len(), *width);
             writer.typed::<FloatType>().write_batch(values, Some(&there), Some(&follows))
+        }
+        Column::Wholes(width, values) => {
+            let (there, follows) = levels(values.len(), *width);
+            writer.typed::<Int64Type>().write_batch(values, Some(&there), Some(&follows))
+        }
+        Column::Doubles(width, values) => {
+            let (there, follows) = levels(values.len(), *width);
+            writer.typed::<DoubleType>().write_batch(values, Some(&there), Some(&follows))
         }
         Column::Text(values) => {
             writer.typed::<ByteArrayType>().write_batch(&texts(values), None, None)

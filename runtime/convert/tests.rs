@@ -129,6 +129,17 @@ fn a_lerobot_data_set_holds_rows_videos_and_where_they_are() {
         .collect();
     assert_eq!(spans, [(0, 7), (7, 12)]);
     assert_eq!(whole(&meta[1], "videos/observation.image/file_index"), 1);
+    for (row, episode) in meta.iter().zip(&episodes) {
+        let turns = (0..episode.len()).map(|t| f64::from(action_upon(episode, t).turn));
+        let mean = turns.sum::<f64>() / episode.len() as f64;
+        let list = row.iter().find(|(name, _)| name == "stats/action/mean");
+        let Some((_, Field::ListInternal(list))) = list else { panic!("{row:?}") };
+        let Field::Double(first) = list.elements()[0] else { panic!("{list:?}") };
+        assert!((first - mean).abs() < 1e-9 && list.elements().len() == 5);
+        let count = row.iter().find(|(name, _)| name == "stats/observation.image/count");
+        let Some((_, Field::ListInternal(count))) = count else { panic!("{row:?}") };
+        assert_eq!(count.elements(), [Field::Long(i64::try_from(episode.len()).unwrap())]);
+    }
     let video = out.join("videos/observation.image/chunk-000/file-001.mp4");
     assert_eq!(input::VideoReader::open(&video, 32, 16).unwrap().count(), 5);
 

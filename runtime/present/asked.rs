@@ -6,13 +6,16 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use input::{PadInput, PadState};
 use winit::window::{CursorGrabMode, Fullscreen};
 
 use super::blit::Scaling;
+use super::goodbye;
 use super::keys::Command;
 use super::live::Live;
 use super::overlay::Overlay;
-use super::pages::{Ask, Page};
+use super::pad::Move;
+use super::pages::{Ask, Page, Pressed};
 use super::window::Goal;
 use crate::gate::Wish;
 use crate::screenshot;
@@ -25,7 +28,7 @@ impl Live {
         self.stale = true;
         let before = self.settings.clone();
         match command {
-            Command::Pause => _ = self.show.toggle_pause(&self.walk),
+            Command::Pause => self.toggle_pause(),
             Command::Next => self.show.step(&self.walk),
             Command::Record => {
                 self.walk.gate.toggle_recording();
@@ -61,6 +64,45 @@ impl Live {
         self.follow_settings(&before);
     }
 
+    /// Does what a gamepad asks for: Start opens the menu and closes pages, unless the world has a use for it; pages
+    /// are gone about on like by keyboard.
+    pub(super) fn obey_pad(&mut self, pressed: &PadState, now: Duration) {
+        let bound = self.settings.pad.inputs.lists().any(|list| list.contains(&PadInput::Start));
+        let starts = pressed.value(PadInput::Start, 0.0) > 0.0;
+        if self.pages.open().is_none() {
+            if starts && !bound {
+                self.turn(Some(Page::Menu));
+            }
+            return;
+        }
+        // What is moved then is to be bound, which the page sees to; it asks for nothing besides.
+        let waited = std::mem::replace(&mut self.pad_waited, self.pages.waits_for_pad());
+        if waited || self.pad_waited {
+            return;
+        }
+        let held = self.controls.pad().map_or(PadState::default(), |(_, pad)| pad);
+        let moves = self.pad_moves.take(&held, pressed, now);
+        self.stale |= starts || !moves.is_empty();
+        if starts {
+            return self.turn(self.pages.back());
+        }
+        for asked in moves {
+            let key = match asked {
+                Move::Up => egui::Key::ArrowUp,
+                Move::Down => egui::Key::ArrowDown,
+                Move::Left => egui::Key::ArrowLeft,
+                Move::Right => egui::Key::ArrowRight,
+                Move::Press => egui::Key::Enter,
+                Move::Back if self.pages.waits_for_key() => {
+                    self.pages.press(Pressed::Cancel, &mut self.settings);
+                    continue;
+                }
+                Move::Back => return self.turn(self.pages.back()),
+            };
+            self.screen.type_key(key);
+        }
+    }
+
     /// Does what a page asks for.
     pub(super) fn grant(&mut self, ask: Ask) {
         self.stale = true;
@@ -83,12 +125,12 @@ impl Live {
                 self.grab(false);
                 self.held = !self.show.paused();
                 if self.held {
-                    self.show.toggle_pause(&self.walk);
+                    self.toggle_pause();
                 }
             }
             (Some(_), None) => {
                 if std::mem::take(&mut self.held) {
-                    self.show.toggle_pause(&self.walk);
+                    self.toggle_pause();
                 }
                 if std::mem::take(&mut self.grab_again) {
                     self.grab(true);
@@ -96,8 +138,17 @@ impl Live {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
+        // What was done to the pad on the page is not done in the world.
+        _ = self.controls.pad();
+        self.pad_moves.rest();
         let waking = self.waking.clone();
         self.pages.turn(page, move || waking.wake());
+    }
+
+    /// Pauses or goes on. What was touched in a pause has waited for its end, not for the dream.
+    fn toggle_pause(&mut self) {
+        self.show.toggle_pause(&self.walk);
+        self.controls.forget_touches();
     }
 
     /// Goes somewhere else: the walk so far is ended, its recordings are kept.
@@ -109,6 +160,7 @@ impl Live {
         if let Err(error) = begun {
             return self.notice(format!("{error:#}"));
         }
+        goodbye::guard(&self.walk.gate);
         (self.show, self.held, self.failed) = (Show::default(), false, None);
         self.steered = matches!(goal, Goal::World(_));
         self.overlay = Overlay::opening(self.screen.adapter());

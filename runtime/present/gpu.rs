@@ -1,8 +1,8 @@
 //! The window's surface and the device that draws on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use glam::UVec2;
 use winit::event_loop::OwnedDisplayHandle;
 use winit::window::Window;
@@ -20,6 +20,36 @@ pub(super) struct Gpu {
     pub(super) name: String,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
+    trouble: Trouble,
+}
+
+/// The first thing that went wrong with a device, for good. Clones share it.
+#[derive(Clone, Debug, Default)]
+struct Trouble(Arc<OnceLock<String>>);
+
+impl Trouble {
+    /// Hears of what goes wrong with `device`; without anybody to hear of it, it would be a panic.
+    fn of(device: &wgpu::Device) -> Self {
+        let trouble = Self::default();
+        let (lost, wrong) = (trouble.clone(), trouble.clone());
+        // The first to be told counts.
+        device.set_device_lost_callback(move |reason, words| {
+            _ = lost.0.set(format!("the graphics device is gone ({reason:?}): {words}"));
+        });
+        device.on_uncaptured_error(Arc::new(move |error| {
+            _ = wrong.0.set(format!("the graphics driver failed: {error}"));
+        }));
+        trouble
+    }
+
+    /// Fails once anything has gone wrong.
+    fn check(&self) -> Result<()> {
+        match self.0.get() {
+            // One line, whatever the driver's words are.
+            Some(words) => bail!("{}", words.split_whitespace().collect::<Vec<_>>().join(" ")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Gpu {
@@ -45,6 +75,7 @@ impl Gpu {
             ..wgpu::DeviceDescriptor::default()
         }))
         .context("the graphics adapter gave no device")?;
+        let trouble = Trouble::of(&device);
         let size = window.inner_size();
         let config = configuration(&surface, &adapter, UVec2::new(size.width, size.height))?;
         surface.configure(&device, &config);
@@ -56,6 +87,7 @@ impl Gpu {
             name: format!("{} ({:?})", info.name, info.backend),
             surface,
             config,
+            trouble,
         })
     }
 
@@ -80,16 +112,17 @@ impl Gpu {
     /// Next texture to draw on; `None` where the window shows nothing just now.
     ///
     /// # Errors
-    /// When the surface is lost for good.
+    /// When the surface or the device is lost for good.
     pub(super) fn next_texture(&self) -> Result<Option<wgpu::SurfaceTexture>> {
         use wgpu::CurrentSurfaceTexture as Next;
+        self.trouble.check()?;
         // A surface that is out of date is configured anew and asked once more.
         for _ in 0..2 {
             match self.surface.get_current_texture() {
                 Next::Success(texture) | Next::Suboptimal(texture) => return Ok(Some(texture)),
                 Next::Timeout | Next::Occluded => return Ok(None),
                 Next::Outdated | Next::Lost => self.surface.configure(&self.device, &self.config),
-                Next::Validation => anyhow::bail!("the graphics driver refused the surface"),
+                Next::Validation => bail!("the graphics driver refused the surface"),
             }
         }
         Ok(None)
@@ -132,4 +165,51 @@ pub fn adapters() -> Vec<String> {
             format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_lost_or_refuses_is_told_in_one_line_and_is_no_panic() {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+        let Ok(adapter) = pollster::block_on(adapter) else {
+            println!("skipped: no graphics adapter, not even a software one");
+            return;
+        };
+        let device = || {
+            let descriptor = wgpu::DeviceDescriptor {
+                required_limits: wgpu::Limits::downlevel_defaults(),
+                ..wgpu::DeviceDescriptor::default()
+            };
+            pollster::block_on(adapter.request_device(&descriptor))
+                .expect("the adapter gives one")
+                .0
+        };
+        let lost = device();
+        let trouble = Trouble::of(&lost);
+        assert!(trouble.check().is_ok());
+        lost.destroy();
+        let words = trouble.check().expect_err("it is gone").to_string();
+        assert!(words.starts_with("the graphics device is gone (Destroyed)"), "{words}");
+
+        let asked = device();
+        let trouble = Trouble::of(&asked);
+        // More than any device allows.
+        let usage = wgpu::BufferUsages::COPY_DST;
+        let descriptor = wgpu::BufferDescriptor {
+            label: None,
+            size: u64::MAX,
+            usage,
+            mapped_at_creation: false,
+        };
+        drop(asked.create_buffer(&descriptor));
+        let words = trouble.check().expect_err("it refuses").to_string();
+        assert!(
+            words.starts_with("the graphics driver failed: ") && !words.contains('\n'),
+            "{words}"
+        );
+    }
 }

@@ -59,7 +59,7 @@ pub(super) fn help(settings: &Settings, layout: &ActionLayout) -> Vec<(String, S
     let fixed = |key: &str, meaning: &str| (key.to_owned(), meaning.to_owned());
     rows.extend([
         fixed("mouse", "click to take it, then turn"),
-        fixed("gamepad", "as the settings say"),
+        fixed("gamepad", "as the settings say; Start: menu"),
         (list(&window.pause), "pause".to_owned()),
         (list(&window.next), "next frame while paused".to_owned()),
         (list(&window.record), "record".to_owned()),

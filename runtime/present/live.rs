@@ -10,9 +10,11 @@ use input::{ActionLayout, Frame, Key};
 use winit::event::{ElementState, KeyEvent, MouseButton, WindowEvent};
 use winit::keyboard::{KeyCode, ModifiersState, PhysicalKey};
 
+use super::goodbye;
 use super::hint::Hint;
 use super::keys::{self, Command};
 use super::overlay::Overlay;
+use super::pad::{self, PadMoves};
 use super::pages::{About, Page, Pages, Places, Pressed};
 use super::screen::{Drawn, Screen};
 use super::start_up::StartUp;
@@ -53,6 +55,11 @@ pub(super) struct Live {
     pub(super) newest: Option<Arc<Frame>>,
     pub(super) screenshots: PathBuf,
     modifiers: ModifiersState,
+    pub(super) pad_moves: PadMoves,
+    /// A part of the pad was to be bound when it was looked at last.
+    pub(super) pad_waited: bool,
+    /// When gamepads are looked at next.
+    pad_at: Duration,
     pub(super) grabbed: bool,
     /// The mouse was taken when a page was opened.
     pub(super) grab_again: bool,
@@ -92,6 +99,7 @@ impl Live {
         let attended = plan.frames.is_none();
         let waker = waking.clone();
         let walk = Walk::start(plan, Box::new(move || waker.wake()))?;
+        goodbye::guard(&walk.gate);
         walk.gate.set_recording(record);
         let keys = kept.settings.keyboard.keys.clone();
         let mut live = Self {
@@ -112,6 +120,9 @@ impl Live {
             newest: None,
             screenshots,
             modifiers: ModifiersState::empty(),
+            pad_moves: PadMoves::default(),
+            pad_waited: false,
+            pad_at: Duration::ZERO,
             grabbed: false,
             grab_again: false,
             show: Show::default(),
@@ -132,6 +143,7 @@ impl Live {
     /// Ends the walk; gives what came of all of them.
     pub(super) fn end(self) -> Result<Vec<Walked>> {
         let walked = self.walk.leave();
+        goodbye::release();
         let mut all = self.ended.take();
         all.push(walked);
         self.failed.map_or(Ok(all), Err)
@@ -156,7 +168,7 @@ impl Live {
                         self.notice("Esc: menu   F1: keys".into());
                     }
                 }
-                News::Notice(text) => self.notice(text),
+                News::Notice(text) => self.overlay.notice(self.clock.now(), text),
                 News::Ended(Ok(())) => self.leaving = true,
                 News::Ended(Err(error)) => {
                     self.overlay.failed = Some(format!("{error:#}"));
@@ -176,6 +188,7 @@ impl Live {
     /// Asks for a drawing when there is something to draw; answers when there will be.
     pub(super) fn sleep_until(&mut self) -> Option<Duration> {
         let (now, walked) = (self.clock.now(), self.walk.clock.now());
+        let pad_at = self.controls.has_pads().then(|| self.hear_pad(now));
         let notice_ends = self.overlay.expire(now);
         let figures_at = self.overlay.figures.then_some(self.figures_at);
         let frame_due = self.show.next_due(&self.walk, walked);
@@ -186,7 +199,17 @@ impl Live {
             self.screen.window.request_redraw();
         }
         // A redraw that was asked for ends the sleep by itself.
-        next.filter(|at| *at > now)
+        next.into_iter().chain(pad_at).filter(|at| *at > now).min()
+    }
+
+    /// Does what gamepads ask of the window when it is time to look at them; answers when that is again.
+    fn hear_pad(&mut self, now: Duration) -> Duration {
+        if now >= self.pad_at {
+            self.pad_at = now + pad::LOOK;
+            let pressed = self.controls.pad_pressed();
+            self.obey_pad(&pressed, now);
+        }
+        self.pad_at
     }
 
     fn draw(&mut self) -> Result<()> {
@@ -207,9 +230,8 @@ impl Live {
         self.again_at = again_in.map(|delay| now + delay);
         if let (true, Some(frame)) = (drawn != Drawn::Nothing, frame) {
             let shown = self.walk.clock.now();
-            let mut stats = self.walk.stats.lock();
-            stats.stage(Stage::Present, shown.saturating_sub(began));
-            stats.presented(frame.input_at, shown);
+            self.walk.stats.lock().stage(Stage::Present, shown.saturating_sub(began));
+            self.walk.note_shown(&frame, shown);
         }
         Ok(())
     }

@@ -108,7 +108,9 @@ impl Overlay {
             let panel = &mut self.panel;
             area(ctx, "memory", Align2::RIGHT_BOTTOM, |ui| panel.show(ui, view, now));
         }
-        if let (None, Some((hint, keys))) = (&self.starting, &self.hint) {
+        // It says what the help says too, and would lie under memory at work.
+        let covered = self.help || self.watching;
+        if let (None, false, Some((hint, keys))) = (&self.starting, covered, &self.hint) {
             bare(ctx, "hint", Align2::CENTER_BOTTOM, |ui| hint.show(ui, keys, now));
         }
         if self.help {
@@ -133,13 +135,14 @@ impl Overlay {
 
     fn show_figures(&self, ui: &mut Ui) {
         let lately = &self.lately;
-        let [median, p95, p99] = lately.input_to_present;
-        ui.monospace(format!("{:5.1} frames/s", lately.fps));
-        ui.monospace(format!(
-            "{} {:6.1} controls to screen",
-            times(median, p95),
-            p99.as_secs_f64() * 1e3
-        ));
+        ui.monospace(format!("{:6.1} frames/s", lately.fps));
+        ui.monospace("   p50    p95    p99 ms");
+        for (name, [median, p95, p99]) in [
+            ("touch to screen", lately.touch_to_present),
+            ("controls to screen", lately.input_to_present),
+        ] {
+            ui.monospace(format!("{} {:6.1} {name}", times(median, p95), p99.as_secs_f64() * 1e3));
+        }
         ui.monospace(format!("{} late, {} skipped", lately.late, self.skipped));
         ui.monospace(format!("{} memories lost", lately.memory_lost));
         ui.separator();

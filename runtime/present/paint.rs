@@ -13,6 +13,9 @@ use super::palette;
 /// The window in points at which everything has its plain size; others are enlarged or shrunk a little.
 const PLAIN: (f32, f32) = (640.0, 480.0);
 
+/// Least that everything is laid out for, in points; a smaller window shows a part of it.
+const LEAST: egui::Vec2 = egui::vec2(200.0, 150.0);
+
 /// egui, what it hears from the window, and its renderer.
 pub(super) struct Paint {
     ctx: Context,
@@ -57,6 +60,18 @@ impl Paint {
         let _ = self.heard.on_window_event(window, event);
     }
 
+    /// Lets the open page hear a key that nobody pressed on a keyboard, down and up.
+    pub(super) fn type_key(&mut self, key: egui::Key) {
+        let events = &mut self.heard.egui_input_mut().events;
+        events.extend([true, false].map(|pressed| egui::Event::Key {
+            key,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: egui::Modifiers::NONE,
+        }));
+    }
+
     /// Whether the pointer is dragging something, so that changes are not over.
     pub(super) fn dragging(&self) -> bool {
         self.ctx.egui_is_using_pointer()
@@ -74,6 +89,9 @@ impl Paint {
         let viewport = input.viewports.entry(ViewportId::ROOT).or_default();
         viewport.native_pixels_per_point = Some(canvas.scale);
         input.time = Some(canvas.now.as_secs_f64());
+        // In a window of a few pixels nothing would be left between margins, which egui takes for a fault.
+        let offered = input.screen_rect.map_or(egui::Vec2::ZERO, |rect| rect.size());
+        input.screen_rect = Some(egui::Rect::from_min_size(egui::Pos2::ZERO, offered.max(LEAST)));
         let output = self.ctx.run_ui(input, |ui| show(ui));
         if paged {
             self.heard.handle_platform_output(window, output.platform_output);

@@ -68,6 +68,11 @@ impl Screen {
         self.paint.hear(&self.window, event);
     }
 
+    /// Lets an open page hear a key that stands for a part of a gamepad.
+    pub(super) fn type_key(&mut self, key: egui::Key) {
+        self.paint.type_key(key);
+    }
+
     /// Whether the pointer is dragging something on a page.
     pub(super) fn dragging(&self) -> bool {
         self.paint.dragging()

@@ -61,9 +61,8 @@ impl Host {
                 let _span = Stage::Present.span().entered();
                 self.put(due.number, &due.frame, began.saturating_sub(due.input_at))?;
                 let shown = self.walk.clock.now();
-                let mut stats = self.walk.stats.lock();
-                stats.stage(Stage::Present, shown.saturating_sub(began));
-                stats.presented(due.input_at, shown);
+                self.walk.stats.lock().stage(Stage::Present, shown.saturating_sub(began));
+                self.walk.note_shown(&due, shown);
             }
             let next = self.show.next_due(&self.walk, now);
             let sleep = next.map_or(IDLE, |at| at.saturating_sub(self.walk.clock.now()));
@@ -87,7 +86,7 @@ impl Host {
                         (status.world, status.text) = (Some(facts.name), String::new());
                     });
                 }
-                News::Notice(text) => self.say(text),
+                News::Notice(text) => self.tell_pages(text),
                 News::Ended(ended) => return Ok(Some(ended)),
             }
         }
@@ -100,6 +99,10 @@ impl Host {
 
     fn say(&self, text: String) {
         tracing::info!("{text}");
+        self.tell_pages(text);
+    }
+
+    fn tell_pages(&self, text: String) {
         self.room.status.send_modify(|status| status.text = text);
     }
 
@@ -123,7 +126,8 @@ impl Host {
         }
     }
 
-    /// Puts a frame where pages find it; `age` is the time since the controls were sampled.
+    /// Puts a frame where pages find it; `age` is the time since a touch asked for it, else since the controls were
+    /// sampled.
     fn put(&self, number: u64, frame: &Frame, age: Duration) -> Result<()> {
         let picture = Picture { number, bytes: encode(number, frame, age)?.into() };
         self.room.pictures.send_replace(Some(picture));

@@ -1,11 +1,15 @@
 //! What a browser and the program say to each other in JSON; what comes in is hostile until read.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use input::{Key, PadInput, PadState};
 use serde::{Deserialize, Serialize};
 
 /// Longest message that is read, in bytes: the longest that a page of ours sends has about two hundred.
 pub(super) const MESSAGE_BYTES_MAX: usize = 4096;
+/// Longest that a page may have known of a touch before it says so, in milliseconds: beyond, its clock is wrong.
+const AGO_MAX: f32 = 1000.0;
 /// Most pixels that one message may move the mouse: more than any screen is wide.
 const PIXELS_MAX: f32 = 20_000.0;
 
@@ -23,12 +27,29 @@ const BUTTONS: [PadInput; 6] = [
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Said {
-    /// A key or mouse button went down or up.
-    Key { key: Key, down: bool },
+    /// A key or mouse button went down or up, `ago` milliseconds before the page said so.
+    Key {
+        key: Key,
+        down: bool,
+        #[serde(default)]
+        ago: f32,
+    },
     /// The mouse or a finger moved by this many pixels.
-    Look { right: f32, down: f32 },
+    Look {
+        right: f32,
+        down: f32,
+        #[serde(default)]
+        ago: f32,
+    },
     /// A gamepad, or a stick drawn on a touch screen, is held like this now.
-    Pad { left: (f32, f32), right: (f32, f32), directions: (f32, f32), buttons: u32 },
+    Pad {
+        left: (f32, f32),
+        right: (f32, f32),
+        directions: (f32, f32),
+        buttons: u32,
+        #[serde(default)]
+        ago: f32,
+    },
     /// Nothing is held any more: the page lost the focus.
     Release {},
     /// Pause or go on.
@@ -59,15 +80,28 @@ impl Said {
         );
         let said: Self = serde_json::from_str(text).context("a page said what cannot be read")?;
         Ok(match said {
-            Self::Look { right, down } => Self::Look { right: pixels(right), down: pixels(down) },
+            Self::Look { right, down, ago } => {
+                Self::Look { right: pixels(right), down: pixels(down), ago }
+            }
             said => said,
         })
+    }
+
+    /// How long before the page said so something was touched; `None` when it says something else.
+    pub(super) fn touched_before(&self) -> Option<Duration> {
+        match *self {
+            Self::Key { ago, .. } | Self::Look { ago, .. } | Self::Pad { ago, .. } => {
+                let millis = ago.clamp(0.0, AGO_MAX);
+                Some(Duration::try_from_secs_f32(millis / 1e3).unwrap_or_default())
+            }
+            _ => None,
+        }
     }
 
     /// The pad of [`Said::Pad`].
     pub(super) fn pad(&self) -> Option<PadState> {
         match *self {
-            Self::Pad { left, right, directions: (x, y), buttons } => {
+            Self::Pad { left, right, directions: (x, y), buttons, .. } => {
                 let mut pad =
                     PadState { left: axes(left), right: axes(right), ..PadState::default() };
                 let held = (0..).zip(BUTTONS).filter(|(bit, _)| is_down(buttons, *bit) > 0.0);
@@ -134,14 +168,17 @@ mod tests {
     #[test]
     fn what_a_page_of_ours_says_is_read() {
         let check = |text: &str, expected: Said| assert_eq!(Said::read(text).unwrap(), expected);
-        check(r#"{"type":"key","key":"w","down":true}"#, Said::Key { key: Key::W, down: true });
+        check(
+            r#"{"type":"key","key":"w","down":true,"ago":2.5}"#,
+            Said::Key { key: Key::W, down: true, ago: 2.5 },
+        );
         check(
             r#"{"type":"key","key":"page_up","down":false}"#,
-            Said::Key { key: Key::PageUp, down: false },
+            Said::Key { key: Key::PageUp, down: false, ago: 0.0 },
         );
         check(
             r#"{"type":"look","right":1e30,"down":-3}"#,
-            Said::Look { right: PIXELS_MAX, down: -3.0 },
+            Said::Look { right: PIXELS_MAX, down: -3.0, ago: 0.0 },
         );
         check(r#"{"type":"release"}"#, Said::Release {});
         check(r#"{"type":"go_back"}"#, Said::GoBack {});
@@ -151,6 +188,17 @@ mod tests {
         expected.press(PadInput::South);
         expected.press(PadInput::East);
         assert_eq!(Said::read(pad).unwrap().pad(), Some(expected));
+    }
+
+    #[test]
+    fn a_touch_lies_within_the_last_second() {
+        let before = |ago| Said::Key { key: Key::W, down: true, ago }.touched_before();
+        assert_eq!(before(2.5), Some(Duration::from_micros(2500)));
+        assert_eq!(before(1e30), Some(Duration::from_secs(1)));
+        for wrong in [-3.0, f32::NEG_INFINITY, f32::NAN] {
+            assert_eq!(before(wrong), Some(Duration::ZERO), "{wrong}");
+        }
+        assert_eq!(Said::Next {}.touched_before(), None);
     }
 
     #[test]
@@ -182,7 +230,7 @@ mod tests {
         fn numbers_stay_within_bounds(right: f32, down: f32, x: f32, y: f32) {
             let number = |value: f32| serde_json::to_string(&value).unwrap();
             let look = format!(r#"{{"type":"look","right":{},"down":{}}}"#, number(right), number(down));
-            if let Ok(Said::Look { right, down }) = Said::read(&look) {
+            if let Ok(Said::Look { right, down, .. }) = Said::read(&look) {
                 prop_assert!(right.abs() <= PIXELS_MAX && down.abs() <= PIXELS_MAX);
             }
             let (x, y) = (number(x), number(y));

@@ -112,12 +112,16 @@ impl Room {
         if self.status.borrow().player != Some(page) {
             return;
         }
+        said.touched_before().into_iter().for_each(|before| self.controls.note_touch(before));
         match *said {
-            Said::Key { key, down } => self.controls.key(key, down),
-            Said::Look { right, down } => self.controls.look(right, down),
+            Said::Key { key, down, .. } => self.controls.key(key, down),
+            Said::Look { right, down, .. } => self.controls.look(right, down),
             Said::Pad { .. } => self.controls.hold(said.pad().unwrap_or_default()),
             Said::Release {} => self.controls.release(),
-            Said::Pause { paused } => self.status.send_modify(|status| status.paused = paused),
+            Said::Pause { paused } => {
+                self.controls.forget_touches();
+                self.status.send_modify(|status| status.paused = paused);
+            }
             Said::Next {} => self.command(Command::Next),
             Said::Record {} => self.command(Command::Record),
             Said::Bookmark {} => self.command(Command::Bookmark),
@@ -159,7 +163,7 @@ mod tests {
         let (controls, mut hand) = Controls::new(&ActionLayout::default());
         let (room, mut commands) = Room::new(controls);
         let (first, second) = (room.arrive().unwrap(), room.arrive().unwrap());
-        let walk = Said::Key { key: Key::W, down: true };
+        let walk = Said::Key { key: Key::W, down: true, ago: 0.0 };
         room.obey(second, &walk);
         room.obey(second, &Said::Record {});
         assert_eq!(hand.poll(1)[0].forward, 0.0, "a spectator steers nothing");

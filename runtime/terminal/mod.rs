@@ -124,11 +124,10 @@ impl Player {
             self.expire(now);
             if let Some(due) = self.show.next_frame(&self.walk, now) {
                 let _span = Stage::Present.span().entered();
-                self.draw(due.frame)?;
+                self.draw(Arc::clone(&due.frame))?;
                 let shown = self.walk.clock.now();
-                let mut stats = self.walk.stats.lock();
-                stats.stage(Stage::Present, shown.saturating_sub(now));
-                stats.presented(due.input_at, shown);
+                self.walk.stats.lock().stage(Stage::Present, shown.saturating_sub(now));
+                self.walk.note_shown(&due, shown);
             }
             self.draw_status(now)?;
             let next = [
@@ -196,7 +195,10 @@ impl Player {
             Event::FocusGained | Event::Mouse(_) => None,
         };
         match command {
-            Some(Command::Pause) => _ = self.show.toggle_pause(&self.walk),
+            Some(Command::Pause) => {
+                self.show.toggle_pause(&self.walk);
+                self.controls.forget_touches();
+            }
             Some(Command::Next) => self.show.step(&self.walk),
             Some(Command::Record) => _ = self.walk.gate.toggle_recording(),
             Some(Command::Bookmark) => self.walk.gate.wish(Wish::Bookmark),

@@ -22,6 +22,10 @@ pub(crate) struct Arithmetic {
     pub(crate) calls: Arc<Mutex<Vec<&'static str>>>,
     /// Section whose sampler fails.
     pub(crate) fails_at: Option<usize>,
+    /// Section whose sampler has a fault.
+    pub(crate) panics_at: Option<usize>,
+    /// Section whose sampler takes this long by the machine's own clock.
+    pub(crate) stalls_at: Option<(usize, Duration)>,
     sections: usize,
     evaluations: u32,
     actions: Vec<Action>,
@@ -50,6 +54,8 @@ impl Arithmetic {
             times,
             calls: Arc::default(),
             fails_at: None,
+            panics_at: None,
+            stalls_at: None,
             sections: 0,
             evaluations: 4,
             actions: Vec::new(),
@@ -102,6 +108,10 @@ impl Dream for Arithmetic {
         if self.fails_at == Some(self.sections) {
             bail!("out of colours");
         }
+        if let Some((_, stall)) = self.stalls_at.filter(|(at, _)| *at == self.sections) {
+            std::thread::sleep(stall);
+        }
+        assert_ne!(self.panics_at, Some(self.sections), "a fault on purpose");
         if let Some(time) = self.times.get(self.sections % self.times.len().max(1)) {
             self.clock.advance(*time * self.evaluations / 4);
         }
@@ -165,7 +175,7 @@ pub(crate) struct Listed {
 }
 
 impl Steer for Listed {
-    fn touched_at(&mut self) -> Option<Duration> {
+    fn touched_at(&mut self, _: &Clock) -> Option<Duration> {
         self.touched.take()
     }
 

@@ -74,7 +74,8 @@ pub struct FrameRecord {
     /// When the oldest touch of a device came that the section is the first to obey, else when the action was
     /// polled, microseconds since the session began.
     pub device_time_us: u64,
-    /// When the frame was shown, microseconds since the session began; absent without a display.
+    /// When the frame was shown, microseconds since the session began: when the call that presents it returned, or
+    /// when it was put where browsers find it. Absent without a display, and for a frame that was not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub present_time_us: Option<u64>,
     /// What the frame was made from.

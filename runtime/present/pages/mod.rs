@@ -143,6 +143,11 @@ impl Pages {
         self.open == Some(Page::Settings) && self.settings.waits_for_key()
     }
 
+    /// Whether the next part of a gamepad that is moved is to be bound.
+    pub(super) fn waits_for_pad(&self) -> bool {
+        self.open == Some(Page::Settings) && self.settings.waits_for_pad()
+    }
+
     /// Takes what was pressed while [`Self::waits_for_key`].
     pub(super) fn press(&mut self, pressed: Pressed, settings: &mut Settings) {
         self.settings.press(pressed, settings);

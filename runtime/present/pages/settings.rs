@@ -61,6 +61,11 @@ impl SettingsPage {
         self.waiting.is_some()
     }
 
+    /// Whether the next part of a gamepad that is moved is to be bound.
+    pub(super) fn waits_for_pad(&self) -> bool {
+        self.waiting.is_some_and(|waiting| matches!(waiting.slot, Slot::Pad(_)))
+    }
+
     /// Binds nothing after all.
     pub(super) fn stop_waiting(&mut self) {
         self.waiting = None;

@@ -23,7 +23,7 @@ let roundTrip = null; // milliseconds
 let shown = []; // when the last pictures were drawn
 let newest = null; // number of the picture that was drawn last
 let missed = 0;
-let age = 0; // milliseconds from sampling the controls to sending the picture
+let age = 0; // milliseconds from a touch, or else from sampling the controls, to sending the picture
 let drawing = false;
 let waiting = null; // the newest picture that came while one was drawn
 let told = null; // what the program said last
@@ -32,6 +32,12 @@ let hidPaused = false; // the walk is paused because this page was hidden
 
 function say(message) {
   if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+// Says that something was touched, and how long ago: `event` knows when.
+function sayTouch(message, event) {
+  const ago = Math.max(0, performance.now() - event.timeStamp);
+  say({ ...message, ago: Math.round(1000 * ago) / 1000 });
 }
 
 function connect() {
@@ -130,12 +136,12 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   if (event.repeat) return;
   if (command) command();
-  else say({ type: "key", key, down: true });
+  else sayTouch({ type: "key", key, down: true }, event);
 });
 
 addEventListener("keyup", (event) => {
   const key = KEYS[event.code];
-  if (key) say({ type: "key", key, down: false });
+  if (key) sayTouch({ type: "key", key, down: false }, event);
 });
 
 function release() {
@@ -167,15 +173,15 @@ const taken = () => document.pointerLockElement === canvas;
 
 canvas.addEventListener("mousedown", (event) => {
   canvas.focus();
-  if (taken()) say({ type: "key", key: MOUSE[event.button] ?? "mouse_middle", down: true });
+  if (taken()) sayTouch({ type: "key", key: MOUSE[event.button] ?? "mouse_middle", down: true }, event);
   else if (!touched) Promise.resolve(canvas.requestPointerLock()).catch(() => {});
 });
 addEventListener("mouseup", (event) => {
-  if (taken()) say({ type: "key", key: MOUSE[event.button] ?? "mouse_middle", down: false });
+  if (taken()) sayTouch({ type: "key", key: MOUSE[event.button] ?? "mouse_middle", down: false }, event);
 });
 addEventListener("mousemove", (event) => {
   if (taken() && (event.movementX || event.movementY)) {
-    say({ type: "look", right: event.movementX, down: event.movementY });
+    sayTouch({ type: "look", right: event.movementX, down: event.movementY }, event);
   }
 });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -209,7 +215,7 @@ canvas.addEventListener("pointermove", (event) => {
   } else if (lookTouch?.id === event.pointerId) {
     const [right, down] = [event.clientX - lookTouch.x, event.clientY - lookTouch.y];
     lookTouch = { id: event.pointerId, x: event.clientX, y: event.clientY };
-    say({ type: "look", right: TOUCH_LOOK * right, down: TOUCH_LOOK * down });
+    sayTouch({ type: "look", right: TOUCH_LOOK * right, down: TOUCH_LOOK * down }, event);
   }
 });
 for (const kind of ["pointerup", "pointercancel"]) {

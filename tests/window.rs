@@ -1,0 +1,207 @@
+//! The program in a real window, on a display of its own: where Xvfb, xdotool and a graphics driver are installed.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use input::{Episode, FrameRecord};
+
+use crate::support::world::write_tiny_world;
+
+/// A test that waits this long has failed; usually it is a second.
+const PATIENCE: u32 = 60;
+
+/// A display that nobody looks at.
+struct Display {
+    server: Child,
+    name: String,
+}
+
+impl Display {
+    /// A free display; `None`, with the reason told, where there is nothing to make one with.
+    fn open() -> Option<Self> {
+        let server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let (Ok(mut server), Ok(_)) = (server, Command::new("xdotool").arg("version").output())
+        else {
+            println!("skipped: Xvfb and xdotool are not installed");
+            return None;
+        };
+        // The number, once the display can be used.
+        let mut number = String::new();
+        let mut pipe = server.stdout.take().expect("it was asked for");
+        let mut byte = [0];
+        while pipe.read(&mut byte).expect("Xvfb says its number") == 1 && byte != *b"\n" {
+            number.push(char::from(byte[0]));
+        }
+        Some(Self { server, name: format!(":{number}") })
+    }
+
+    /// Does something to the window; fails when there is none.
+    fn tool(&self, arguments: &str) {
+        let search = format!("search --sync --onlyvisible --name Oneiro {arguments}");
+        self.plain_tool(&search);
+    }
+
+    fn plain_tool(&self, arguments: &str) {
+        let mut tool = Command::new("xdotool");
+        tool.args(arguments.split(' ')).env("DISPLAY", &self.name);
+        let done = tool.output().expect("xdotool runs");
+        assert!(done.status.success(), "{arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// The display is gone.
+    fn kill(&mut self) {
+        self.server.kill().expect("it runs");
+        self.server.wait().expect("it ran");
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // It may be gone already.
+        _ = self.server.kill();
+        _ = self.server.wait();
+    }
+}
+
+/// The program in a window on `display`, recording, with its files in `dir`; `None` where no window can be opened.
+fn play(display: &Display, dir: &Path) -> Option<Child> {
+    write_tiny_world(dir).expect("a world");
+    let errors = File::create(dir.join("errors")).expect("a file");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_oneiro"))
+        .args(["--memory", "none", "--record", "--world", ".", "--out", "sessions"])
+        .current_dir(dir)
+        .env_remove("WAYLAND_DISPLAY")
+        .env_remove("WAYLAND_SOCKET")
+        .env("DISPLAY", &display.name)
+        .env("XDG_DATA_HOME", dir)
+        .env("XDG_CONFIG_HOME", dir)
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .expect("the program starts");
+    for _ in 0..PATIENCE * 10 {
+        let said = said(dir);
+        if said.contains("recording into") && frames(dir).len() > 2 {
+            return Some(program);
+        }
+        if said.contains("without a window") {
+            println!("skipped: {said}");
+            program.kill().expect("it runs");
+            program.wait().expect("it ran");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    program.kill().expect("it runs");
+    program.wait().expect("it ran");
+    panic!("no recording began: {}", said(dir));
+}
+
+/// What the program has said on standard error.
+fn said(dir: &Path) -> String {
+    fs::read_to_string(dir.join("errors")).expect("it is there")
+}
+
+/// What is recorded so far.
+fn frames(dir: &Path) -> Vec<FrameRecord> {
+    let Some(session) = fs::read_dir(dir.join("sessions")).ok().and_then(|mut all| all.next())
+    else {
+        return Vec::new();
+    };
+    let path = session.expect("it can be listed").path().join("frames.jsonl");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    // The last line may be half written.
+    text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Waits until so many frames more are recorded.
+fn wait_for_frames(dir: &Path, more: usize) {
+    let wanted = frames(dir).len() + more;
+    for _ in 0..PATIENCE * 10 {
+        if frames(dir).len() >= wanted {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("play stopped: {} frames of {wanted}; {}", frames(dir).len(), said(dir));
+}
+
+/// The program ends by itself: its exit code.
+fn end(program: &mut Child, dir: &Path) -> i32 {
+    for _ in 0..PATIENCE * 10 {
+        if let Some(status) = program.try_wait().expect("it can be asked") {
+            assert_eq!(status.signal(), None, "{}", said(dir));
+            return status.code().expect("it was not killed");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    program.kill().expect("it runs");
+    panic!("it does not end: {}", said(dir));
+}
+
+/// The recording is whole: as many frames as the program says.
+fn check_recording(dir: &Path) {
+    let told = said(dir);
+    let count = told.split("recorded ").nth(1).and_then(|rest| rest.split(' ').next());
+    let count: usize =
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{told}"));
+    let session = fs::read_dir(dir.join("sessions")).expect("a folder").next();
+    let session = session.expect("a session").expect("it can be listed").path();
+    let episode = Episode::open(&session).expect("it can be read");
+    assert_eq!(episode.len(), count, "{told}");
+    let records = frames(dir);
+    assert_eq!(records.len(), count);
+    assert!(records.windows(2).all(|pair| pair[0].tick + 1 == pair[1].tick));
+    let shown: Vec<_> = records.iter().filter_map(|record| record.present_time_us).collect();
+    assert!(shown.len() > 5 && shown.is_sorted(), "clocks run one way: {shown:?}");
+    // What is shown was asked for before.
+    let later =
+        |record: &FrameRecord| record.present_time_us.is_none_or(|at| at > record.device_time_us);
+    assert!(records[1..].iter().all(later), "{records:?}");
+}
+
+#[test]
+fn a_window_may_shrink_to_nothing_and_be_put_away_and_play_goes_on() {
+    let Some(display) = Display::open() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut program) = play(&display, dir.path()) else { return };
+    display.tool("windowsize 1 1");
+    wait_for_frames(dir.path(), 20);
+    display.tool("windowsize 2000 40");
+    wait_for_frames(dir.path(), 5);
+    display.tool("windowsize 640 480");
+    wait_for_frames(dir.path(), 5);
+    display.tool("windowunmap");
+    wait_for_frames(dir.path(), 20);
+    display.plain_tool("search --name Oneiro windowmap");
+    wait_for_frames(dir.path(), 20);
+    // The last entry of the menu; what is typed faster than pictures are drawn is one step.
+    display.tool("windowfocus key --delay 500 Escape Down Down Down Down Return");
+    assert_eq!(end(&mut program, dir.path()), 0, "{}", said(dir.path()));
+    check_recording(dir.path());
+}
+
+#[test]
+fn a_display_that_goes_ends_the_walk_with_one_line_and_a_whole_recording() {
+    let Some(mut display) = Display::open() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut program) = play(&display, dir.path()) else { return };
+    wait_for_frames(dir.path(), 20);
+    display.kill();
+    assert_eq!(end(&mut program, dir.path()), 1, "{}", said(dir.path()));
+    assert_eq!(
+        said(dir.path()).matches("oneiro: the window is gone").count(),
+        1,
+        "{}",
+        said(dir.path())
+    );
+    check_recording(dir.path());
+}
