@@ -254,7 +254,7 @@ impl Dreamer {
         self.gather(&plan)?;
         self.encode()?;
         let context = self.placed()?;
-        let latents = sample(&self.world.model, &self.noise()?, &self.actions()?, &context, once)?;
+        let latents = self.sample(&context, once)?;
         let frames = latents.dim(0)?;
         (0..frames).map(|at| Ok(latents.get(at)?.flatten_all()?.to_vec1()?)).collect()
     }
@@ -338,11 +338,26 @@ impl Dreamer {
     /// Runs the sampler; the result is rounded to the type it is stored in.
     pub fn denoise(&mut self) -> Result<(), Error> {
         let context = self.placed()?;
-        let (noise, actions) = (self.noise()?, self.actions()?);
-        let latents = sample(&self.world.model, &noise, &actions, &context, self.sampling)?;
+        let latents = self.sample(&context, self.sampling)?;
         let latents = latents.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
         self.section.latents = Some(latents);
         Ok(())
+    }
+
+    fn sample(&self, context: &PlacedContext, sampling: Sampling) -> Result<Tensor, Error> {
+        let (noise, actions, newest) = (self.noise()?, self.actions()?, self.newest()?);
+        Ok(sample(&self.world.model, &noise, &actions, newest.as_ref(), context, sampling)?)
+    }
+
+    /// The frame just before the section as the network is shown it, (C, H, W); none where the plan
+    /// does not hold it.
+    fn newest(&self) -> Result<Option<Tensor>, Error> {
+        let mut groups = self.section.groups.iter();
+        let newest = groups.find_map(|(_, group, position)| group.before_section(*position));
+        let Some(newest) = newest else { return Ok(None) };
+        let config = self.world.model.config();
+        let shape = [config.channels, config.height, config.width];
+        Ok(Some(self.world.model.tensor(self.seen(newest)?, &shape)?))
     }
 
     fn placed(&self) -> Result<PlacedContext, Error> {

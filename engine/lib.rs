@@ -4,6 +4,11 @@
 //! frames at a time. It reads no clock and no environment: the same world, options, actions and
 //! seed give the same frames.
 //!
+//! Two parts are plain on purpose, so that a small network learns soon. The codec's encoder is one linear
+//! filter, and before a section is sampled, a mixture of linear filters moves the newest frame as the
+//! actions say: what it makes is added to the section's own tokens. What is left to the transformer is
+//! what moving does not explain: what comes into sight, and what was there before.
+//!
 //! # Symbols
 //!
 //! `B` batch, `T` latent frames, `C` channels, `H W` latent cells, `L` tokens, `D` width of a token,

@@ -35,7 +35,8 @@ impl Sampling {
     }
 }
 
-/// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A).
+/// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A),
+/// after the `newest` frame (C, H, W), if there is one.
 ///
 /// Guidance is classifier-free guidance (J. Ho, T. Salimans 2022) with the neutral action, which every
 /// recording holds, for the condition left out. Only the first evaluation has it: there it is decided
@@ -44,16 +45,18 @@ pub fn sample(
     model: &WorldModel,
     noise: &Tensor,
     actions: &Tensor,
+    newest: Option<&Tensor>,
     context: &PlacedContext,
     sampling: Sampling,
 ) -> Result<Tensor> {
+    let lead = model.lead(newest, actions)?;
     let mut x = noise.clone();
     for pair in sampling.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
-        let estimate = |actions| model.estimate(&x, level, sampling.step(), actions, context);
-        let mut clean = estimate(actions)?;
+        let estimate = |lead| model.estimate(&x, level, sampling.step(), lead, context);
+        let mut clean = estimate(&lead)?;
         if level == 1.0 && sampling.guidance != 0.0 {
-            let still = estimate(&actions.zeros_like()?)?;
+            let still = estimate(&model.lead(newest, &actions.zeros_like()?)?)?;
             clean = (&clean + ((&clean - still)? * f64::from(sampling.guidance))?)?;
         }
         x = euler(&x, clean, (level, next))?;

@@ -94,6 +94,7 @@ impl Controls {
     }
 
     /// What went down on gamepads since this was asked before.
+    #[cfg(feature = "window")]
     pub(crate) fn pad_pressed(&self) -> PadState {
         #[cfg(feature = "gamepad")]
         return self.pads.as_ref().map_or(PadState::default(), |pads| lock(pads).take_pressed());
@@ -102,6 +103,7 @@ impl Controls {
     }
 
     /// Whether gamepads can be used on this machine, connected or not.
+    #[cfg(feature = "window")]
     pub(crate) fn has_pads(&self) -> bool {
         #[cfg(feature = "gamepad")]
         return self.pads.is_some();

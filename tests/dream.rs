@@ -226,9 +226,12 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     let turning = model.tensor(turning, &[1, 3 * config.action]).expect("the sizes agree");
     let still = turning.zeros_like().expect("it is a tensor");
     let context = model.place(&[]).expect("no history is no error");
+    let newest = section_noise(4, 0, latent.iter().product());
+    let newest = model.tensor(newest, &latent[1..]).expect("the sizes agree");
     let sampled = |actions: &Tensor, evaluations, guidance| {
         let sampling = Sampling { evaluations, shortcut: false, guidance };
-        sample(model, &noise, actions, &context, sampling).expect("a section can be sampled")
+        sample(model, &noise, actions, Some(&newest), &context, sampling)
+            .expect("a section can be sampled")
     };
     let values = |x: &Tensor| x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("floats");
     let (moved, stood) = (sampled(&turning, 1, 0.0), sampled(&still, 1, 0.0));
@@ -238,7 +241,8 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     assert_eq!(values(&sampled(&still, 1, 1.5)), values(&stood));
     // The second of two evaluations sees what half of the noise is left in, and is not led.
     let halfway = (&led + (&noise - &led).expect("one shape") * 0.5).expect("one shape");
-    let drawn = model.estimate(&halfway, 0.5, StepSize::Flow, &turning, &context);
+    let lead = model.lead(Some(&newest), &turning).expect("the sizes agree");
+    let drawn = model.estimate(&halfway, 0.5, StepSize::Flow, &lead, &context);
     let drawn = values(&drawn.expect("a section can be estimated"));
     for (got, expected) in values(&sampled(&turning, 2, 1.5)).iter().zip(drawn) {
         // The sum over halves is in another order; the network is smooth.

@@ -1,7 +1,8 @@
 //! The codec: pictures to latents of an eighth of their size, and back.
 //!
-//! A convolutional autoencoder without a prior. Its latents are bounded, and told in another basis before
-//! anything else sees them, which lies beside the weights. Tensors are channel-last inside; names and
+//! An autoencoder without a prior: a linear encoder, and a convolutional decoder that knows what pictures
+//! look like. Latents are told in another basis before anything else sees them, which lies beside the
+//! weights. Tensors are channel-last inside; names and
 //! layout of the weights are those of a PyTorch module.
 
 mod basis;
@@ -35,11 +36,11 @@ const AT_ONCE: usize = 8;
 pub struct CodecConfig {
     /// Latent channels, C.
     pub channels: usize,
-    /// Width of the network at 1/8 of the picture's size.
+    /// Width of the decoder at 1/8 of the picture's size.
     pub low: usize,
     /// Width at 1/4.
     pub mid: usize,
-    /// Width at 1/2, in the decoder alone.
+    /// Width at 1/2.
     pub high: usize,
     /// Residual blocks at 1/8 and at 1/4.
     pub blocks: usize,
@@ -64,7 +65,7 @@ impl CodecConfig {
         }
     }
 
-    /// The shipped size: 2.9 million parameters.
+    /// The shipped size: 1.6 million parameters.
     pub fn base() -> Self {
         Self {
             channels: 16,

@@ -3,15 +3,17 @@
 //! A *group* (a run of frames packed by one kernel) goes through the blocks attending only to
 //! itself, so that its keys and values depend on the group and the weights alone. The tokens of a
 //! section attend to all placed groups and to themselves. Unlike the released `FramePack`, history
-//! never sees the section.
+//! never sees the section. The section's own tokens begin with the newest frame as the actions move it.
 
 mod block;
 mod config;
+mod motion;
 mod patchify;
 mod rope;
 mod world;
 
 pub use config::ModelConfig;
+pub(crate) use motion::{FILTERS, WINDOW};
 pub use patchify::{patchify, unpatchify};
 pub use rope::{group_phases, section_phases};
-pub use world::{Batch, GroupKv, GroupTokens, PlacedContext, StepSize, WorldModel};
+pub use world::{Answer, Batch, GroupKv, GroupTokens, Lead, PlacedContext, StepSize, WorldModel};

@@ -1,6 +1,7 @@
 //! The world model: groups to keys and values, noisy sections to clean ones.
 
 use super::block::Block;
+use super::motion::Motion;
 use super::{ModelConfig, group_phases, patchify, section_phases, unpatchify};
 use crate::ops::{Linear, Phases, Route, Rows, attend, modulate, place, silu};
 use candle_core::{DType, Device, Result, Tensor};
@@ -89,6 +90,24 @@ impl PlacedContext {
     }
 }
 
+/// What leads a section: its actions, and what they make of the newest frame before it.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    /// The last three actions of each frame: (g, 3 · A).
+    actions: Tensor,
+    /// The newest frame, moved, as an addition to the section's tokens: (g · L, D).
+    reference: Option<Tensor>,
+}
+
+/// What the network answers to a batch, as token vectors that [`patchify()`] orders: (S · g · L, C · 4).
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The clean sections.
+    pub clean: Tensor,
+    /// The newest frame before each, moved as the actions say.
+    pub moved: Tensor,
+}
+
 /// Groups of one kernel for training.
 #[derive(Clone, Debug)]
 pub struct GroupTokens {
@@ -107,6 +126,8 @@ pub struct Batch {
     pub groups: Vec<GroupTokens>,
     /// Noisy sections: (S, g, C, H, W).
     pub sections: Tensor,
+    /// The newest frame before each section, as it is seen: (S, C, H, W).
+    pub newest: Tensor,
     /// Noise level of each section, 0 clean to 1 noise: S of them.
     pub levels: Vec<f32>,
     /// Step size of each section: S of them.
@@ -123,6 +144,8 @@ pub struct WorldModel {
     config: ModelConfig,
     patch: BTreeMap<usize, Linear>,
     section: Linear,
+    motion: Motion,
+    reference: Linear,
     time_in: Linear,
     time_out: Linear,
     step: Tensor,
@@ -154,6 +177,8 @@ impl WorldModel {
         Ok(Self {
             patch: patch.collect::<Result<_>>()?,
             section: linear(4 * config.channels, dim, "section")?,
+            motion: Motion::new(config, &vb.pp("motion"))?,
+            reference: bare(4 * config.channels, dim, "reference")?,
             time_in: linear(SINUSOID, condition, "time_in")?,
             time_out: linear(condition, condition, "time_out")?,
             step: vb.pp("step").get((StepSize::ALL.len(), condition), "weight")?,
@@ -183,6 +208,7 @@ impl WorldModel {
         for linear in rest.into_iter().chain(self.patch.values_mut()) {
             linear.freeze()?;
         }
+        self.reference.freeze()?;
         self.action_section.freeze()?;
         self.action_group.freeze()?;
         self.final_modulation.freeze()
@@ -244,15 +270,39 @@ impl WorldModel {
         Ok(PlacedContext { layers, tokens: phases.tokens() })
     }
 
+    /// What leads a section under these actions, the last three of each frame: (g, 3 · A).
+    ///
+    /// newest: the frame before the section, (C, H, W); none where it is not known.
+    pub fn lead(&self, newest: Option<&Tensor>, actions: &Tensor) -> Result<Lead> {
+        let reference = newest.map(|newest| {
+            let moved = patchify(&self.moved(&newest.unsqueeze(0)?, actions)?, 1)?;
+            self.reference.forward(&moved)
+        });
+        Ok(Lead { actions: actions.clone(), reference: reference.transpose()? })
+    }
+
+    /// Newest frames (S, C, H, W), moved by action after action (S · g, 3 · A): (S · g, 1, C, H, W).
+    fn moved(&self, newest: &Tensor, actions: &Tensor) -> Result<Tensor> {
+        let sections = newest.dim(0)?;
+        let actions = actions.reshape((sections, (), actions.dim(1)?))?;
+        let mut frames = Vec::new();
+        for at in 0..actions.dim(1)? {
+            let action = actions.narrow(1, at, 1)?.squeeze(1)?.contiguous()?;
+            let moved = self.motion.forward(frames.last().unwrap_or(newest), &action)?;
+            frames.push(moved);
+        }
+        Tensor::stack(&frames, 1)?.flatten(0, 1)?.unsqueeze(1)
+    }
+
     /// The clean section that the network sees in a noisy one: (g, C, H, W).
     ///
-    /// `level` is the noise level in 0..=1; actions: (g, 3 · A).
+    /// `level` is the noise level in 0..=1.
     pub fn estimate(
         &self,
         noisy: &Tensor,
         level: f32,
         step: StepSize,
-        actions: &Tensor,
+        lead: &Lead,
         context: &PlacedContext,
     ) -> Result<Tensor> {
         let frames = noisy.dim(0)?;
@@ -262,7 +312,10 @@ impl WorldModel {
             frames => Rows::new(&vec![tokens; frames]),
         };
         let mut x = self.section.forward(&patchify(&noisy.unsqueeze(1)?, 1)?)?; // g · L, D
-        let condition = self.section_condition(&[level], &[step], actions)?;
+        if let Some(reference) = &lead.reference {
+            x = (x + reference)?;
+        }
+        let condition = self.section_condition(&[level], &[step], &lead.actions)?;
         let condition = silu(&condition)?;
         let routes = self.section_routes(frames, context.tokens);
         for (block, placed) in self.blocks.iter().zip(&context.layers) {
@@ -281,8 +334,8 @@ impl WorldModel {
         unpatchify(&y, self.config.channels, self.config.grid())
     }
 
-    /// Clean token vectors of a batch's sections: (S · g · L, C · 4), as [`patchify()`] orders them.
-    pub fn estimate_batch(&self, batch: &Batch) -> Result<Tensor> {
+    /// What the network sees in a batch's sections.
+    pub fn estimate_batch(&self, batch: &Batch) -> Result<Answer> {
         let (sections, frames, ..) = batch.sections.dims5()?;
         let (mut parts, mut conditions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
@@ -293,7 +346,9 @@ impl WorldModel {
             lengths.extend(std::iter::repeat_n(tokens, group.latents.dim(0)?));
         }
         let flat = batch.sections.flatten(0, 1)?.unsqueeze(1)?;
-        parts.push(self.section.forward(&patchify(&flat, 1)?)?);
+        let moved = patchify(&self.moved(&batch.newest, &batch.actions)?, 1)?;
+        let section = self.section.forward(&patchify(&flat, 1)?)?;
+        parts.push((section + self.reference.forward(&moved)?)?);
         conditions.push(self.section_condition(&batch.levels, &batch.steps, &batch.actions)?);
         lengths.extend(std::iter::repeat_n(self.config.frame_tokens(), sections * frames));
         let rows = Rows::new(&lengths);
@@ -310,7 +365,7 @@ impl WorldModel {
         let count = condition.dim(0)?;
         let condition = condition.narrow(0, count - sections * frames, sections * frames)?;
         let rows = Rows::new(&vec![self.config.frame_tokens(); sections * frames]);
-        self.finish(&x, &condition.contiguous()?, &rows)
+        Ok(Answer { clean: self.finish(&x, &condition.contiguous()?, &rows)?, moved })
     }
 
     fn patch(&self, kernel: usize) -> Result<&Linear> {

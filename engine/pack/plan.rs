@@ -30,6 +30,14 @@ pub struct Group {
     pub frames: Vec<FrameId>,
 }
 
+impl Group {
+    /// The group's frame just before the section, at position -1, where its first one is at `position`.
+    pub fn before_section(&self, position: i32) -> Option<FrameId> {
+        let at = usize::try_from(-1 - i64::from(position)).ok()?;
+        self.frames.get(at).copied()
+    }
+}
+
 /// How a slot came by its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotKind {
@@ -63,6 +71,13 @@ pub struct PackPlan {
     pub section_frames: usize,
     /// Tokens of the section.
     pub section_tokens: usize,
+}
+
+impl PackPlan {
+    /// The frame just before the section, if the plan holds it.
+    pub fn before_section(&self) -> Option<FrameId> {
+        self.slots.iter().find_map(|slot| slot.group.before_section(slot.position))
+    }
 }
 
 /// Which frames go where.

@@ -261,3 +261,22 @@ proptest! {
         prop_assert_eq!(positions.len(), plan.slots.len());
     }
 }
+
+#[test]
+fn the_frame_before_the_section_is_found_in_every_kernel() {
+    for (name, view) in
+        [(Schedule::DEFAULT_NAME, 0..100), ("td_f4k2f3k1_g1", 0..1), ("td_f16k4f4k2_g1", 7..60)]
+    {
+        let last = FrameId(view.end - 1);
+        let plan = plan(name, &play(view), &[], RULES);
+        assert_eq!(plan.before_section(), Some(last), "{name}");
+    }
+    assert_eq!(default_plan(&[], &[]).before_section(), None);
+    let group = Group {
+        kernel: Kernel::simplified(2).unwrap(),
+        branch: BranchId(1),
+        frames: vec![FrameId(4), FrameId(5)],
+    };
+    let found = [-3, -2, -1, 0, 7, i32::MIN].map(|position| group.before_section(position));
+    assert_eq!(found, [None, Some(FrameId(5)), Some(FrameId(4)), None, None, None]);
+}

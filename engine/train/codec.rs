@@ -6,7 +6,7 @@ mod pictures;
 pub use init::initial_codec_weights;
 
 use super::{Checkpoint, Muon, MuonConfig};
-use crate::codec::{COLOURS, Codec, CodecConfig, Decoder, Encoder};
+use crate::codec::{CELL, COLOURS, Codec, CodecConfig, Decoder, Encoder};
 use crate::noise::Random;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -34,7 +34,8 @@ pub struct CodecTraining {
     pub cooldown: f64,
     /// Decay of the moving average of the weights.
     pub average: f32,
-    /// Noise on latents before they are decoded: the world model's are not exact either.
+    /// Noise on latents before they are decoded, in their standard deviations: the world model's are
+    /// not exact either.
     pub noise: f64,
     /// Of everything random.
     pub seed: u64,
@@ -68,7 +69,7 @@ impl CodecTraining {
 /// What one step did.
 #[derive(Clone, Copy, Debug)]
 pub struct CodecStep {
-    /// The loss: absolute, squared and edge errors of the pictures.
+    /// The loss: absolute and squared errors of the pictures, of their edges and of their grain.
     pub loss: f32,
     /// Norm of the gradients before clipping.
     pub gradient: f64,
@@ -194,9 +195,12 @@ impl CodecTrainer {
         let latents = self.encoder.forward(&x)?;
         let noise = random.normals(latents.elem_count());
         let noise = Tensor::from_vec(noise, latents.shape(), &self.device)?;
-        let error = (self.decoder.forward(&(latents + noise * self.training.noise)?)? - x)?;
+        let noise = (noise * (self.training.noise * deviation(&latents)?))?;
+        let decoded = self.decoder.forward(&(latents + noise)?)?;
+        let error = (&decoded - &x)?;
         let edges = (edges(&error, 1)? + edges(&error, 2)?)?;
-        error.abs()?.mean_all()? + (error.sqr()?.mean_all()? * 4.0)? + (edges * 0.5)?
+        let grain = (grain(&decoded)? - grain(&x)?)?.abs()?.mean_all()?;
+        error.abs()?.mean_all()? + (error.sqr()?.mean_all()? * 4.0)? + (edges * 0.5)? + grain
     }
 
     /// Moves the average towards the weights; early on faster, so that it forgets the start.
@@ -260,6 +264,27 @@ impl CodecTrainer {
 fn edges(error: &Tensor, axis: usize) -> Result<Tensor> {
     let rest = error.dim(axis)? - 1;
     (error.narrow(axis, 1, rest)? - error.narrow(axis, 0, rest)?)?.abs()?.mean_all()
+}
+
+/// Mean absolute differences of neighbours in each cell, down and across: (B, h, w, 6).
+///
+/// What a cell has of it is to be kept even where its exact place is lost: errors of single pixels would
+/// rather see grain smoothed away.
+fn grain(x: &Tensor) -> Result<Tensor> {
+    let (batch, height, width, colours) = x.dims4()?;
+    let cells = x.reshape(vec![batch, height / CELL, CELL, width / CELL, CELL, colours])?;
+    let along = |axis: usize| {
+        let (next, here) = (cells.narrow(axis, 1, CELL - 1)?, cells.narrow(axis, 0, CELL - 1)?);
+        (next - here)?.abs()?.mean(4)?.mean(2)
+    };
+    Tensor::cat(&[along(2)?, along(4)?], 3)
+}
+
+/// Standard deviation of all values; no gradient flows.
+fn deviation(tensor: &Tensor) -> Result<f64> {
+    let tensor = tensor.detach();
+    let centred = tensor.broadcast_sub(&tensor.mean_all()?)?;
+    Ok(f64::from(centred.sqr()?.mean_all()?.to_scalar::<f32>()?).sqrt())
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {

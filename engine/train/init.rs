@@ -1,6 +1,6 @@
 //! First weights, from a seed.
 
-use crate::model::ModelConfig;
+use crate::model::{FILTERS, ModelConfig, WINDOW};
 use crate::noise::Random;
 use candle_core::{Device, Result, Tensor};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub fn initial_weights(
         weights.widened_patch(config, k)?;
     }
     weights.linear("section", patch(1), dim)?;
+    weights.motion(config)?;
+    weights.zeros("reference.weight", &[dim, patch(1)])?;
     weights.linear("time_in", 128, condition)?;
     weights.linear("time_out", condition, condition)?;
     weights.zeros("step.weight", &[4, condition])?;
@@ -77,6 +79,22 @@ impl Weights<'_> {
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<()> {
         self.matrix(name, inputs, outputs)?;
         self.zeros(&format!("{name}.bias"), &[outputs])
+    }
+
+    /// Filters that leave a frame as it is, mixed at random.
+    fn motion(&mut self, config: &ModelConfig) -> Result<()> {
+        let (channels, cells) = (config.channels, WINDOW.0 * WINDOW.1);
+        let mut filter = vec![0.0_f32; cells * channels * channels];
+        let middle = cells / 2 * channels * channels;
+        (0..channels).for_each(|at| filter[middle + at * channels + at] = 1.0);
+        let filters = Tensor::from_vec(
+            filter.repeat(FILTERS),
+            (FILTERS, cells * channels * channels),
+            self.device,
+        )?;
+        self.all.insert("motion.filters".to_owned(), filters);
+        self.zeros("motion.bias", &[FILTERS, channels])?;
+        self.linear("motion.gate", 3 * config.action, FILTERS)
     }
 
     fn widened_patch(&mut self, config: &ModelConfig, k: usize) -> Result<()> {

@@ -109,11 +109,13 @@ impl Scene<'_> {
             placed.push((kv, kernel, slot.position));
         }
         let noise = random.normals(self.frames * config.latent_len());
-        let shape = (self.frames, config.channels, config.height, config.width);
-        let noise = Tensor::from_vec(noise, shape, self.device)?;
+        let shape = [self.frames, config.channels, config.height, config.width];
+        let noise = Tensor::from_vec(noise, &shape[..], self.device)?;
         let actions = self.actions(section);
         let actions = Tensor::from_vec(actions, (self.frames, 3 * config.action), self.device)?;
-        sample(model, &noise, &actions, &model.place(&placed)?, sampling)
+        let newest = self.history.frame(section.clip, newest_of(section), random).to_vec();
+        let newest = Tensor::from_vec(newest, &shape[1..], self.device)?;
+        sample(model, &noise, &actions, Some(&newest), &model.place(&placed)?, sampling)
     }
 
     /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
@@ -165,14 +167,20 @@ impl Scene<'_> {
         let (count, frames, config) = (planned.len(), self.frames, self.config);
         let table = GroupTable::new(config, planned);
         let groups = table.tokens(config, &mut self.history, random, self.device)?;
-        let mut actions = Vec::new();
+        let (mut actions, mut newest) = (Vec::new(), Vec::new());
         for section in planned {
             actions.extend(self.actions(section));
+            newest.extend_from_slice(self.history.frame(section.clip, newest_of(section), random));
         }
         let shape = (count, frames, config.channels, config.height, config.width);
         Ok(Batch {
             groups,
             sections: Tensor::from_vec(noisy, shape, self.device)?,
+            newest: Tensor::from_vec(
+                newest,
+                (count, config.channels, config.height, config.width),
+                self.device,
+            )?,
             steps: planned.iter().map(|section| section.step).collect(),
             levels,
             actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), self.device)?,
@@ -207,6 +215,11 @@ impl Scene<'_> {
         };
         planned.iter().flat_map(latents).collect()
     }
+}
+
+/// The frame just before a section, which every plan of a clip holds.
+fn newest_of(section: &PlannedSection) -> usize {
+    section.plan.before_section().expect("a clip has history").0 as usize
 }
 
 /// A level that a step of this size starts at; for plain flow mostly logit-normal around 0.6.

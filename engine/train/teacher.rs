@@ -67,7 +67,7 @@ impl Teacher {
     /// The clean sections that the network sees in a batch's: (S, g, C, H, W).
     fn clean(&self, batch: &Batch) -> Result<Tensor> {
         let config = self.0.config();
-        unpatchify(&self.0.estimate_batch(batch)?, config.channels, config.grid())?
+        unpatchify(&self.0.estimate_batch(batch)?.clean, config.channels, config.grid())?
             .reshape(batch.sections.shape())
     }
 }

@@ -107,7 +107,7 @@ impl WorldTraining {
 /// What one step did.
 #[derive(Clone, Copy, Debug)]
 pub struct WorldStep {
-    /// Mean squared error of the velocity; for shortcuts of the clean latent.
+    /// Mean squared error of the velocity, for shortcuts of the clean latent, plus that of the moved frame.
     pub loss: f32,
     /// Norm of the gradients before clipping.
     pub gradient: f64,
@@ -272,11 +272,13 @@ impl WorldTrainer {
         Teacher::new(self.model.config(), self.average()?, &self.device)
     }
 
-    /// Mean squared error of the velocity, for shortcuts of the clean latent.
+    /// Mean squared error of the velocity, for shortcuts of the clean latent; beside it that of the moved
+    /// frame, which so learns to move before anything else does.
     fn loss(&self, sample: &Sample) -> Result<Tensor> {
         let answer = self.model.estimate_batch(&sample.batch)?;
-        let error = (answer - &sample.clean)?.sqr()?;
-        (error.mean_keepdim(1)? * &sample.weight)?.mean_all()
+        let moved = (answer.moved - &sample.clean)?.sqr()?.mean_all()?;
+        let error = (answer.clean - &sample.clean)?.sqr()?;
+        (error.mean_keepdim(1)? * &sample.weight)?.mean_all()? + moved
     }
 
     /// Moves the average towards the weights; early on faster, so that it forgets the start.

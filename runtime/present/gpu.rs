@@ -192,6 +192,8 @@ mod tests {
         let trouble = Trouble::of(&lost);
         assert!(trouble.check().is_ok());
         lost.destroy();
+        // A loss is told when the device is next looked after, as drawing does.
+        let _gone = lost.poll(wgpu::PollType::Poll);
         let words = trouble.check().expect_err("it is gone").to_string();
         assert!(words.starts_with("the graphics device is gone (Destroyed)"), "{words}");
 

@@ -29,16 +29,10 @@ class Residual(nn.Module):
 class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.stem = conv(3 * 4 * 4, MID)
-        self.mid = nn.Sequential(Residual(MID))
-        self.down = conv(MID * 2 * 2, LOW)
-        self.low = nn.Sequential(Residual(LOW))
-        self.head = conv(LOW, CHANNELS)
+        self.filter = conv(3 * 8 * 8, CHANNELS)
 
     def forward(self, x):
-        x = self.mid(self.stem(F.pixel_unshuffle(x, 4)))
-        x = self.low(self.down(F.pixel_unshuffle(x, 2)))
-        return 3 * torch.tanh(self.head(F.silu(x)) / 3)
+        return self.filter(F.pixel_unshuffle(x, 8))
 
 
 class Decoder(nn.Module):

@@ -15,21 +15,13 @@ use input::{ActionLayout, Policy};
 fn codec_shapes(config: &CodecConfig) -> Vec<(String, Vec<usize>)> {
     let CodecConfig { low, mid, high, .. } = *config;
     let mut convolutions = vec![
-        ("encoder.stem".to_owned(), 48, mid),
-        ("encoder.down".to_owned(), 4 * mid, low),
-        ("encoder.head".to_owned(), low, config.channels),
+        ("encoder.filter".to_owned(), 192, config.channels),
         ("decoder.stem".to_owned(), config.channels, low),
         ("decoder.up1".to_owned(), low, 4 * mid),
         ("decoder.up2".to_owned(), mid, 4 * high),
         ("decoder.head".to_owned(), high, 12),
     ];
-    for (part, width) in [
-        ("encoder.mid", mid),
-        ("encoder.low", low),
-        ("decoder.low", low),
-        ("decoder.mid", mid),
-        ("decoder.high", high),
-    ] {
+    for (part, width) in [("decoder.low", low), ("decoder.mid", mid), ("decoder.high", high)] {
         for name in ["conv1", "conv2"] {
             convolutions.push((format!("{part}.0.{name}"), width, width));
         }

@@ -1,6 +1,6 @@
 //! First weights of the codec, from a seed.
 
-use crate::codec::{COLOURS, CodecConfig};
+use crate::codec::{CELL, COLOURS, CodecConfig};
 use crate::noise::Random;
 use candle_core::{Device, Result, Tensor};
 use std::collections::BTreeMap;
@@ -12,11 +12,7 @@ use std::collections::BTreeMap;
 pub fn initial_codec_weights(config: &CodecConfig, seed: u64) -> Result<BTreeMap<String, Tensor>> {
     let mut weights = Weights { all: BTreeMap::new(), random: Random::new(seed, 0) };
     let &CodecConfig { channels, low, mid, high, blocks, high_blocks, .. } = config;
-    weights.filter("encoder.stem", 16 * COLOURS, mid, 1.0)?;
-    weights.stack("encoder.mid", blocks, mid)?;
-    weights.filter("encoder.down", 4 * mid, low, 1.0)?;
-    weights.stack("encoder.low", blocks, low)?;
-    weights.filter("encoder.head", low, channels, 1.0)?;
+    weights.filter("encoder.filter", COLOURS * CELL * CELL, channels, 1.0)?;
     weights.filter("decoder.stem", channels, low, 1.0)?;
     weights.stack("decoder.low", blocks, low)?;
     weights.filter("decoder.up1", low, 4 * mid, 1.0)?;

@@ -171,7 +171,7 @@ fn two_steps(average: &WorldModel, batch: &Batch, levels: &[(f32, f32, f32)]) ->
         let pairs = levels.iter().map(|&(t, s, r)| if second { (s, r) } else { (t, s) });
         let (from, ratios): (Vec<_>, Vec<_>) = pairs.map(|(from, to)| (from, to / from)).unzip();
         batch.levels = from;
-        x = euler(&x, &average.estimate_batch(&batch).unwrap(), &ratios);
+        x = euler(&x, &average.estimate_batch(&batch).unwrap().clean, &ratios);
         let latents = unpatchify(&x, config.channels, config.grid()).unwrap();
         batch.sections = latents.reshape(&shape).unwrap();
     }
