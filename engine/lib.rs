@@ -14,6 +14,7 @@ pub mod codebook;
 pub mod codec;
 pub mod device;
 pub mod dreamer;
+pub mod encoders;
 pub mod error;
 #[cfg(test)]
 mod golden;
