@@ -18,6 +18,8 @@ const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
 const JSON_BYTES_MAX: u64 = 1 << 26;
 /// Most files that an index may name; the largest published networks have a hundred.
 const SHARDS_MAX: usize = 4096;
+/// Largest width or count of a network.
+const SIZE_MAX: usize = 1 << 20;
 
 /// Weights in files, read when they are asked for.
 ///
@@ -107,6 +109,17 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let names = STEMS.map(|stem| format!("{stem}.safetensors"));
     Err(wrong(folder, &format!("expected {}, or an index of such files", names.join(" or "))))
+}
+
+/// That sizes a configuration tells are some that a network can have: 1 to a million, so that products of a few fit.
+///
+/// # Errors
+/// One is not; it is named.
+pub(crate) fn check_sizes(sizes: &[(&str, usize)]) -> candle_core::Result<()> {
+    match sizes.iter().find(|(_, size)| !(1..=SIZE_MAX).contains(size)) {
+        Some((name, size)) => candle_core::bail!("expected {name} of 1 to {SIZE_MAX}, got {size}"),
+        None => Ok(()),
+    }
 }
 
 /// An index as it is published.

@@ -6,6 +6,7 @@
 
 use super::layers::{causal, embed, under};
 use super::tower::{Activation, Tower, TowerConfig};
+use crate::weights::check_sizes;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{LayerNorm, Module as _, VarBuilder};
 
@@ -67,8 +68,12 @@ impl ClipText {
     /// Reads the weights; the table of tokens is read when a prompt is encoded.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// The sizes are none that the network can have, or a tensor is missing or has another shape.
     pub fn new(config: &ClipTextConfig, vb: &VarBuilder<'static>) -> Result<Self> {
+        check_sizes(&[
+            ("vocab_size", config.vocab_size),
+            ("max_position_embeddings", config.max_position_embeddings),
+        ])?;
         let vb = under(vb, &["text_model", ""], TABLE)?;
         let (width, length) = (config.hidden_size, config.max_position_embeddings);
         let tower = TowerConfig {

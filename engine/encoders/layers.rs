@@ -78,23 +78,8 @@ pub(super) fn under<'a>(
     name: &str,
 ) -> Result<VarBuilder<'a>> {
     let at = |prefix: &&str| if prefix.is_empty() { vb.clone() } else { vb.pp(prefix) };
-    match prefixes.iter().map(|prefix| at(prefix)).find(|vb| vb.contains_tensor(name)) {
+    match prefixes.iter().map(at).find(|vb| vb.contains_tensor(name)) {
         Some(found) => Ok(found),
         None => bail!("cannot find tensor {name}, nor behind any of {prefixes:?}"),
-    }
-}
-
-/// That there is a tensor of each name.
-///
-/// # Errors
-/// The first that there is not is named.
-pub(super) fn expect_tensors<'a>(
-    vb: &VarBuilder<'_>,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Result<()> {
-    match names.into_iter().find(|name| !vb.contains_tensor(name)) {
-        Some(name) if vb.prefix().is_empty() => bail!("cannot find tensor {name}"),
-        Some(name) => bail!("cannot find tensor {}.{name}", vb.prefix()),
-        None => Ok(()),
     }
 }

@@ -6,9 +6,8 @@
 //! A prompt is encoded once and the layers are large, so each is read from the weights, used and let go of. Prompts are
 //! not padded: attention looks back only, so that padding behind a prompt changes nothing before it.
 
-use super::layers::{
-    attend, causal, embed, expect_tensors, head_scale, rms_norm, split_heads, under,
-};
+use super::layers::{attend, causal, embed, head_scale, rms_norm, split_heads, under};
+use crate::weights::check_sizes;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::{Linear, Module as _, VarBuilder, linear_no_bias};
 
@@ -17,17 +16,6 @@ const SKIPPED: usize = 2;
 /// Where the layers lie in published files: the bare network's, a language model's, a model's that sees pictures.
 const PREFIXES: [&str; 4] = ["", "model", "language_model.model", "model.language_model"];
 const TABLE: &str = "embed_tokens.weight";
-const LAYER: [&str; 9] = [
-    "input_layernorm.weight",
-    "self_attn.q_proj.weight",
-    "self_attn.k_proj.weight",
-    "self_attn.v_proj.weight",
-    "self_attn.o_proj.weight",
-    "post_attention_layernorm.weight",
-    "mlp.gate_proj.weight",
-    "mlp.up_proj.weight",
-    "mlp.down_proj.weight",
-];
 
 /// Sizes of the network, as its published `config.json` tells them.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -70,9 +58,16 @@ impl LlamaConfig {
     }
 
     fn check(&self) -> Result<()> {
+        check_sizes(&[
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+        ])?;
         let (heads, groups) = (self.num_attention_heads, self.num_key_value_heads);
-        let divides = |a: usize, b: usize| a > 0 && b.is_multiple_of(a);
-        if !divides(groups, heads) || !divides(2 * heads, self.hidden_size) {
+        if !heads.is_multiple_of(groups) || !self.hidden_size.is_multiple_of(2 * heads) {
             let width = self.hidden_size;
             bail!("expected {heads} heads of even width over {width}, in {groups} groups");
         }
@@ -107,14 +102,34 @@ impl Llama {
     /// Finds the network in the weights, which are read when a prompt is encoded.
     ///
     /// # Errors
-    /// The sizes are none that the network can have, or a tensor is missing.
+    /// The sizes are none that the network can have, or there is no table of tokens.
     pub fn new(config: &LlamaConfig, vb: &VarBuilder<'static>) -> Result<Self> {
         config.check()?;
-        let network = Self { config: config.clone(), vb: under(vb, &PREFIXES, TABLE)? };
-        for at in 0..network.layers() {
-            expect_tensors(&network.layer(at), LAYER)?;
+        Ok(Self { config: config.clone(), vb: under(vb, &PREFIXES, TABLE)? })
+    }
+
+    /// Reads every tensor once.
+    ///
+    /// # Errors
+    /// One is missing or has another shape.
+    pub fn check(&self) -> Result<()> {
+        self.vb.get((self.config.vocab_size, self.config.hidden_size), TABLE)?;
+        (0..self.layers()).try_for_each(|at| self.layer(at).map(|_| ()))
+    }
+
+    /// Hidden states of tokens: (L, D).
+    ///
+    /// # Errors
+    /// A token is unknown, or a tensor is missing or has another shape.
+    pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
+        let config = &self.config;
+        let mut x = embed(ids, (config.vocab_size, config.hidden_size), TABLE, &self.vb)?;
+        let mask = causal(ids.len(), self.vb.device())?;
+        let phases = Phases::new(config, ids.len(), &self.vb)?;
+        for at in 0..self.layers() {
+            x = self.layer(at)?.forward(&x, &phases, &mask)?;
         }
-        Ok(network)
+        Ok(x)
     }
 
     /// Layers that are gone through.
@@ -122,23 +137,8 @@ impl Llama {
         self.config.num_hidden_layers - SKIPPED
     }
 
-    fn layer(&self, at: usize) -> VarBuilder<'static> {
-        self.vb.pp("layers").pp(at)
-    }
-
-    /// Hidden states of tokens: (L, D).
-    ///
-    /// # Errors
-    /// A token is unknown, or a tensor has another shape.
-    pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        let config = &self.config;
-        let mut x = embed(ids, (config.vocab_size, config.hidden_size), TABLE, &self.vb)?;
-        let mask = causal(ids.len(), self.vb.device())?;
-        let phases = Phases::new(config, ids.len(), &self.vb)?;
-        for at in 0..self.layers() {
-            x = Layer::new(config, &self.layer(at))?.forward(&x, &phases, &mask)?;
-        }
-        Ok(x)
+    fn layer(&self, at: usize) -> Result<Layer> {
+        Layer::new(&self.config, &self.vb.pp("layers").pp(at))
     }
 }
 

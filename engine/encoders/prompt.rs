@@ -5,9 +5,9 @@ use super::llama::Llama;
 use super::tokens::Tokens;
 use super::umt5::Umt5;
 use crate::error::Error;
-use crate::weights::read_network;
+use crate::weights::{read_network, wrong};
 use candle_core::{DType, Device, Tensor, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Tokens of the template before the prompt, which the transformer does not see.
 const TEMPLATE_TOKENS: usize = 95;
@@ -51,6 +51,7 @@ pub struct HunyuanText {
     llama_tokens: Tokens,
     clip: ClipText,
     clip_tokens: Tokens,
+    folder: PathBuf,
 }
 
 impl HunyuanText {
@@ -66,14 +67,19 @@ impl HunyuanText {
             clip_tokens: tokens("tokenizer_2", CLIP_TOKENS)?,
             llama: read_network(&network("text_encoder"), dtype, device, Llama::new)?,
             clip: read_network(&network("text_encoder_2"), dtype, device, ClipText::new)?,
+            folder: folder.to_owned(),
         })
     }
 
     /// Reads a prompt.
     ///
     /// # Errors
-    /// A tensor has another shape, or a tokenizer does not belong to its network.
-    pub fn encode(&self, prompt: &str) -> candle_core::Result<HunyuanPrompt> {
+    /// A tensor is missing or has another shape, or a tokenizer does not belong to its network; the folder is named.
+    pub fn encode(&self, prompt: &str) -> Result<HunyuanPrompt, Error> {
+        self.read(prompt).map_err(|error| wrong(&self.folder, &error))
+    }
+
+    fn read(&self, prompt: &str) -> candle_core::Result<HunyuanPrompt> {
         let states = self.llama.forward(&self.llama_tokens.encode(&TEMPLATE.join(prompt))?)?;
         Ok(HunyuanPrompt {
             states: crop(&states, TEMPLATE_TOKENS)?,
@@ -87,6 +93,7 @@ impl HunyuanText {
 pub struct WanText {
     umt5: Umt5,
     tokens: Tokens,
+    folder: PathBuf,
 }
 
 impl WanText {
@@ -97,7 +104,7 @@ impl WanText {
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self, Error> {
         let tokens = Tokens::open(&folder.join("tokenizer"), WAN_TOKENS)?;
         let umt5 = read_network(&folder.join("text_encoder"), dtype, device, Umt5::new)?;
-        Ok(Self { umt5, tokens })
+        Ok(Self { umt5, tokens, folder: folder.to_owned() })
     }
 
     /// Reads a prompt: (512, 4096), zeros behind it.
@@ -105,8 +112,12 @@ impl WanText {
     /// Spaces in a row count as one, as in the reference; entities of HTML and broken encodings are not repaired.
     ///
     /// # Errors
-    /// A tensor has another shape, or the tokenizer does not belong to the network.
-    pub fn encode(&self, prompt: &str) -> candle_core::Result<Tensor> {
+    /// A tensor is missing or has another shape, or the tokenizer does not belong to the network; the folder is named.
+    pub fn encode(&self, prompt: &str) -> Result<Tensor, Error> {
+        self.read(prompt).map_err(|error| wrong(&self.folder, &error))
+    }
+
+    fn read(&self, prompt: &str) -> candle_core::Result<Tensor> {
         let words: Vec<&str> = prompt.split_whitespace().collect();
         let states = self.umt5.forward(&self.tokens.encode(&words.join(" "))?)?;
         let length = states.dim(0)?;

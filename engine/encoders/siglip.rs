@@ -7,7 +7,7 @@ use super::layers::under;
 use super::tower::{Activation, Tower, TowerConfig};
 use crate::error::Error;
 use crate::picture::{self, Filter};
-use crate::weights::read_network;
+use crate::weights::{check_sizes, read_network};
 use candle_core::{DType, Device, Tensor, bail};
 use candle_nn::{Conv2d, Conv2dConfig, LayerNorm, Module as _, VarBuilder};
 use input::Frame;
@@ -68,10 +68,11 @@ impl Siglip {
     /// Reads the weights.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// The sizes are none that the network can have, or a tensor is missing or has another shape.
     pub fn new(config: &SiglipConfig, vb: &VarBuilder<'_>) -> candle_core::Result<Self> {
         let SiglipConfig { hidden_size: width, image_size, patch_size, .. } = *config;
-        if patch_size == 0 || patch_size > image_size {
+        check_sizes(&[("image_size", image_size), ("patch_size", patch_size)])?;
+        if patch_size > image_size {
             bail!("expected patches of 1 to {image_size} pixels, got {patch_size}");
         }
         let vb = under(vb, &["vision_model", ""], PATCHES)?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::golden::{Golden, farthest, golden};
 use candle_core::{DType, Tensor};
+use proptest::prelude::*;
 
 /// Both sum in f32, in another order, through at most three layers; states are 27 at most.
 const TOLERANCE: f32 = 5e-5;
@@ -63,6 +64,7 @@ fn siglip_config() -> SiglipConfig {
 fn parity_of_llama_without_padding() {
     let golden = golden("encoders_tiny.safetensors");
     let llama = Llama::new(&llama_config(), &golden.builder().pp("llama")).unwrap();
+    llama.check().unwrap();
     let states = llama.forward(&ids(&golden, "llama_ids")).unwrap();
     let apart = farthest(&states, &golden.get("llama_states"));
     assert!(apart < TOLERANCE, "off by {apart}");
@@ -100,6 +102,7 @@ fn parity_of_siglip() {
 fn parity_of_umt5_without_padding() {
     let golden = golden("encoders_tiny.safetensors");
     let umt5 = Umt5::new(&umt5_config(), &golden.builder().pp("umt5")).unwrap();
+    umt5.check().unwrap();
     let states = umt5.forward(&ids(&golden, "umt5_ids")).unwrap();
     let apart = farthest(&states, &golden.get("umt5_states"));
     assert!(apart < TOLERANCE, "off by {apart}");
@@ -158,9 +161,11 @@ fn what_does_not_fit_is_refused() {
     fewer.remove("llama.layers.3.mlp.up_proj.weight");
     fewer.remove("umt5.encoder.final_layer_norm.weight");
     let fewer = Golden { tensors: fewer };
-    let error = Llama::new(&llama_config(), &fewer.builder().pp("llama")).unwrap_err();
+    let llama = Llama::new(&llama_config(), &fewer.builder().pp("llama")).unwrap();
+    let error = llama.check().unwrap_err();
     assert!(error.to_string().contains("llama.layers.2.mlp.up_proj.weight"), "{error}");
-    let error = Umt5::new(&umt5_config(), &fewer.builder().pp("umt5")).unwrap_err();
+    let umt5 = Umt5::new(&umt5_config(), &fewer.builder().pp("umt5")).unwrap();
+    let error = umt5.check().unwrap_err();
     assert!(error.to_string().contains("umt5.encoder.final_layer_norm.weight"), "{error}");
     let plain = Umt5Config { feed_forward_proj: "relu".to_owned(), ..umt5_config() };
     assert!(Umt5::new(&plain, &vb.pp("umt5")).unwrap_err().to_string().contains("got relu"));
@@ -201,4 +206,63 @@ fn published_configurations_are_read() {
         "num_layers": 24, "relative_attention_max_distance": 128, "relative_attention_num_buckets": 32,
         "vocab_size": 256384}"#;
     assert_eq!(serde_json::from_str::<Umt5Config>(text).unwrap(), Umt5Config::xxl());
+}
+
+/// Sizes as a configuration may tell them, likely and not.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(2), 0_usize..50, any::<usize>(), Just(usize::MAX)]
+}
+
+proptest! {
+    #[test]
+    fn no_configuration_panics(sizes in prop::array::uniform8(size())) {
+        let vb = golden("encoders_tiny.safetensors").builder();
+        let [a, b, c, d, e, f, g, h] = sizes;
+        let llama = LlamaConfig {
+            vocab_size: a,
+            hidden_size: b,
+            intermediate_size: c,
+            num_hidden_layers: d,
+            num_attention_heads: e,
+            num_key_value_heads: f,
+            ..llama_config()
+        };
+        if let Ok(llama) = Llama::new(&llama, &vb.pp("llama")) {
+            let _ = llama.forward(&[1, 2]);
+        }
+        let clip = ClipTextConfig {
+            vocab_size: a,
+            hidden_size: b,
+            intermediate_size: c,
+            num_hidden_layers: d,
+            num_attention_heads: e,
+            max_position_embeddings: f,
+            ..clip_config()
+        };
+        let _ = ClipText::new(&clip, &vb.pp("clip"));
+        let siglip = SiglipConfig {
+            hidden_size: b,
+            intermediate_size: c,
+            num_hidden_layers: d,
+            num_attention_heads: e,
+            image_size: g,
+            patch_size: h,
+            ..siglip_config()
+        };
+        let _ = Siglip::new(&siglip, &vb.pp("siglip"));
+        let umt5 = Umt5Config {
+            vocab_size: a,
+            d_model: b,
+            d_kv: c,
+            d_ff: d,
+            num_layers: e,
+            num_heads: f,
+            relative_attention_num_buckets: g,
+            relative_attention_max_distance: h,
+            ..umt5_config()
+        };
+        if let Ok(umt5) = Umt5::new(&umt5, &vb.pp("umt5")) {
+            let _ = umt5.forward(&[1, 2]);
+        }
+    }
 }

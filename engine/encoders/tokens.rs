@@ -199,6 +199,19 @@ pub(super) mod tests {
         }
 
         #[test]
+        fn no_damaged_tokenizer_panics(at in any::<prop::sample::Index>(), text in "\\PC{0,12}") {
+            let mut whole = golden()["llama"].to_string();
+            let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).collect();
+            let from = at.index(places.len() - 1);
+            whole.replace_range(places[from]..places[from + 1], &text);
+            if let Ok(tokenizer) = whole.parse::<Tokenizer>()
+                && let Ok(tokens) = Tokens::new(tokenizer, 20)
+            {
+                let _ = tokens.encode("a red maze, it's <|eot_id|> 3");
+            }
+        }
+
+        #[test]
         fn no_prompt_panics(text in "\\PC{0,60}") {
             for folder in folders() {
                 prop_assert!(Tokens::open(folder.path(), 20).unwrap().encode(&text).unwrap().len() <= 20);

@@ -1,6 +1,7 @@
 //! The transformer that CLIP and SigLIP share: normalisation before attention and before the feed-forward layer.
 
 use super::layers::{attend, head_scale, split_heads};
+use crate::weights::check_sizes;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{LayerNorm, Linear, Module as _, VarBuilder, linear};
 
@@ -63,7 +64,13 @@ struct Layer {
 impl Tower {
     /// Reads `layers.0` and those that follow.
     pub(super) fn new(config: TowerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        if config.heads == 0 || !config.width.is_multiple_of(config.heads) {
+        check_sizes(&[
+            ("hidden_size", config.width),
+            ("intermediate_size", config.inner),
+            ("num_attention_heads", config.heads),
+            ("num_hidden_layers", config.layers),
+        ])?;
+        if !config.width.is_multiple_of(config.heads) {
             bail!("expected heads that divide {}, got {}", config.width, config.heads);
         }
         let layers = (0..config.layers).map(|at| Layer::new(config, &vb.pp("layers").pp(at)));

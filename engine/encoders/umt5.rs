@@ -6,26 +6,13 @@
 //! A prompt is encoded once and the layers are large, so each is read from the weights, used and let go of. Prompts are
 //! not padded, so nothing has to be masked. In f16 the published weights overflow: use bf16 or f32.
 
-use super::layers::{attend, embed, expect_tensors, rms_norm, split_heads};
+use super::layers::{attend, embed, rms_norm, split_heads};
+use crate::weights::check_sizes;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Linear, Module as _, VarBuilder, linear_no_bias};
 
 /// The table of tokens, under one of two names: where they are the same tensor, a file holds but one.
 const TABLES: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
-
-const LAYER: [&str; 10] = [
-    "0.layer_norm.weight",
-    "0.SelfAttention.q.weight",
-    "0.SelfAttention.k.weight",
-    "0.SelfAttention.v.weight",
-    "0.SelfAttention.o.weight",
-    "0.SelfAttention.relative_attention_bias.weight",
-    "1.layer_norm.weight",
-    "1.DenseReluDense.wi_0.weight",
-    "1.DenseReluDense.wi_1.weight",
-    "1.DenseReluDense.wo.weight",
-];
-const NORM: &str = "final_layer_norm.weight";
 
 /// Sizes of the network, as its published `config.json` tells them.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -70,6 +57,16 @@ impl Umt5Config {
     }
 
     fn check(&self) -> Result<()> {
+        check_sizes(&[
+            ("vocab_size", self.vocab_size),
+            ("d_model", self.d_model),
+            ("d_kv", self.d_kv),
+            ("d_ff", self.d_ff),
+            ("num_layers", self.num_layers),
+            ("num_heads", self.num_heads),
+            ("relative_attention_num_buckets", self.relative_attention_num_buckets),
+            ("relative_attention_max_distance", self.relative_attention_max_distance),
+        ])?;
         let (buckets, distance) =
             (self.relative_attention_num_buckets, self.relative_attention_max_distance);
         if buckets < 4 || !buckets.is_multiple_of(4) || distance <= buckets / 4 {
@@ -100,77 +97,105 @@ impl Umt5 {
     /// Finds the network in the weights, which are read when a prompt is encoded.
     ///
     /// # Errors
-    /// The sizes are none that the network can have, or a tensor is missing.
+    /// The sizes are none that the network can have, or there is no table of tokens.
     pub fn new(config: &Umt5Config, vb: &VarBuilder<'static>) -> Result<Self> {
         config.check()?;
         let Some(table) = TABLES.into_iter().find(|name| vb.contains_tensor(name)) else {
             bail!("cannot find tensor {}", TABLES.join(" nor "));
         };
-        let network = Self { config: config.clone(), table, vb: vb.clone() };
-        for at in 0..config.num_layers {
-            expect_tensors(&network.layer(at), LAYER)?;
-        }
-        expect_tensors(&vb.pp("encoder"), [NORM])?;
-        Ok(network)
+        Ok(Self { config: config.clone(), table, vb: vb.clone() })
     }
 
-    fn layer(&self, at: usize) -> VarBuilder<'static> {
-        self.vb.pp("encoder.block").pp(at).pp("layer")
+    /// Reads every tensor once.
+    ///
+    /// # Errors
+    /// One is missing or has another shape.
+    pub fn check(&self) -> Result<()> {
+        let config = &self.config;
+        self.vb.get((config.vocab_size, config.d_model), self.table)?;
+        for at in 0..config.num_layers {
+            self.layer(at)?;
+        }
+        self.norm()?;
+        Ok(())
     }
 
     /// States of tokens: (L, D).
     ///
     /// # Errors
-    /// A token is unknown, or a tensor has another shape.
+    /// A token is unknown, or a tensor is missing or has another shape.
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
         let config = &self.config;
         let mut x = embed(ids, (config.vocab_size, config.d_model), self.table, &self.vb)?;
         let buckets = Tensor::new(buckets(config, ids.len()), self.vb.device())?;
         for at in 0..config.num_layers {
-            let layer = self.layer(at);
-            x = self_attention(config, &x, &buckets, &layer.pp(0))?;
-            x = feed_forward(config, &x, &layer.pp(1))?;
+            x = self.layer(at)?.forward(&x, &buckets)?;
         }
-        let weight = self.vb.pp("encoder").get(config.d_model, NORM)?;
-        rms_norm(&x, &weight, config.layer_norm_epsilon)
+        rms_norm(&x, &self.norm()?, config.layer_norm_epsilon)
+    }
+
+    fn layer(&self, at: usize) -> Result<Layer> {
+        Layer::new(&self.config, &self.vb.pp("encoder.block").pp(at).pp("layer"))
+    }
+
+    fn norm(&self) -> Result<Tensor> {
+        self.vb.pp("encoder.final_layer_norm").get(self.config.d_model, "weight")
     }
 }
 
-/// x (L, D) and what its tokens attend to, with the biases that `buckets` (L · L) picks.
-fn self_attention(
-    config: &Umt5Config,
-    x: &Tensor,
-    buckets: &Tensor,
-    vb: &VarBuilder<'_>,
-) -> Result<Tensor> {
-    let (width, heads, length) = (config.d_model, config.num_heads, x.dim(0)?);
-    let inner = heads * config.d_kv;
-    let attention = vb.pp("SelfAttention");
-    let norm = vb.get(width, "layer_norm.weight")?;
-    let normed = rms_norm(x, &norm, config.layer_norm_epsilon)?;
-    let part = |name: &str| {
-        let linear = linear_no_bias(width, inner, attention.pp(name))?;
-        split_heads(&linear.forward(&normed)?, heads)
-    };
-    let shape = (config.relative_attention_num_buckets, heads);
-    let biases = attention.get(shape, "relative_attention_bias.weight")?;
-    let biases = biases.index_select(buckets, 0)?.t()?.reshape((heads, length, length))?;
-    // Scores are not scaled: the published weights have it in them.
-    let attended = attend(&part("q")?, &part("k")?, &part("v")?, 1.0, Some(&biases))?;
-    let out: Linear = linear_no_bias(inner, width, attention.pp("o"))?;
-    x + out.forward(&attended)?
+struct Layer {
+    config: Umt5Config,
+    norms: [Tensor; 2],
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    /// (buckets, N)
+    biases: Tensor,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
 }
 
-/// x (L, D) and its feed-forward layer.
-fn feed_forward(config: &Umt5Config, x: &Tensor, vb: &VarBuilder<'_>) -> Result<Tensor> {
-    let (width, inner) = (config.d_model, config.d_ff);
-    let dense = vb.pp("DenseReluDense");
-    let norm = vb.get(width, "layer_norm.weight")?;
-    let normed = rms_norm(x, &norm, config.layer_norm_epsilon)?;
-    let gate = linear_no_bias(width, inner, dense.pp("wi_0"))?.forward(&normed)?.gelu()?;
-    let inner_states =
-        (gate * linear_no_bias(width, inner, dense.pp("wi_1"))?.forward(&normed)?)?;
-    x + linear_no_bias(inner, width, dense.pp("wo"))?.forward(&inner_states)?
+impl Layer {
+    fn new(config: &Umt5Config, vb: &VarBuilder<'_>) -> Result<Self> {
+        let (width, inner) = (config.d_model, config.num_heads * config.d_kv);
+        let (attention, dense) = (vb.pp("0.SelfAttention"), vb.pp("1.DenseReluDense"));
+        let part = |name: &str| linear_no_bias(width, inner, attention.pp(name));
+        let buckets = (config.relative_attention_num_buckets, config.num_heads);
+        let norm = |name: &str| vb.get(width, name);
+        Ok(Self {
+            config: config.clone(),
+            norms: [norm("0.layer_norm.weight")?, norm("1.layer_norm.weight")?],
+            query: part("q")?,
+            key: part("k")?,
+            value: part("v")?,
+            out: linear_no_bias(inner, width, attention.pp("o"))?,
+            biases: attention.get(buckets, "relative_attention_bias.weight")?,
+            gate: linear_no_bias(width, config.d_ff, dense.pp("wi_0"))?,
+            up: linear_no_bias(width, config.d_ff, dense.pp("wi_1"))?,
+            down: linear_no_bias(config.d_ff, width, dense.pp("wo"))?,
+        })
+    }
+
+    /// x: (L, D), with the biases that `buckets` (L · L) picks.
+    fn forward(&self, x: &Tensor, buckets: &Tensor) -> Result<Tensor> {
+        let epsilon = self.config.layer_norm_epsilon;
+        let x = (x + self.attention(&rms_norm(x, &self.norms[0], epsilon)?, buckets)?)?;
+        let normed = rms_norm(&x, &self.norms[1], epsilon)?;
+        let inner = (self.gate.forward(&normed)?.gelu()? * self.up.forward(&normed)?)?;
+        x + self.down.forward(&inner)?
+    }
+
+    fn attention(&self, x: &Tensor, buckets: &Tensor) -> Result<Tensor> {
+        let (heads, length) = (self.config.num_heads, x.dim(0)?);
+        let part = |linear: &Linear| split_heads(&linear.forward(x)?, heads);
+        let biases = self.biases.index_select(buckets, 0)?.t()?;
+        let biases = biases.reshape((heads, length, length))?;
+        let (query, key, value) = (part(&self.query)?, part(&self.key)?, part(&self.value)?);
+        // Scores are not scaled: the published weights have it in them.
+        self.out.forward(&attend(&query, &key, &value, 1.0, Some(&biases))?)
+    }
 }
 
 /// The bias that each of `length` tokens has for each other, row by row.

@@ -1,5 +1,6 @@
 //! Sizes of the autoencoder, as its published `config.json` tells them.
 
+use crate::weights::check_sizes;
 use candle_core::{Result, bail};
 
 /// Frames of a latent, and pixels along each side of one.
@@ -69,9 +70,15 @@ impl HunyuanVaeConfig {
                 "expected latents of {FRAMES} frames of {SIDE}x{SIDE} pixels and attention, got {ratios:?}"
             );
         }
+        check_sizes(&[
+            ("latent_channels", self.latent_channels),
+            ("layers_per_block", self.layers_per_block),
+            ("norm_num_groups", self.norm_num_groups),
+        ])?;
+        self.block_out_channels.iter().try_for_each(|&width| check_sizes(&[("width", width)]))?;
         let groups = self.norm_num_groups;
         let depths = self.block_out_channels.len();
-        let even = |&width: &usize| groups > 0 && width > 0 && width.is_multiple_of(groups);
+        let even = |width: &usize| width.is_multiple_of(groups);
         if depths != SIDE_HALVINGS + 1 || !self.block_out_channels.iter().all(even) {
             let got = &self.block_out_channels;
             bail!("expected {} widths in multiples of {groups}, got {got:?}", SIDE_HALVINGS + 1);

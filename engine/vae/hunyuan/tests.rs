@@ -2,6 +2,7 @@ use super::*;
 use crate::golden::{Golden, farthest, golden};
 use crate::vae::{Tiles, Tiling};
 use candle_core::{DType, Device};
+use proptest::prelude::*;
 
 /// Both sum in f32, in another order, through some thirty layers; latents are below 1.
 const TOLERANCE: f32 = 1e-5;
@@ -91,4 +92,26 @@ fn the_published_configuration_is_read() {
         "spatial_compression_ratio": 8, "temporal_compression_ratio": 4}"#;
     let config: HunyuanVaeConfig = serde_json::from_str(text).unwrap();
     assert_eq!(config, HunyuanVaeConfig::default());
+}
+
+proptest! {
+    #[test]
+    fn no_configuration_panics(
+        widths in prop::collection::vec(prop_oneof![Just(4), 0_usize..9, any::<usize>()], 3..6),
+        (channels, layers, groups) in (any::<usize>(), 0_usize..3, prop_oneof![Just(2), any::<usize>()]),
+        scaling_factor: f64,
+    ) {
+        let config = HunyuanVaeConfig {
+            latent_channels: channels % 6,
+            block_out_channels: widths,
+            layers_per_block: layers,
+            norm_num_groups: groups,
+            scaling_factor,
+            ..config()
+        };
+        let golden = golden("hunyuan_vae_tiny.safetensors");
+        let _ = HunyuanVae::new(&config, Tiling::WHOLE, &golden.builder());
+        let config = HunyuanVaeConfig { latent_channels: channels, ..config };
+        let _ = HunyuanVae::new(&config, Tiling::WHOLE, &golden.builder());
+    }
 }

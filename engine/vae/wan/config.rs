@@ -1,5 +1,6 @@
 //! Sizes of the autoencoder, as its published `config.json` tells them.
 
+use crate::weights::check_sizes;
 use candle_core::{Result, bail};
 
 /// Frames of a latent, and pixels along each side of one.
@@ -57,6 +58,12 @@ impl Default for WanVaeConfig {
 
 impl WanVaeConfig {
     pub(super) fn check(&self) -> Result<()> {
+        check_sizes(&[
+            ("base_dim", self.base_dim),
+            ("z_dim", self.z_dim),
+            ("num_res_blocks", self.num_res_blocks),
+        ])?;
+        self.dim_mult.iter().try_for_each(|&times| check_sizes(&[("dim_mult", times)]))?;
         let halvings = self.temperal_downsample.iter().filter(|&&time| time).count();
         if self.dim_mult.len() != DEPTHS
             || self.temperal_downsample.len() != DEPTHS - 1
@@ -69,12 +76,12 @@ impl WanVaeConfig {
             bail!("expected the autoencoder of Wan 2.1, got another's is_residual or attn_scales");
         }
         // The decoder halves its width where it doubles the picture.
-        let even = |&times: &usize| times > 0 && (self.base_dim * times).is_multiple_of(2);
-        if self.base_dim == 0 || !self.dim_mult.iter().all(even) {
+        let even = |times: &usize| (self.base_dim * times).is_multiple_of(2);
+        if !self.dim_mult.iter().all(even) {
             bail!("expected even widths, got {:?} times {}", self.dim_mult, self.base_dim);
         }
         let (means, deviations) = (&self.latents_mean, &self.latents_std);
-        let fits = means.len() == self.z_dim && deviations.len() == self.z_dim && self.z_dim > 0;
+        let fits = means.len() == self.z_dim && deviations.len() == self.z_dim;
         if !fits || !deviations.iter().all(|deviation| deviation.is_normal() && *deviation > 0.0) {
             bail!("expected a mean and a deviation above 0 of each of {} channels", self.z_dim);
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::golden::{Golden, farthest, golden};
 use candle_core::{DType, Device};
+use proptest::prelude::*;
 
 /// Both sum in f32, in another order, through some thirty layers; latents are below 2.
 const TOLERANCE: f32 = 1e-5;
@@ -85,4 +86,27 @@ fn the_published_configuration_is_read() {
     assert_eq!(config, WanVaeConfig::default());
     config.check().unwrap();
     assert_eq!(config.widths(), [96, 192, 384, 384]);
+}
+
+proptest! {
+    #[test]
+    fn no_configuration_panics(
+        times in prop::collection::vec(prop_oneof![Just(1), 0_usize..4, any::<usize>()], 3..6),
+        time in prop::collection::vec(any::<bool>(), 2..5),
+        (base_dim, z_dim) in (prop_oneof![Just(4), any::<usize>()], prop_oneof![Just(4), any::<usize>()]),
+        num_res_blocks in prop_oneof![Just(1), any::<usize>()],
+        latents_std in prop::collection::vec(any::<f64>(), 3..6),
+    ) {
+        let golden = golden("wan_vae_tiny.safetensors");
+        let config = WanVaeConfig {
+            base_dim,
+            z_dim,
+            dim_mult: times,
+            num_res_blocks,
+            temperal_downsample: time,
+            latents_std,
+            ..config()
+        };
+        let _ = WanVae::new(&config, Tiles::WHOLE, &golden.builder());
+    }
 }
