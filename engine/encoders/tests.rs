@@ -179,10 +179,10 @@ fn bf16_stays_near() {
     let states = umt5.forward(&ids(&golden, "umt5_ids")).unwrap();
     assert_eq!(states.dtype(), DType::BF16);
     let want = golden.get("umt5_states");
-    let far = farthest(&states.to_dtype(DType::F32).unwrap(), &want);
-    // 8 bits of mantissa through two layers.
-    let size = want.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-    assert!(far < 0.05 * size, "off by {far} at {size}");
+    let mean = |x: &Tensor| x.abs().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+    let apart = mean(&(states.to_dtype(DType::F32).unwrap() - &want).unwrap());
+    // 8 bits of mantissa through two layers whose scores are large.
+    assert!(apart < 0.05 * mean(&want), "off by {apart} of {}", mean(&want));
 }
 
 #[test]

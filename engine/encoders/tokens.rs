@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::weights::{read_text, wrong};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, Vocab};
@@ -43,9 +44,8 @@ impl Tokens {
     /// A file is missing or is no tokenizer; it is named.
     pub fn open(folder: &Path, longest: usize) -> Result<Self, Error> {
         let file = folder.join(WHOLE);
-        let whole = file.is_file();
-        let (file, tokenizer) = if whole {
-            let tokenizer = read_text(&file)?.parse().map_err(|error| wrong(&file, &error))?;
+        let (file, tokenizer) = if file.is_file() {
+            let tokenizer = whole(&read_text(&file)?).map_err(|error| wrong(&file, &error))?;
             (file, tokenizer)
         } else {
             let vocabulary = folder.join(VOCABULARY);
@@ -85,6 +85,32 @@ impl Tokens {
         let encoding = self.tokenizer.encode(text, true).map_err(candle_core::Error::wrap)?;
         Ok(encoding.get_ids().to_vec())
     }
+}
+
+/// The tokenizer that a `tokenizer.json` tells.
+fn whole(text: &str) -> tokenizers::Result<Tokenizer> {
+    #[derive(serde::Deserialize)]
+    struct Around {
+        post_processor: Option<Value>,
+    }
+    let around: Around = serde_json::from_str(text)?;
+    check_around(&around.post_processor.unwrap_or_default())?;
+    text.parse()
+}
+
+/// That what is put around prompts is known: the library takes its word for it, and panics.
+fn check_around(processor: &Value) -> Result<(), String> {
+    for inner in processor["processors"].as_array().into_iter().flatten() {
+        check_around(inner)?;
+    }
+    let pieces = ["single", "pair"].map(|template| processor[template].as_array());
+    for piece in pieces.into_iter().flatten().flatten() {
+        let id = &piece["SpecialToken"]["id"];
+        if id.as_str().is_some_and(|id| processor["special_tokens"].get(id).is_none()) {
+            return Err(format!("expected {id} among the special tokens around a prompt"));
+        }
+    }
+    Ok(())
 }
 
 /// CLIP's tokenizer of a vocabulary and the merges that make its tokens.
@@ -131,7 +157,7 @@ fn clip_words(tokenizer: &mut Tokenizer) -> tokenizers::Result<()> {
 pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::Value;
+    use std::sync::LazyLock;
 
     fn golden() -> Value {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/tokens_tiny.json");
@@ -148,6 +174,9 @@ pub(super) mod tests {
         std::fs::write(clip.path().join(MERGES), golden["clip_merges"].as_str().unwrap()).unwrap();
         [llama, clip]
     }
+
+    static TINY: LazyLock<[Tokens; 2]> =
+        LazyLock::new(|| folders().map(|folder| Tokens::open(folder.path(), 20).unwrap()));
 
     #[test]
     fn tokens_are_those_of_the_reference() {
@@ -183,9 +212,13 @@ pub(super) mod tests {
         std::fs::write(clip.path().join(MERGES), "a\n").unwrap();
         assert!(refused(clip.path(), 9).contains("two tokens that make one"));
         std::fs::write(clip.path().join(VOCABULARY), "{\"a\": 0}").unwrap();
-        assert!(refused(clip.path(), 9).contains("<|startoftext|>"));
+        assert!(refused(clip.path(), 9).contains("<|endoftext|>"));
         std::fs::remove_file(clip.path().join(MERGES)).unwrap();
         assert!(refused(clip.path(), 9).contains("merges.txt"));
+        let mut odd = golden()["llama"].clone();
+        odd["post_processor"]["special_tokens"] = Value::default();
+        std::fs::write(llama.path().join(WHOLE), odd.to_string()).unwrap();
+        assert!(refused(llama.path(), 9).contains("among the special tokens around a prompt"));
         std::fs::write(llama.path().join(WHOLE), "{}").unwrap();
         assert!(refused(llama.path(), 9).contains("tokenizer.json"));
     }
@@ -200,11 +233,11 @@ pub(super) mod tests {
 
         #[test]
         fn no_damaged_tokenizer_panics(at in any::<prop::sample::Index>(), text in "\\PC{0,12}") {
-            let mut whole = golden()["llama"].to_string();
-            let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).collect();
+            let mut damaged = golden()["llama"].to_string();
+            let places: Vec<usize> = damaged.char_indices().map(|(at, _)| at).collect();
             let from = at.index(places.len() - 1);
-            whole.replace_range(places[from]..places[from + 1], &text);
-            if let Ok(tokenizer) = whole.parse::<Tokenizer>()
+            damaged.replace_range(places[from]..places[from + 1], &text);
+            if let Ok(tokenizer) = whole(&damaged)
                 && let Ok(tokens) = Tokens::new(tokenizer, 20)
             {
                 let _ = tokens.encode("a red maze, it's <|eot_id|> 3");
@@ -213,8 +246,8 @@ pub(super) mod tests {
 
         #[test]
         fn no_prompt_panics(text in "\\PC{0,60}") {
-            for folder in folders() {
-                prop_assert!(Tokens::open(folder.path(), 20).unwrap().encode(&text).unwrap().len() <= 20);
+            for tokens in TINY.iter() {
+                prop_assert!(tokens.encode(&text).unwrap().len() <= 20);
             }
         }
     }
