@@ -4,6 +4,8 @@
 //! is a latent of its own. Videos and latents are (B, C, T, H, W) outside; inside one video goes through at a time,
 //! frames first, (T, C, H, W), so that convolutions over pictures take frames for a batch.
 
+#[cfg(test)]
+mod check;
 mod conv;
 mod hunyuan;
 mod posterior;
