@@ -19,14 +19,20 @@ pub mod codebook;
 pub mod codec;
 pub mod device;
 pub mod dreamer;
+pub mod encoders;
 pub mod error;
+#[cfg(test)]
+mod golden;
 pub mod lpips;
 pub mod model;
 pub mod noise;
 pub mod ops;
 pub mod pack;
+pub mod picture;
 pub mod sampler;
 pub mod train;
+pub mod vae;
+pub mod weights;
 pub mod world;
 
 pub use error::Error;
