@@ -126,8 +126,10 @@ pub struct Batch {
     pub groups: Vec<GroupTokens>,
     /// Noisy sections: (S, g, C, H, W).
     pub sections: Tensor,
-    /// The newest frame before each section, as it is seen: (S, C, H, W).
+    /// The frame just before each section, as it is seen, zeros where none is: (S, C, H, W).
     pub newest: Tensor,
+    /// 1 for rows of sections that see the frame just before them, 0 for others: (S · g · L, 1).
+    pub after: Tensor,
     /// Noise level of each section, 0 clean to 1 noise: S of them.
     pub levels: Vec<f32>,
     /// Step size of each section: S of them.
@@ -348,7 +350,8 @@ impl WorldModel {
         let flat = batch.sections.flatten(0, 1)?.unsqueeze(1)?;
         let moved = patchify(&self.moved(&batch.newest, &batch.actions)?, 1)?;
         let section = self.section.forward(&patchify(&flat, 1)?)?;
-        parts.push((section + self.reference.forward(&moved)?)?);
+        let reference = self.reference.forward(&moved)?.broadcast_mul(&batch.after)?;
+        parts.push((section + reference)?);
         conditions.push(self.section_condition(&batch.levels, &batch.steps, &batch.actions)?);
         lengths.extend(std::iter::repeat_n(self.config.frame_tokens(), sections * frames));
         let rows = Rows::new(&lengths);

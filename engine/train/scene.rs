@@ -113,9 +113,12 @@ impl Scene<'_> {
         let noise = Tensor::from_vec(noise, &shape[..], self.device)?;
         let actions = self.actions(section);
         let actions = Tensor::from_vec(actions, (self.frames, 3 * config.action), self.device)?;
-        let newest = self.history.frame(section.clip, newest_of(section), random).to_vec();
-        let newest = Tensor::from_vec(newest, &shape[1..], self.device)?;
-        sample(model, &noise, &actions, Some(&newest), &model.place(&placed)?, sampling)
+        let newest = section.plan.before_section().map(|frame| {
+            let frame = self.history.frame(section.clip, frame.0 as usize, random).to_vec();
+            Tensor::from_vec(frame, &shape[1..], self.device)
+        });
+        let newest = newest.transpose()?;
+        sample(model, &noise, &actions, newest.as_ref(), &model.place(&placed)?, sampling)
     }
 
     /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
@@ -167,10 +170,18 @@ impl Scene<'_> {
         let (count, frames, config) = (planned.len(), self.frames, self.config);
         let table = GroupTable::new(config, planned);
         let groups = table.tokens(config, &mut self.history, random, self.device)?;
-        let (mut actions, mut newest) = (Vec::new(), Vec::new());
+        let (mut actions, mut newest, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for section in planned {
             actions.extend(self.actions(section));
-            newest.extend_from_slice(self.history.frame(section.clip, newest_of(section), random));
+            let rows = self.frames * config.frame_tokens();
+            if let Some(frame) = section.plan.before_section() {
+                let frame = frame.0 as usize;
+                newest.extend_from_slice(self.history.frame(section.clip, frame, random));
+                after.extend(std::iter::repeat_n(1.0_f32, rows));
+            } else {
+                newest.extend(std::iter::repeat_n(0.0, config.latent_len()));
+                after.extend(std::iter::repeat_n(0.0_f32, rows));
+            }
         }
         let shape = (count, frames, config.channels, config.height, config.width);
         Ok(Batch {
@@ -179,6 +190,11 @@ impl Scene<'_> {
             newest: Tensor::from_vec(
                 newest,
                 (count, config.channels, config.height, config.width),
+                self.device,
+            )?,
+            after: Tensor::from_vec(
+                after,
+                (count * frames * config.frame_tokens(), 1),
                 self.device,
             )?,
             steps: planned.iter().map(|section| section.step).collect(),
@@ -215,11 +231,6 @@ impl Scene<'_> {
         };
         planned.iter().flat_map(latents).collect()
     }
-}
-
-/// The frame just before a section, which every plan of a clip holds.
-fn newest_of(section: &PlannedSection) -> usize {
-    section.plan.before_section().expect("a clip has history").0 as usize
 }
 
 /// A level that a step of this size starts at; for plain flow mostly logit-normal around 0.6.

@@ -276,7 +276,8 @@ impl WorldTrainer {
     /// frame, which so learns to move before anything else does.
     fn loss(&self, sample: &Sample) -> Result<Tensor> {
         let answer = self.model.estimate_batch(&sample.batch)?;
-        let moved = (answer.moved - &sample.clean)?.sqr()?.mean_all()?;
+        let moved = (answer.moved - &sample.clean)?.broadcast_mul(&sample.batch.after)?;
+        let moved = moved.sqr()?.mean_all()?;
         let error = (answer.clean - &sample.clean)?.sqr()?;
         (error.mean_keepdim(1)? * &sample.weight)?.mean_all()? + moved
     }
