@@ -214,10 +214,15 @@ fn read_weights<T>(
     let bytes = std::fs::read(path).map_err(read)?;
     hash.update(&bytes);
     let tensors: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&bytes, device)
-        .map_err(|error| world_error(path, error))?;
+        .map_err(|error| world_error(path, in_one_line(&error)))?;
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
-    let built = build(&vb).map_err(|error| world_error(path, error))?;
+    let built = build(&vb).map_err(|error| world_error(path, in_one_line(&error)))?;
     Ok(built)
+}
+
+/// What is wrong, without the way there, which follows it in lines of its own where `RUST_BACKTRACE` asks for it.
+fn in_one_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The codebook beside the network's weights, if there is one.

@@ -154,25 +154,46 @@ impl Cold {
         Ok(self.entries()?.into_iter().map(read))
     }
 
-    /// Closes the file; one of more than 1.5 budgets gives room back to the disk first.
+    /// Closes the file. One that takes more than 1.5 budgets of the disk is packed, which takes
+    /// seconds; answers whether. That is seldom so: a full file is made twice as long by the store with
+    /// the first run that is kept in it, but what was never written there takes no room.
     ///
     /// # Errors
     /// Where the file cannot be written; what was kept is safe all the same.
-    pub fn close(mut self) -> Result<(), ColdError> {
-        if self.file_bytes()? > self.budget_bytes.saturating_mul(3) / 2 {
-            self.compact()
-        } else {
+    pub fn close(mut self) -> Result<bool, ColdError> {
+        let database = self.database.take();
+        // What lies free at its end is cut off.
+        guarded(|| {
+            drop(database);
             Ok(())
+        })?;
+        if self.disk_bytes()? <= self.budget_bytes.saturating_mul(3) / 2 {
+            return Ok(false);
         }
+        match guarded(|| open::open_store(&self.path, open::Access::Write)) {
+            Ok(database) => self.database = Some(database),
+            // Another program has begun to use it, and will close it.
+            Err(ColdError::Locked { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.compact()?;
+        Ok(true)
     }
 
     fn compact(&mut self) -> Result<(), ColdError> {
         guarded(|| self.database_mut()?.compact().map(|_| ()).map_err(store))
     }
 
-    fn file_bytes(&self) -> Result<u64, ColdError> {
+    /// Bytes that the file takes of the disk; where that is not told, its length.
+    fn disk_bytes(&self) -> Result<u64, ColdError> {
         let io = |source| ColdError::Io { path: self.path.clone(), source };
-        std::fs::metadata(&self.path).map(|file| file.len()).map_err(io)
+        let file = std::fs::metadata(&self.path).map_err(io)?;
+        #[cfg(unix)]
+        // In blocks of this size, whatever those of the file system.
+        let bytes = std::os::unix::fs::MetadataExt::blocks(&file) * 512;
+        #[cfg(not(unix))]
+        let bytes = file.len();
+        Ok(bytes)
     }
 
     /// Runs `work` in one transaction, durable when it returns; with an error none of it is done.

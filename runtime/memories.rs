@@ -53,7 +53,7 @@ fn stat(cold: &Cold) -> Result<()> {
         megabytes(stat.payload_bytes),
         megabytes(cold.budget_bytes())
     )?;
-    writeln!(out, "on disk   {:.1} MB", megabytes(stat.file_bytes))?;
+    writeln!(out, "on disk   {:.1} MB", megabytes(stat.disk_bytes))?;
     writeln!(out, "oldest    {}", when(stat.oldest))?;
     writeln!(out, "newest    {}", when(stat.newest))?;
     writeln!(out, "used      {} times, {:.2} a run", stat.uses, per_run(stat.uses))?;

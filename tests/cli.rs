@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::world::write_tiny_world;
+
 /// Runs the program without a display and with its data in `dir`.
 pub(crate) fn oneiro(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_oneiro"))
@@ -127,6 +129,28 @@ fn files_that_a_walk_cannot_use_are_named_before_it_begins() {
     check(&["--start", "nowhere.png"], 1, "open nowhere.png");
     let script = write("walk.jsonl", "{\"forward\": 1}\n{\"forwards\": 1}\n");
     check(&["--actions", &script], 1, "walk.jsonl, line 2");
+}
+
+#[test]
+fn weights_that_are_missing_are_named_with_their_file_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tiny_world(dir.path()).unwrap();
+    let codec = dir.path().join("codec.safetensors");
+    let mut weights = candle_core::safetensors::load(&codec, &candle_core::Device::Cpu).unwrap();
+    weights.remove("normalize.matrix").expect("it is there");
+    candle_core::safetensors::save(&weights, &codec).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_oneiro"))
+        .args(["play", "--headless", "--frames", "1", "--world", ".", "--out", "walk"])
+        .current_dir(dir.path())
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .expect("the program was built for this test");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("oneiro: ")).collect();
+    let [line] = lines[..] else { panic!("one line, got {said}") };
+    assert!(line.contains("normalize.matrix") && line.ends_with("codec.safetensors"), "{said}");
+    assert!(!said.contains("candle_core::error"), "{said}");
 }
 
 #[test]

@@ -183,8 +183,8 @@ fn a_window_may_shrink_to_nothing_and_be_put_away_and_play_goes_on() {
     wait_for_frames(dir.path(), 20);
     display.plain_tool("search --name Oneiro windowmap");
     wait_for_frames(dir.path(), 20);
-    // The last entry of the menu; what is typed faster than pictures are drawn is one step.
-    display.tool("windowfocus key --delay 500 Escape Down Down Down Down Return");
+    // The last entry of the menu; what is typed faster than a busy machine draws pictures is one step.
+    display.tool("windowfocus key --delay 1500 Escape Down Down Down Down Return");
     assert_eq!(end(&mut program, dir.path()), 0, "{}", said(dir.path()));
     check_recording(dir.path());
 }

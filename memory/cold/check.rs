@@ -20,8 +20,8 @@ pub struct Stat {
     pub frames: u64,
     /// Bytes of all runs: what the budget limits.
     pub payload_bytes: u64,
-    /// Bytes of the file.
-    pub file_bytes: u64,
+    /// Bytes that the file takes of the disk.
+    pub disk_bytes: u64,
     /// Sessions of which anything is left.
     pub sessions: u64,
     /// When the oldest run was kept, in seconds since 1970.
@@ -64,7 +64,7 @@ impl Cold {
             pinned: count(entries.iter().filter(|entry| entry.pinned).count()),
             frames: totals.frames,
             payload_bytes: totals.bytes,
-            file_bytes: self.file_bytes()?,
+            disk_bytes: self.disk_bytes()?,
             sessions: count(sessions.len()),
             oldest: kept.clone().min(),
             newest: kept.max(),

@@ -120,14 +120,14 @@ impl Cold {
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     /// To see whether it is sound, without a change to it.
     Check,
     /// To use it.
     Write,
 }
 
-fn open_store(path: &Path, access: Access) -> Result<Database, ColdError> {
+pub(super) fn open_store(path: &Path, access: Access) -> Result<Database, ColdError> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
     // The store would begin a database in an empty file.
     if file.metadata().map_err(io_error(path))?.len() == 0 {

@@ -118,13 +118,15 @@ impl Walk for Dreamed {
         let ranked = clock.now();
         dreamer.plan()?;
         dreamer.pack()?;
+        let packed = clock.now();
         dreamer.encode()?;
+        let encoding = clock.now().saturating_sub(packed);
         dreamer.denoise()?;
         dreamer.decode()?;
         dreamer.remember()?;
         let section = clock.now().checked_sub(began).context("clocks do not go back")?;
         let encoded = dreamer.account().kv_misses;
-        Ok(Times { section, ranking: ranked.saturating_sub(estimated), encoded })
+        Ok(Times { section, ranking: ranked.saturating_sub(estimated), encoding, encoded })
     }
 
     fn remembered(&self) -> usize {

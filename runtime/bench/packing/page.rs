@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::figures::{BASE, Row};
 use super::film;
 use super::plot::Plot;
-use super::report::Report;
+use super::report::{Report, SCHEDULE};
 use super::trial::{Split, Task};
 use super::unit::Key;
 
@@ -19,7 +19,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding
 h1{margin-bottom:0}h2{margin-top:2.5rem}\
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}\
 th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\
-th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}\
+th:first-child,td:first-child,.words{text-align:left}\
 tr.best td{background:var(--soft);font-weight:600}\
 .wide{overflow-x:auto}figure{margin:1rem 0}figcaption{font-size:13px;opacity:.8}\
 .films{display:grid;grid-template-columns:max-content 1fr;gap:.3rem .8rem;align-items:center;font-size:13px}\
@@ -44,7 +44,9 @@ pub(super) fn render(report: &Report, plots: &[Plot], out: &Path) -> String {
                 h1 { (header.world) ": what history is worth, and how it is picked" }
                 p {
                     (width) "×" (height) " at " (header.fps) " frames/s, " (header.evaluations)
-                    " evaluations a section, " (header.episodes.len()) " episodes; weights "
+                    " evaluations a section, " (header.episodes.len()) " episodes"
+                    @if let Some(schedule) = report.one_schedule() { "; packed by " code { (schedule) } }
+                    "; weights "
                     code { (header.weights.chars().take(12).collect::<String>()) } "."
                 }
                 (reading(report))
@@ -74,7 +76,8 @@ fn reading(report: &Report) -> Markup {
         p {
             "Every arm dreams the same walks with the same noise, so differences are taken in pairs: "
             "“over time” is the gain over released FramePack order, with the middle 95 % of a bootstrap that draws "
-            "whole episodes. Recall at k: of the sections for which a remembered frame outside the recent window "
+            "whole episodes; of two or three episodes it says little. Shaded is the highest PSNR that can be played. "
+            "Recall at k: of the sections for which a remembered frame outside the recent window "
             "shows the coming view (two steps of walking, ten degrees), the share with such a frame among the first "
             "k that were picked. Milliseconds are processor time of one core, which other work does not lengthen "
             "much; KV hits leave out the first section of a walk, for which nothing can be there."
@@ -118,10 +121,10 @@ fn table(report: &Report, task: Task) -> Markup {
     };
     html! {
         table {
-            tr { @for (name, _) in &columns { th { (name) } } }
+            tr { @for (name, _) in &columns { th.words[*name == SCHEDULE] { (name) } } }
             @for row in report.rows(task) {
                 tr.best[is_best(row)] {
-                    @for (_, cell) in &columns { td { (cell(row)) } }
+                    @for (name, cell) in &columns { td.words[*name == SCHEDULE] { (cell(row)) } }
                 }
             }
         }
@@ -174,13 +177,13 @@ fn episodes(report: &Report, task: Task) -> Markup {
             div.wide {
                 table {
                     tr {
-                        th { "history by" } th { "schedule" }
+                        th { "history by" } th.words { (SCHEDULE) }
                         @for name in &names { th { (name) } }
                         @for seed in rows.iter().flat_map(|row| row.seeds.keys()).take(rows.first().map_or(0, |row| row.seeds.len())) { th { "seed " (seed) } }
                     }
                     @for row in &rows {
                         tr {
-                            td { (row.arm) } td { (row.schedule) }
+                            td { (row.arm) } td.words { (row.schedule) }
                             @for name in &names {
                                 td { @if let Some(psnr) = row.by_episode.get(*name) { (format!("{psnr:.2}")) } }
                             }
@@ -207,10 +210,10 @@ fn weights(report: &Report) -> Markup {
         h2 { "Weight of nearness in time" }
         p { "On the validation split, whose walks are not in the tables above; the weight with the best mean over the tasks is the one that is reported." }
         table {
-            tr { th { "history by" } th { "schedule" } @for task in &tasks { th { (task.to_string()) } } th { "mean, dB" } }
+            tr { th { "history by" } th.words { (SCHEDULE) } @for task in &tasks { th { (task.to_string()) } } th { "mean, dB" } }
             @for weighed in &report.figures.weights {
                 tr {
-                    td { (weighed.arm) } td { (weighed.schedule) }
+                    td { (weighed.arm) } td.words { (weighed.schedule) }
                     @for task in &tasks {
                         td { @if let Some(psnr) = weighed.tasks.get(task) { (format!("{psnr:.2}")) } }
                     }

@@ -212,6 +212,8 @@ fn draw_chart(area: &Area<'_>, lines: &[Line], axes: &Axes) -> Result<(), Failed
     );
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        // Room for the unit above the highest level.
+        .margin_top(28)
         .set_left_and_bottom_label_area_size(44)
         .build_cartesian_2d(x.clone(), y.clone())
         .map_err(|error| error.to_string())?;
@@ -262,7 +264,7 @@ fn draw_axes(
     let (right, bottom) = pixel(chart, (x.end, y.start));
     write(axes.across.to_owned(), (right, bottom + 24), HPos::Right, VPos::Top)?;
     let (left, top) = pixel(chart, (x.start, y.end));
-    write("dB".to_owned(), (left - 6, top), HPos::Right, VPos::Top)?;
+    write("dB".to_owned(), (left - 6, top - 6), HPos::Right, VPos::Bottom)?;
     Ok(())
 }
 

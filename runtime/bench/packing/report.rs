@@ -51,15 +51,28 @@ impl Report {
         self.figures.rows.iter().filter(move |row| row.task == task)
     }
 
+    /// The schedule that all walks were packed by; `None` where there are several.
+    pub(super) fn one_schedule(&self) -> Option<&str> {
+        let mut schedules = self.figures.rows.iter().map(|row| row.schedule.as_str());
+        let first = schedules.next()?;
+        schedules.all(|other| other == first).then_some(first)
+    }
+
     /// The columns for which a task has something to say.
     pub(super) fn columns(&self, task: Task) -> Vec<Column> {
-        let told = |(_, cell): &Column| self.rows(task).any(|row| !cell(row).is_empty());
+        let told = |(name, cell): &Column| {
+            let known = *name == SCHEDULE && self.one_schedule().is_some();
+            !known && self.rows(task).any(|row| !cell(row).is_empty())
+        };
         COLUMNS.into_iter().filter(told).collect()
     }
 
     /// A table for each task, in Markdown.
     pub fn table(&self) -> String {
         let mut text = String::new();
+        if let Some(schedule) = self.one_schedule() {
+            let _ = writeln!(text, "{}, packed by {schedule}\n", self.header.world);
+        }
         for task in Task::ALL.into_iter().filter(|&task| self.rows(task).next().is_some()) {
             let _ = writeln!(text, "{}\n", task.title());
             let columns = self.columns(task);
@@ -86,10 +99,13 @@ impl Report {
 /// A column of the tables: its name and what stands in it.
 pub(super) type Column = (&'static str, fn(&Row) -> String);
 
+/// Name of a column of words.
+pub(super) const SCHEDULE: &str = "schedule";
+
 /// The columns, in the terminal and on the page.
 const COLUMNS: [Column; 13] = [
     ("history by", |row| row.arm.clone()),
-    ("schedule", |row| row.schedule.clone()),
+    (SCHEDULE, |row| row.schedule.clone()),
     ("PSNR, dB", |row| format!("{:.2}", row.psnr)),
     ("over time, 95 % interval", |row| row.gain.map_or_else(String::new, interval)),
     ("SSIM", |row| format!("{:.3}", row.ssim)),

@@ -213,5 +213,10 @@ fn the_page_holds_what_was_measured_and_no_markup_of_others() {
     assert!(!page.contains("src=\"http") && !page.contains("href="), "nothing is fetched");
     assert!(dir.path().join("gap.svg").exists() && dir.path().join("tokens.svg").exists());
     let table = report.table();
-    assert!(table.contains("| pose | td_f16k4f4k2f5k1_g1 | 22.00 | +2.00 ("), "{table}");
+    assert!(table.contains("packed by td_f16k4f4k2f5k1_g1"), "{table}");
+    assert!(table.contains("| pose | 22.00 | +2.00 ("), "a schedule is named once: {table}");
+    let mut units = units();
+    units[0].key.schedule = "td_f4k1_g1".to_owned();
+    let table = Report::new(report.header, units).table();
+    assert!(table.contains("| pose | td_f16k4f4k2f5k1_g1 | 22.00 |"), "{table}");
 }
