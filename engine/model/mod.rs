@@ -13,5 +13,5 @@ mod world;
 
 pub use config::ModelConfig;
 pub use patchify::{patchify, unpatchify};
-pub use rope::{group_phases, section_phases};
+pub use rope::{Rotary, group_phases, section_phases};
 pub use world::{Batch, GroupKv, GroupTokens, PlacedContext, StepSize, WorldModel};
