@@ -2,7 +2,7 @@
 //!
 //! A [`world::World`] is read from a folder; a [`dreamer::Dreamer`] walks in it, one section of
 //! frames at a time. It reads no clock and no environment: the same world, options, actions and
-//! seed give the same frames.
+//! seed give the same frames. Published video models with packed history are in [`framepack`].
 //!
 //! # Symbols
 //!
@@ -15,6 +15,7 @@ pub mod codec;
 pub mod device;
 pub mod dreamer;
 pub mod error;
+pub mod framepack;
 pub mod lpips;
 pub mod model;
 pub mod noise;
