@@ -176,11 +176,7 @@ impl Model {
                     }
                 }
                 Self::Wan => {
-                    _ = wan::Transformer::new(
-                        &wan::Config::open(&path)?,
-                        &weights,
-                        Residence::Held,
-                    )?
+                    wan::Transformer::new(&wan::Config::open(&path)?, &weights, Residence::Held)?;
                 }
             }
             Ok(complaints.take())

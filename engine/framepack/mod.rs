@@ -33,3 +33,4 @@ pub mod weights;
 pub mod window;
 
 mod layers;
+mod sizes;

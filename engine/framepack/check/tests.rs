@@ -22,7 +22,7 @@ fn save(folder: &Path, tensors: &BTreeMap<String, Tensor>) {
     candle_core::safetensors::save(&tensors, path).unwrap();
 }
 
-fn config(config: &impl serde::Serialize, more: serde_json::Value) -> String {
+fn config(config: &impl serde::Serialize, more: &serde_json::Value) -> String {
     let mut all = serde_json::to_value(config).unwrap();
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     all.to_string()
@@ -34,7 +34,7 @@ fn hunyuan(folder: &Path) -> BTreeMap<String, Tensor> {
     let fixed = serde_json::json!({
         "_class_name": "HunyuanVideoTransformer3DModelPacked", "patch_size": 2, "patch_size_t": 1,
     });
-    write(folder, "transformer/config.json", &config(&golden.config(), fixed));
+    write(folder, "transformer/config.json", &config(&golden.config(), &fixed));
     for name in ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"] {
         write(folder, name, "{}");
     }
@@ -107,7 +107,7 @@ fn wan_is_told_by_its_configuration() {
         "patch_size": [1, 2, 2], "freq_dim": 256, "cross_attn_norm": true, "eps": 1e-6,
         "qk_norm": "rms_norm_across_heads", "_class_name": "WanTransformer3DModel",
     });
-    let text = config(&wan::tests::config(false), fixed);
+    let text = config(&wan::tests::config(false), &fixed);
     write(folder.path(), "transformer/config.json", &text);
     save(folder.path(), &golden.under("t2v.w."));
     assert_eq!(Model::of(folder.path()).unwrap(), Model::Wan);

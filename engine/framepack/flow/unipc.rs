@@ -91,7 +91,7 @@ impl Step {
         let h = log - newest.log;
         let distances: Vec<f64> =
             past.iter().take(order).skip(1).map(|old| (old.log - newest.log) / h).collect();
-        let difference = |(old, &r): (&Estimate, &f64)| Ok(((&old.clean - &newest.clean)? / r)?);
+        let difference = |(old, &r): (&Estimate, &f64)| (&old.clean - &newest.clean)? / r;
         let factor = match scale {
             Scale::Step => h,
             Scale::Exponential => -(-h).exp_m1(),

@@ -1,13 +1,9 @@
 //! Sizes of the network.
 
 use crate::error::Error;
-use crate::framepack::weights::read_text;
+use crate::framepack::sizes;
 use crate::model::Rotary;
 use std::path::Path;
-
-/// Most blocks of one kind, and most of any width: far beyond what is published.
-const BLOCKS_MAX: usize = 1000;
-const WIDTH_MAX: usize = 1 << 20;
 
 /// Sizes, under the names of the published `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -69,9 +65,7 @@ impl Config {
     /// # Errors
     /// It is missing, damaged, or describes another network; the message names it.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join("config.json");
-        let text = read_text(&path, "configuration of the network")?;
-        Self::parse(&text).map_err(|reason| Error::World { reason, path })
+        sizes::open(folder, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -96,25 +90,21 @@ impl Config {
 
     /// Whether the sizes fit each other.
     fn check(&self) -> Result<(), String> {
+        let (heads, head) = (self.num_attention_heads, self.attention_head_dim);
         let widths = [
             self.in_channels,
-            self.num_attention_heads,
-            self.attention_head_dim,
+            heads,
+            head,
+            heads.saturating_mul(head),
             self.text_embed_dim,
             self.pooled_projection_dim,
             self.image_proj_dim,
         ];
-        if widths.iter().any(|width| !(1..=WIDTH_MAX).contains(width)) || self.width() > WIDTH_MAX {
-            return Err(format!("expected widths of 1 to {WIDTH_MAX}"));
-        }
         let blocks = [self.num_layers, self.num_single_layers, self.num_refiner_layers];
-        if blocks.iter().any(|&count| count > BLOCKS_MAX) {
-            return Err(format!("expected at most {BLOCKS_MAX} blocks of a kind"));
-        }
+        sizes::check(&widths, &blocks)?;
         let axes = self.rope_axes_dim;
         let whole = axes.iter().try_fold(0_usize, |sum, &axis| sum.checked_add(axis));
-        if whole != Some(self.attention_head_dim) || axes.iter().any(|axis| axis % 2 != 0) {
-            let head = self.attention_head_dim;
+        if whole != Some(head) || axes.iter().any(|axis| axis % 2 != 0) {
             return Err(format!("expected even rope_axes_dim whose sum is {head}, got {axes:?}"));
         }
         if !(0.0..=64.0).contains(&self.mlp_ratio) || !(1.0..=1e9).contains(&self.rope_theta) {
@@ -202,7 +192,7 @@ mod tests {
                 text.replace_range(at..=at, &with);
             }
             if let Ok(config) = Config::parse(&text) {
-                prop_assert!(config.check().is_ok() && config.hidden() <= 64 * WIDTH_MAX);
+                prop_assert!(config.check().is_ok() && config.hidden() <= 64 * sizes::WIDTH_MAX);
             }
         }
     }

@@ -1,13 +1,10 @@
 //! Sizes of the network.
 
 use crate::error::Error;
-use crate::framepack::weights::read_text;
+use crate::framepack::sizes;
 use crate::model::Rotary;
 use std::path::Path;
 
-/// Most blocks, and most of any width: far beyond what is published.
-const BLOCKS_MAX: usize = 1000;
-const WIDTH_MAX: usize = 1 << 20;
 /// Base of the rotary frequencies.
 const THETA: f64 = 10_000.0;
 
@@ -53,9 +50,7 @@ impl Config {
     /// # Errors
     /// It is missing, damaged, or describes another network; the message names it.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join("config.json");
-        let text = read_text(&path, "configuration of the network")?;
-        Self::parse(&text).map_err(|reason| Error::World { reason, path })
+        sizes::open(folder, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -88,22 +83,20 @@ impl Config {
 
     /// Whether the sizes fit each other.
     fn check(&self) -> Result<(), String> {
+        let (heads, head) = (self.num_attention_heads, self.attention_head_dim);
         let widths = [
             self.in_channels,
             self.out_channels,
-            self.num_attention_heads,
-            self.attention_head_dim,
+            heads,
+            head,
+            heads.saturating_mul(head),
             self.ffn_dim,
             self.text_dim,
             self.image_dim.unwrap_or(1),
         ];
-        if widths.iter().any(|width| !(1..=WIDTH_MAX).contains(width)) || self.width() > WIDTH_MAX {
-            return Err(format!("expected widths of 1 to {WIDTH_MAX}"));
-        }
-        if self.num_layers > BLOCKS_MAX || self.attention_head_dim % 2 != 0 {
-            return Err(format!(
-                "expected at most {BLOCKS_MAX} blocks, and heads of an even width"
-            ));
+        sizes::check(&widths, &[self.num_layers])?;
+        if head % 2 != 0 {
+            return Err(format!("expected heads of an even width, got {head}"));
         }
         Ok(())
     }
