@@ -2,7 +2,7 @@
 //!
 //! A [`world::World`] is read from a folder; a [`dreamer::Dreamer`] walks in it, one section of
 //! frames at a time. It reads no clock and no environment: the same world, options, actions and
-//! seed give the same frames.
+//! seed give the same frames. Published video models with packed history are in [`framepack`].
 //!
 //! Two parts are plain on purpose, so that a small network learns soon. The codec's encoder is one linear
 //! filter, and before a section is sampled, a mixture of linear filters moves the newest frame as the
@@ -21,6 +21,7 @@ pub mod device;
 pub mod dreamer;
 pub mod encoders;
 pub mod error;
+pub mod framepack;
 #[cfg(test)]
 mod golden;
 pub mod lpips;

@@ -59,7 +59,7 @@ pub fn sample(
             let still = estimate(&model.lead(newest, &actions.zeros_like()?)?)?;
             clean = (&clean + ((&clean - still)? * f64::from(sampling.guidance))?)?;
         }
-        x = euler(&x, clean, (level, next))?;
+        x = euler(&x, clean, f64::from(next / level))?;
     }
     Ok(x)
 }
@@ -67,12 +67,12 @@ pub fn sample(
 /// One Euler step from `x` at noise level t to a lower level s, towards the `clean` that is seen in it.
 ///
 /// Along the straight path `x_t` = (1 - t) x + t n the velocity is (`x_t` - x̂) / t, so the step leads
-/// to x̂ + (s / t)(`x_t` - x̂); the last one to x̂ itself.
-pub(crate) fn euler(x: &Tensor, clean: Tensor, (level, next): (f32, f32)) -> Result<Tensor> {
-    if next == 0.0 {
+/// to x̂ + (s / t)(`x_t` - x̂); the last one to x̂ itself. `left` is s / t.
+pub(crate) fn euler(x: &Tensor, clean: Tensor, left: f64) -> Result<Tensor> {
+    if left == 0.0 {
         return Ok(clean);
     }
-    ((x - &clean)? * f64::from(next / level))? + clean
+    ((x - &clean)? * left)? + clean
 }
 
 #[cfg(test)]

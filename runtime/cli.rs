@@ -16,6 +16,7 @@ use crate::bench::soak::SoakArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::inspect::InspectArgs;
+use crate::models::ModelCommand;
 use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use crate::settings::PictureScaling;
@@ -56,6 +57,9 @@ pub enum Command {
     /// Measure a world
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Look over or merge published video models
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Let liveframe measure a world: its world bridge (v1) on standard input and output
     Bridge(BridgeArgs),
     /// List what there is to draw, compute and steer with

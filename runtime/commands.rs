@@ -17,7 +17,8 @@ use crate::bench::soak;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
 use crate::clock::Clock;
 use crate::{
-    bench, bridge, convert, cores, devices, episodes, inspect, memories, play, replay, serve, train,
+    bench, bridge, convert, cores, devices, episodes, inspect, memories, models, play, replay,
+    serve, train,
 };
 
 /// What was typed makes no sense; the program answers with exit code 2.
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Loop(args)) => print(&pacing::run(&args)?.table()),
         Command::Bench(BenchCommand::Soak(args)) => soak::run(&args),
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
+        Command::Model(command) => models::run(&command),
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
     }

@@ -52,6 +52,7 @@
 //! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
+//! | [`models`] | published video models: looked over, merged with adapters |
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants
@@ -91,6 +92,7 @@ pub mod headless;
 pub mod histogram;
 pub mod inspect;
 pub mod memories;
+pub mod models;
 pub mod origin;
 pub mod pace;
 pub mod paths;

@@ -7,6 +7,7 @@ mod cli;
 mod dream;
 mod faults;
 mod memory;
+mod models;
 mod packing;
 mod queue;
 mod recall;

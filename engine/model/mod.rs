@@ -15,5 +15,5 @@ mod world;
 pub use config::ModelConfig;
 pub(crate) use motion::{FILTERS, WINDOW};
 pub use patchify::{patchify, unpatchify};
-pub use rope::{group_phases, section_phases};
+pub use rope::{Rotary, group_phases, section_phases};
 pub use world::{Answer, Batch, GroupKv, GroupTokens, Lead, PlacedContext, StepSize, WorldModel};

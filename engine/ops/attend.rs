@@ -60,12 +60,15 @@ fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route]) -> Result<
         let index = Tensor::from_slice(&route.keys, route.keys.len(), v.device())?;
         let v = split(v.index_select(&index, 0)?, keys)?;
         let scores = (q.matmul(&k.t()?)? * f64::from(scale(head)))?; // S, N, Lq, Lk
-        // candle's fused softmax has no gradient; this one has.
-        let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-        let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-        weights.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
+        softmax_last(&scores)?.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
     });
     Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)
+}
+
+/// Softmax along the last axis. candle's fused one has no gradient; this one has.
+pub(crate) fn softmax_last(scores: &Tensor) -> Result<Tensor> {
+    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)
 }
 
 fn scale(head: usize) -> f32 {

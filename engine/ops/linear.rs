@@ -40,6 +40,11 @@ impl Linear {
         Ok(Self { weight, bias: None, precision, packed: None })
     }
 
+    /// The layer with a weight (out, in) and a bias (out).
+    pub fn from_tensors(weight: Tensor, bias: Tensor, precision: Precision) -> Self {
+        Self { weight, bias: Some(bias), precision, packed: None }
+    }
+
     /// Packs the weight for the bf16 kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
         if self.precision.is_bf16() && self.weight.device().is_cpu() {

@@ -14,6 +14,7 @@ mod pass;
 mod place;
 mod wide;
 
+pub(crate) use attend::softmax_last;
 pub use attend::{Route, attend};
 pub use conv::Conv2d;
 pub use elementwise::{gated_add, gelu, silu};

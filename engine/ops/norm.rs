@@ -2,7 +2,7 @@
 
 use super::wide::{dot, sum, vectorized};
 use super::{Rows, floats, fused, stored, with_floats};
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 const EPSILON: f32 = 1e-6;
@@ -19,10 +19,12 @@ pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Resu
 }
 
 fn plain_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    // Means of many 16-bit numbers are taken in 32.
+    let wide = x.to_dtype(DType::F32)?;
+    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let norm = centred.broadcast_div(&(variance + f64::from(EPSILON))?.sqrt()?)?;
-    (norm * rows.spread(&(scale + 1.0)?)?)? + rows.spread(shift)?
+    (norm.to_dtype(x.dtype())? * rows.spread(&(scale + 1.0)?)?)? + rows.spread(shift)?
 }
 
 /// RMS norm over each run of `gain.len()` columns: x (R, N · head); gain (head).
@@ -33,9 +35,10 @@ pub fn rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
 fn plain_rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let head = gain.dims1()?;
-    let x = x.reshape((rows, width / head, head))?;
-    let mean = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?;
-    x.broadcast_div(&mean.sqrt()?)?.broadcast_mul(gain)?.reshape((rows, width))
+    let wide = x.reshape((rows, width / head, head))?.to_dtype(DType::F32)?;
+    let mean = (wide.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?;
+    let norm = wide.broadcast_div(&mean.sqrt()?)?.to_dtype(x.dtype())?;
+    norm.broadcast_mul(gain)?.reshape((rows, width))
 }
 
 /// Mean of the values and of their squares' deviation: (mean, 1 / standard deviation).

@@ -13,6 +13,7 @@ mod teacher;
 mod world;
 
 pub use candle_core::Tensor;
+pub(crate) use checkpoint::save_atomically;
 pub use checkpoint::{Checkpoint, load_weights, save_half, save_weights};
 pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
 pub use init::initial_weights;

@@ -1,0 +1,36 @@
+//! Published video models with `FramePack`: `HunyuanVideo` as released, and Wan 2.1 to be finetuned.
+//!
+//! Their history is packed as ours is, kernel by kernel, with the same patches and phases; but it goes through all
+//! blocks together with the noisy section, every token attending to every other, all at the section's noise level.
+//! Nothing of it can be cached. What a network predicts is the velocity of a straight path, n - x.
+//!
+//! Tensor names are those that the models are published under, so that their files are read as they are:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`weights`] | tensors of memory-mapped files, in one or many parts |
+//! | [`packed`], [`embed`] | a section with its packed history, and its tokens |
+//! | [`hunyuan`], [`wan`], [`blocks`] | the networks, and whether their blocks stay in memory |
+//! | [`flow`] | noise levels and the solvers that go down them |
+//! | [`window`], [`generate`] | which history each section sees, and the loop over sections |
+//! | [`adapter`], [`finetune`] | low-rank finetuning |
+//! | [`check`] | a folder of a model, looked over |
+//!
+//! L. Zhang et al., "Frame Context Packing and Drift Prevention in Next-Frame-Prediction Video Diffusion Models",
+//! arXiv 2504.12626.
+
+pub mod adapter;
+pub mod blocks;
+pub mod check;
+pub mod embed;
+pub mod finetune;
+pub mod flow;
+pub mod generate;
+pub mod hunyuan;
+pub mod packed;
+pub mod wan;
+pub mod weights;
+pub mod window;
+
+mod layers;
+mod sizes;
