@@ -9,9 +9,11 @@ mod block;
 mod config;
 mod patchify;
 mod rope;
+mod span;
 mod world;
 
-pub use config::ModelConfig;
-pub use patchify::{patchify, unpatchify};
+pub use config::{Embedding, ModelConfig};
+pub use patchify::{embed_cells, patchify, unpatchify};
 pub use rope::{group_phases, section_phases};
+pub use span::spanned;
 pub use world::{Batch, GroupKv, GroupTokens, PlacedContext, StepSize, WorldModel};
