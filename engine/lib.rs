@@ -22,6 +22,7 @@ pub mod ops;
 pub mod pack;
 pub mod sampler;
 pub mod train;
+pub mod video;
 pub mod world;
 
 pub use error::Error;
