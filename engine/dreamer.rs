@@ -332,7 +332,7 @@ impl Dreamer {
         }
         let shape = [group.frames.len(), config.channels, config.height, config.width];
         let latents = model.tensor(latents, &shape)?;
-        Ok(model.encode(&latents, &model.tensor(action, &[config.action])?)?)
+        Ok(model.encode(group.kernel, &latents, &model.tensor(action, &[config.action])?)?)
     }
 
     /// Runs the sampler; the result is rounded to the type it is stored in.
@@ -363,7 +363,7 @@ impl Dreamer {
     fn placed(&self) -> Result<PlacedContext, Error> {
         let groups = self.section.groups.iter().map(|(kv, group, position)| {
             let kv = kv.as_ref().expect("`encode` comes before `denoise`");
-            (Arc::clone(kv), group.kernel.frames(), *position)
+            (Arc::clone(kv), group.kernel, *position)
         });
         Ok(self.world.model.place(&groups.collect::<Vec<_>>())?)
     }

@@ -33,6 +33,7 @@ pub mod picture;
 pub mod sampler;
 pub mod train;
 pub mod vae;
+pub mod video;
 pub mod weights;
 pub mod world;
 

@@ -1,6 +1,6 @@
 //! From noise to a clean section, in a few evaluations.
 
-use crate::model::{PlacedContext, StepSize, WorldModel};
+use crate::model::{Lead, PlacedContext, StepSize, WorldModel};
 use candle_core::{Result, Tensor};
 
 /// How a section is sampled.
@@ -49,19 +49,45 @@ pub fn sample(
     context: &PlacedContext,
     sampling: Sampling,
 ) -> Result<Tensor> {
+    sample_led(model, noise, actions, newest, context, None, sampling)
+}
+
+/// The same, led on at every evaluation from what another history shows to what `context` does, by a share of the
+/// way (K. Song et al., "History-Guided Video Diffusion", 2025).
+pub fn sample_led(
+    model: &WorldModel,
+    noise: &Tensor,
+    actions: &Tensor,
+    newest: Option<&Tensor>,
+    context: &PlacedContext,
+    from: Option<(&PlacedContext, f32)>,
+    sampling: Sampling,
+) -> Result<Tensor> {
     let lead = model.lead(newest, actions)?;
+    // Another history has another newest frame, if any.
+    let bare = model.lead(None, actions)?;
     let mut x = noise.clone();
     for pair in sampling.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
-        let estimate = |lead| model.estimate(&x, level, sampling.step(), lead, context);
-        let mut clean = estimate(&lead)?;
+        let estimate = |lead: &Lead, context: &PlacedContext| {
+            model.estimate(&x, level, sampling.step(), lead, context)
+        };
+        let mut clean = estimate(&lead, context)?;
         if level == 1.0 && sampling.guidance != 0.0 {
-            let still = estimate(&model.lead(newest, &actions.zeros_like()?)?)?;
-            clean = (&clean + ((&clean - still)? * f64::from(sampling.guidance))?)?;
+            let still = estimate(&model.lead(newest, &actions.zeros_like()?)?, context)?;
+            clean = led_on(&clean, &still, sampling.guidance)?;
+        }
+        if let Some((other, share)) = from {
+            clean = led_on(&clean, &estimate(&bare, other)?, share)?;
         }
         x = euler(&x, clean, f64::from(next / level))?;
     }
     Ok(x)
+}
+
+/// `x`, moved on by a share of the way that it lies from `from`.
+fn led_on(x: &Tensor, from: &Tensor, share: f32) -> Result<Tensor> {
+    x + ((x - from)? * f64::from(share))?
 }
 
 /// One Euler step from `x` at noise level t to a lower level s, towards the `clean` that is seen in it.

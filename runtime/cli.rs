@@ -11,16 +11,19 @@ use crate::bench::RolloutArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing::LoopArgs;
 use crate::bench::packing::PackingArgs;
+use crate::bench::prevention::DriftArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::soak::SoakArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::inspect::InspectArgs;
 use crate::models::ModelCommand;
+use crate::plan::PlanArgs;
 use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use crate::settings::PictureScaling;
 use crate::train::Train;
+use crate::video::VideoArgs;
 
 /// Walk through worlds dreamed by a neural network.
 #[derive(Clone, Debug, Parser)]
@@ -43,7 +46,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show a session again, or make it again and compare every frame
     Replay(ReplayArgs),
-    /// Print what a packing schedule puts where
+    /// Make a video in any order: forward, towards an endpoint, backwards, past pictures of yours
+    Dream(VideoArgs),
+    /// Print what a packing schedule puts where, or draw it
     Plan(PlanArgs),
     /// Make or look at recorded play
     #[command(subcommand)]
@@ -134,17 +139,6 @@ pub enum Steps {
     Auto,
 }
 
-/// Options of `plan`.
-#[derive(Args, Clone, Debug)]
-pub struct PlanArgs {
-    /// A schedule in the notation of FramePack, such as `td_f16k4f4k2f5k1_g1`
-    #[arg(value_name = "SCHEDULE")]
-    pub schedule: String,
-    /// Size of a frame in latent cells, rows by columns
-    #[arg(long, value_name = "HxW", default_value = "12x16", value_parser = parse_grid)]
-    pub grid: (u16, u16),
-}
-
 /// What `memory` can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum MemoryCommand {
@@ -203,6 +197,8 @@ pub enum BenchCommand {
     Rollout(RolloutArgs),
     /// Hold ways of picking and packing history against each other, and write a report
     Packing(PackingArgs),
+    /// Hold ways against drift against each other on long videos, and write a report
+    Drift(DriftArgs),
     /// See what memory brings back: walks that return, history picked in several ways
     Revisit(RevisitArgs),
     /// Walk at the world's own rate, touching keys: how even the frames, how late the answers
@@ -267,7 +263,7 @@ pub(crate) fn parse_steps(text: &str) -> Result<Steps, String> {
     number.map(Steps::Fixed).ok_or(format!("expected 1 to {MAX_STEPS}, or auto"))
 }
 
-fn parse_grid(text: &str) -> Result<(u16, u16), String> {
+pub(crate) fn parse_grid(text: &str) -> Result<(u16, u16), String> {
     two(text, 1..=MAX_CELLS).ok_or(format!("expected rows x columns up to {MAX_CELLS}: 12x16"))
 }
 

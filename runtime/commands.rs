@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 
 use anyhow::Result;
-use engine::pack::{Grid, Schedule};
 
 use crate::bench::RolloutArgs;
 use crate::bench::dreamed::Dreamed;
@@ -11,14 +10,15 @@ use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing;
 use crate::bench::packing::PackingArgs;
 use crate::bench::packing::compare::compare;
+use crate::bench::prevention::DriftArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::bench::soak;
-use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand, PlanArgs};
+use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand};
 use crate::clock::Clock;
 use crate::{
-    bench, bridge, convert, cores, devices, episodes, inspect, memories, models, play, replay,
-    serve, train,
+    bench, bridge, convert, cores, devices, episodes, inspect, memories, models, plan, play,
+    replay, serve, train, video,
 };
 
 /// What was typed makes no sense; the program answers with exit code 2.
@@ -35,7 +35,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Play(args) => play::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Replay(args) => replay::run(&args),
-        Command::Plan(args) => plan(&args),
+        Command::Dream(args) => cores::on_all(|| video::run(&args))?,
+        Command::Plan(args) => plan::run(&args),
         Command::Episodes(EpisodesCommand::Simulate(args)) => episodes::simulate_into(&args),
         Command::Episodes(EpisodesCommand::Inspect(args)) => inspect::run(&args),
         Command::Episodes(EpisodesCommand::Convert(args)) => convert::run(&args),
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(train) => cores::on_all(|| train::run(&train))?,
         Command::Bench(BenchCommand::Rollout(args)) => cores::on_all(|| rollout(&args))?,
         Command::Bench(BenchCommand::Packing(args)) => packing(&args),
+        Command::Bench(BenchCommand::Drift(args)) => cores::on_all(|| drift(&args))?,
         Command::Bench(BenchCommand::Revisit(args)) => cores::on_all(|| revisit(&args))?,
         Command::Bench(BenchCommand::Loop(args)) => print(&pacing::run(&args)?.table()),
         Command::Bench(BenchCommand::Soak(args)) => soak::run(&args),
@@ -88,21 +90,14 @@ fn packing(args: &PackingArgs) -> Result<()> {
     Ok(())
 }
 
-fn memory(args: &MemoryBenchArgs) -> Result<()> {
-    let report = bench::memory::run(args, &Clock::real())?;
+fn drift(args: &DriftArgs) -> Result<()> {
+    let report = bench::prevention::run(args)?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }
 
-fn plan(args: &PlanArgs) -> Result<()> {
-    let text = &args.schedule;
-    let schedule: Schedule = text.parse().map_err(|error: engine::pack::ScheduleError| {
-        // The caret stands below the byte; what a terminal shows wide may shift it.
-        let column = text.get(..error.at).map_or(error.at, |before| before.chars().count());
-        Usage(format!("{error}\n  {text}\n  {:column$}^", ""))
-    })?;
-    let (height, width) = args.grid;
-    let table = schedule.table(Grid { height, width });
-    writeln!(io::stdout(), "{}", table.trim_end())?;
+fn memory(args: &MemoryBenchArgs) -> Result<()> {
+    let report = bench::memory::run(args, &Clock::real())?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }

@@ -47,6 +47,7 @@
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
 //! | [`cores`] | work on all cores |
 //! | [`fault`] | what is told of a fault of the program itself |
+//! | [`video`], [`plan`] | videos in any order, and schedules as tables and pictures |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`inspect`], [`devices`] | the command line and its commands |
 //! | [`mod@bench`] | a world held against recorded play |
 //! | [`bridge`] | a world measured by somebody else's client |
@@ -97,6 +98,7 @@ pub mod origin;
 pub mod pace;
 pub mod paths;
 pub mod picture;
+pub mod plan;
 pub mod play;
 #[cfg(feature = "window")]
 pub mod present;
@@ -118,6 +120,7 @@ pub mod stream;
 pub mod tape;
 pub mod terminal;
 pub mod train;
+pub mod video;
 pub mod view;
 pub mod walk;
 pub mod world;

@@ -31,9 +31,10 @@ fn check(args: &[&str], code: i32, expected: &str) -> String {
 
 #[test]
 fn help_is_what_it_was() {
-    let subcommands: [&[&str]; 9] = [
+    let subcommands: [&[&str]; 10] = [
         &[],
         &["play"],
+        &["dream"],
         &["replay"],
         &["plan"],
         &["bridge"],
@@ -75,6 +76,22 @@ fn a_plan_is_a_table_and_bad_text_is_pointed_at() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[1], "  td_f16k3_g1");
     assert_eq!(lines[2].find('^'), Some("  td_f16k".len()), "{text}");
+    let drawn = tempfile::tempdir().unwrap().keep();
+    let svg = drawn.join("plan.svg");
+    let svg = svg.to_str().unwrap();
+    check(&["plan", "f1k1_x_g9_f1k1f2k2f1k1_g9+D", "--svg", svg], 0, "section 5.1");
+    assert!(std::fs::read_to_string(svg).unwrap().ends_with("</svg>\n"));
+    std::fs::remove_dir_all(drawn).unwrap();
+    let made = check(&["plan", "--length", "2.625", "--frames", "7"], 0, "");
+    assert!(made.starts_with("td_f1k1h8w8f2k1h4w8f1k1h4w4f2k1h2w4f1k1_g1\n"), "{made}");
+    check(
+        &["plan", "--rate", "2", "--shape", "temporal", "--frames", "19"],
+        0,
+        "td_f12k4f6k2f1k1_g1",
+    );
+    check(&["plan", "--rate", "1"], 2, "a compression above 1");
+    check(&["plan", "--rate", "2", "td_f1k1_g1"], 2, "cannot be used with");
+    check(&["plan"], 2, "required");
     // A schedule is anything; none may crash the program.
     check(&["plan", ""], 2, "at byte 0");
     check(&["plan", "täglich"], 2, "at byte ");

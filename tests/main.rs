@@ -5,6 +5,7 @@ mod bridge;
 mod browser;
 mod cli;
 mod dream;
+mod drift;
 mod faults;
 mod memory;
 mod models;
@@ -18,6 +19,7 @@ mod support;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tidy;
+mod video;
 mod walk;
 #[cfg(all(target_os = "linux", feature = "window"))]
 mod window;

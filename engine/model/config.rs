@@ -1,6 +1,7 @@
 //! Sizes of the network.
 
 use crate::ops::Precision;
+use crate::pack::{Grid, Kernel};
 
 /// Sizes of the network and of the latents it works on.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -27,6 +28,16 @@ pub struct ModelConfig {
     /// How products are rounded on a CPU.
     #[serde(default)]
     pub precision: Precision,
+}
+
+/// How a kernel's groups become tokens (`FramePack` §3.1): means over boxes of latent cells, then the largest
+/// projection that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Embedding {
+    /// Kernel of the projection, `(k, 2k, 2k)`.
+    pub k: usize,
+    /// Frames, rows and columns of the boxes; 1, 1, 1 for a kernel with a projection of its own.
+    pub pool: [usize; 3],
 }
 
 impl ModelConfig {
@@ -77,13 +88,45 @@ impl ModelConfig {
         self.grid().0 * self.grid().1
     }
 
-    /// Tokens of one group of kernel `k`, with replicate padding at the ends.
-    pub fn group_tokens(&self, k: usize) -> usize {
-        self.height.div_ceil(2 * k) * self.width.div_ceil(2 * k)
+    /// A latent frame's size.
+    ///
+    /// # Panics
+    /// When a side has more than 65 535 cells.
+    pub fn cells(&self) -> Grid {
+        let side = |cells: usize| u16::try_from(cells).expect("latents have few cells");
+        Grid { height: side(self.height), width: side(self.width) }
+    }
+
+    /// How groups of a kernel are embedded; `None` where it is finer than every projection.
+    pub fn embedding(&self, kernel: Kernel) -> Option<Embedding> {
+        let (frames, height, width) = (kernel.frames(), kernel.height(), kernel.width());
+        let fits = |&&k: &&usize| k <= frames && 2 * k <= height && 2 * k <= width;
+        let k = *self.kernels.iter().filter(fits).max()?;
+        Some(Embedding { k, pool: [frames / k, height / (2 * k), width / (2 * k)] })
     }
 
     /// Values of one frame's latent.
     pub fn latent_len(&self) -> usize {
         self.channels * self.height * self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_without_a_projection_are_pooled_to_the_largest_that_fits() {
+        let config = ModelConfig::base();
+        let embedding = |frames, height, width| {
+            let kernel = Kernel::new(frames, height, width).unwrap();
+            config.embedding(kernel).map(|embedding| (embedding.k, embedding.pool))
+        };
+        assert_eq!(embedding(4, 8, 8), Some((4, [1, 1, 1])));
+        assert_eq!(embedding(16, 32, 32), Some((4, [4, 4, 4])));
+        assert_eq!(embedding(1, 64, 64), Some((1, [1, 32, 32])));
+        assert_eq!(embedding(2, 4, 16), Some((2, [1, 1, 4])));
+        assert_eq!(embedding(8, 2, 2), Some((1, [8, 1, 1])));
+        assert_eq!(embedding(4, 1, 8), None);
     }
 }

@@ -10,10 +10,12 @@ mod config;
 mod motion;
 mod patchify;
 mod rope;
+mod span;
 mod world;
 
-pub use config::ModelConfig;
+pub use config::{Embedding, ModelConfig};
 pub(crate) use motion::{FILTERS, WINDOW};
-pub use patchify::{patchify, unpatchify};
+pub use patchify::{embed_cells, patchify, unpatchify};
 pub use rope::{Rotary, group_phases, section_phases};
+pub use span::spanned;
 pub use world::{Answer, Batch, GroupKv, GroupTokens, Lead, PlacedContext, StepSize, WorldModel};

@@ -1,6 +1,26 @@
 //! Latents to token vectors and back.
 
+use super::config::Embedding;
 use candle_core::{Result, Tensor};
+
+/// The token vectors of groups as a kernel is embedded: (G, frames, C, H, W) to (G · L, C · k · 2k · 2k).
+pub fn embed_cells(latents: &Tensor, embedding: Embedding) -> Result<Tensor> {
+    let mut x = latents.clone();
+    for (dim, pool) in [1, 3, 4].into_iter().zip(embedding.pool) {
+        x = pool_means(&x, dim, pool)?;
+    }
+    patchify(&x, embedding.k)
+}
+
+/// Means over runs of `pool` along a dimension; the last run is what is left.
+fn pool_means(x: &Tensor, dim: usize, pool: usize) -> Result<Tensor> {
+    if pool == 1 {
+        return Ok(x.clone());
+    }
+    let length = x.dim(dim)?;
+    let mean = |start: usize| x.narrow(dim, start, pool.min(length - start))?.mean_keepdim(dim);
+    Tensor::cat(&(0..length).step_by(pool).map(mean).collect::<Result<Vec<_>>>()?, dim)
+}
 
 /// The token vectors of groups of kernel `k`: (G, k, C, H, W) to (G · L, C · k · 2k · 2k).
 ///
@@ -40,6 +60,31 @@ pub fn unpatchify(
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    fn values(x: &Tensor) -> Vec<f32> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn pooling_comes_first_and_counts_real_cells_alone() {
+        let x = Tensor::arange(0_f32, 2.0 * 6.0 * 10.0, &Device::Cpu).unwrap();
+        let x = x.reshape((1, 2, 1, 6, 10)).unwrap();
+        // Boxes of 2 frames and 4 x 4 cells: rows 0-3 and 4-5, columns 0-3, 4-7 and 8-9.
+        let tokens = embed_cells(&x, Embedding { k: 1, pool: [2, 4, 4] }).unwrap();
+        let mean = |rows: [f32; 2], columns: [f32; 2]| {
+            30.0 + 5.0 * (rows[0] + rows[1]) + (columns[0] + columns[1]) / 2.0
+        };
+        let (top, low) = ([0.0, 3.0], [4.0, 5.0]);
+        let (left, middle, right) = ([0.0, 3.0], [4.0, 7.0], [8.0, 9.0]);
+        let want = [
+            [mean(top, left), mean(top, middle), mean(low, left), mean(low, middle)],
+            // The third column of means stands for the fourth, too.
+            [mean(top, right), mean(top, right), mean(low, right), mean(low, right)],
+        ];
+        assert_eq!(values(&tokens), want.concat());
+        let plain = Embedding { k: 2, pool: [1; 3] };
+        assert_eq!(values(&embed_cells(&x, plain).unwrap()), values(&patchify(&x, 2).unwrap()));
+    }
 
     #[test]
     fn unpatchify_undoes_patchify() {

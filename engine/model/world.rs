@@ -2,8 +2,9 @@
 
 use super::block::Block;
 use super::motion::Motion;
-use super::{ModelConfig, group_phases, patchify, section_phases, unpatchify};
+use super::{ModelConfig, embed_cells, group_phases, patchify, section_phases, unpatchify};
 use crate::ops::{Linear, Phases, Route, Rows, attend, modulate, place, silu};
+use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
@@ -112,8 +113,8 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub struct GroupTokens {
     /// The kernel.
-    pub kernel: usize,
-    /// (G, k, C, H, W).
+    pub kernel: Kernel,
+    /// (G, frames of the kernel, C, H, W).
     pub latents: Tensor,
     /// Mean action of each group's frames: (G, A).
     pub actions: Tensor,
@@ -216,13 +217,12 @@ impl WorldModel {
         self.final_modulation.freeze()
     }
 
-    /// Encodes one group: latents (k, C, H, W), mean action of its frames (A).
+    /// Encodes one group: latents (frames of the kernel, C, H, W), mean action of its frames (A).
     ///
     /// A group is always encoded alone in this one shape, so that its bits do not depend on what
     /// else is encoded.
-    pub fn encode(&self, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
-        let kernel = latents.dim(0)?;
-        let mut x = self.patch(kernel)?.forward(&patchify(&latents.unsqueeze(0)?, kernel)?)?;
+    pub fn encode(&self, kernel: Kernel, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
+        let mut x = self.embed(kernel, &latents.unsqueeze(0)?)?;
         let tokens = x.dim(0)?;
         let rows = Rows::new(&[tokens]);
         let condition = silu(&self.group_condition(&action.unsqueeze(0)?)?)?;
@@ -253,10 +253,12 @@ impl WorldModel {
     /// Places groups at their positions: once for each section.
     ///
     /// Each is (keys and values, kernel, time of its first frame relative to the section).
-    pub fn place(&self, groups: &[(Arc<GroupKv>, usize, i32)]) -> Result<PlacedContext> {
+    pub fn place(&self, groups: &[(Arc<GroupKv>, Kernel, i32)]) -> Result<PlacedContext> {
         let half = self.config.dim / self.config.heads / 2;
-        let parts: Vec<_> =
-            groups.iter().map(|&(_, k, time)| group_phases(&self.config, k, time)).collect();
+        let parts: Vec<_> = groups
+            .iter()
+            .map(|&(_, kernel, time)| group_phases(&self.config, kernel, time))
+            .collect();
         let phases = Phases::concatenated(half, &parts);
         let all: Vec<u32> = (0_u32..).take(phases.tokens()).collect();
         let layer = |at: usize| {
@@ -342,9 +344,9 @@ impl WorldModel {
         let (mut parts, mut conditions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
             let kernel = group.kernel;
-            parts.push(self.patch(kernel)?.forward(&patchify(&group.latents, kernel)?)?);
+            parts.push(self.embed(kernel, &group.latents)?);
             conditions.push(self.group_condition(&group.actions)?);
-            let tokens = self.config.group_tokens(kernel);
+            let tokens = kernel.tokens(self.config.cells());
             lengths.extend(std::iter::repeat_n(tokens, group.latents.dim(0)?));
         }
         let flat = batch.sections.flatten(0, 1)?.unsqueeze(1)?;
@@ -371,10 +373,12 @@ impl WorldModel {
         Ok(Answer { clean: self.finish(&x, &condition.contiguous()?, &rows)?, moved })
     }
 
-    fn patch(&self, kernel: usize) -> Result<&Linear> {
-        self.patch.get(&kernel).ok_or_else(|| {
-            candle_core::Error::Msg(format!("this world has no projection for kernel k{kernel}"))
-        })
+    /// Tokens of groups (G, frames of the kernel, C, H, W): (G · L, D).
+    fn embed(&self, kernel: Kernel, latents: &Tensor) -> Result<Tensor> {
+        let Some(embedding) = self.config.embedding(kernel) else {
+            candle_core::bail!("this world has no projection for kernel {kernel}")
+        };
+        self.patch[&embedding.k].forward(&embed_cells(latents, embedding)?)
     }
 
     fn finish(&self, x: &Tensor, condition: &Tensor, rows: &Rows) -> Result<Tensor> {

@@ -8,21 +8,33 @@
 //! Prevention in Next-Frame-Prediction Video Diffusion Models".
 
 mod budget;
+mod drawing;
 mod fill;
 mod kernel;
+mod known;
+mod order;
+#[cfg(test)]
+mod paper_tests;
 mod parse;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
+mod progression;
 mod schedule;
 #[cfg(test)]
 mod schedule_tests;
 mod table;
+mod timeline;
+#[cfg(test)]
+mod timeline_tests;
 
 pub use budget::Budget;
 pub use kernel::{Grid, Kernel};
+pub use known::Known;
 pub use plan::{
     Arrangement, Group, HistoryView, PackPlan, PlanError, PlanRules, SLOT_GAP, Slot, SlotKind,
     WINDOW_MAX,
 };
+pub use progression::{Progression, ProgressionError, Ratio, Shape};
 pub use schedule::{DiscreteMark, Order, Part, Schedule, ScheduleError, Tail, Tier};
+pub use timeline::BLANK_MAX;

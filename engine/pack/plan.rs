@@ -19,7 +19,9 @@ pub const SLOT_GAP: i32 = 4;
 /// One unit of history: the frames that one kernel embeds together, and the key of their cached
 /// keys and values.
 ///
-/// Holds exactly as many frames as the kernel is long, oldest first, all of one branch.
+/// Holds exactly as many frames as the kernel is long, oldest first, all of one branch. Where it holds another
+/// number, it is a tail that was compressed: the mean of its frames stands for each that the kernel spans
+/// (FramePack §3.1, option 3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Group {
     /// Kernel the frames are embedded with.
@@ -32,9 +34,12 @@ pub struct Group {
 
 impl Group {
     /// The group's frame just before the section, at position -1, where its first one is at `position`.
+    ///
+    /// A tail, which holds another number of frames than its kernel is long, shows no single one.
     pub fn before_section(&self, position: i32) -> Option<FrameId> {
         let at = usize::try_from(-1 - i64::from(position)).ok()?;
-        self.frames.get(at).copied()
+        let whole = self.frames.len() == self.kernel.frames();
+        self.frames.get(at).copied().filter(|_| whole)
     }
 }
 
@@ -47,6 +52,8 @@ pub enum SlotKind {
     Recent,
     /// A group chosen by the ranking.
     Retrieved,
+    /// Frames beyond the last tier, appended or compressed.
+    Tail,
 }
 
 /// One place of a plan.
@@ -118,7 +125,7 @@ pub enum PlanError {
     #[error("expected a forward schedule such as td_f16k4f4k2f5k1_g1 for live play, got {0}")]
     NotForward(String),
     /// Tail frames are packed, which live play does not do.
-    #[error("expected tail td for live play, got {tail} in {schedule}")]
+    #[error("expected tail td for live play, got {tail} in {schedule}: {}", .tail.kept_from_play())]
     Tail {
         /// The tail asked for.
         tail: Tail,
@@ -126,9 +133,7 @@ pub enum PlanError {
         schedule: String,
     },
     /// A tier ends within a group.
-    #[error(
-        "expected a multiple of {kernel_frames} frames for live play, got {tier} in {schedule}"
-    )]
+    #[error("expected a multiple of {kernel_frames} frames, got {tier} in {schedule}")]
     Ragged {
         /// The tier's text.
         tier: String,
@@ -207,17 +212,24 @@ impl Schedule {
         if self.tail() != Tail::Delete {
             return Err(PlanError::Tail { tail: self.tail(), schedule: self.to_string() });
         }
+        self.check_whole_groups()?;
         let mut tiers: Vec<Tier> = self.tiers().collect();
         tiers.reverse();
-        let ragged = |tier: &&Tier| !usize::from(tier.frames).is_multiple_of(tier.kernel.frames());
-        if let Some(tier) = tiers.iter().find(ragged) {
-            return Err(PlanError::Ragged {
-                tier: tier.to_string(),
-                kernel_frames: tier.kernel.frames(),
-                schedule: self.to_string(),
-            });
-        }
         Ok(tiers)
+    }
+
+    /// Whether every tier is a whole number of groups.
+    ///
+    /// # Errors
+    /// When one ends within a group.
+    pub fn check_whole_groups(&self) -> Result<(), PlanError> {
+        let ragged = |tier: &Tier| !usize::from(tier.frames).is_multiple_of(tier.kernel.frames());
+        let Some(tier) = self.tiers().find(ragged) else { return Ok(()) };
+        Err(PlanError::Ragged {
+            tier: tier.to_string(),
+            kernel_frames: tier.kernel.frames(),
+            schedule: self.to_string(),
+        })
     }
 }
 

@@ -194,9 +194,16 @@ fn schedules_that_do_not_play_forward_are_refused() {
     let forward = "expected a forward schedule such as td_f16k4f4k2f5k1_g1 for live play, got ";
     check("td_f2k1_g9_x_f1k1", &format!("{forward}td_f2k1_g9_x_f1k1"));
     check("f1k1_x_g9_f1k1f4k2f16k4_td", &format!("{forward}f1k1_x_g9_f1k1f4k2f16k4_td"));
-    check("ta_f1k1_g9", "expected tail td for live play, got ta in ta_f1k1_g9");
-    check("tc_f1k1_g9", "expected tail td for live play, got tc in tc_f1k1_g9");
-    check("td_f6k4_g1", "expected a multiple of 4 frames for live play, got f6k4 in td_f6k4_g1");
+    check(
+        "ta_f1k1_g9",
+        "expected tail td for live play, got ta in ta_f1k1_g9: its context grows with every frame, and play has no \
+         end",
+    );
+    check(
+        "tc_f1k1_g9",
+        "expected tail td for live play, got tc in tc_f1k1_g9: only videos and training average the frames of a tail",
+    );
+    check("td_f6k4_g1", "expected a multiple of 4 frames, got f6k4 in td_f6k4_g1");
 }
 
 fn frames_of(plan: &PackPlan, kind: SlotKind) -> Vec<u32> {

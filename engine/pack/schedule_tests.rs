@@ -1,69 +1,9 @@
-//! The notation: every name of the paper, errors with their byte, and round trips.
+//! The notation: what names say, errors with their byte, and round trips.
 
 use proptest::prelude::*;
 
 use super::kernel::{Grid, Kernel};
-use super::schedule::{Order, Part, Schedule, Tail};
-
-/// Tables 1 and 2 and the names of section 5.1 of the paper.
-const PAPER: &[&str] = &[
-    "td_f8k8f4k4f2k2f1k1_g9",
-    "td_f64k8f16k4f4k2f1k1_g9",
-    "td_f512k8f64k4f8k2f1k1_g9",
-    "td_f512k16f64k8f8k2f1k1_g9",
-    "td_f16k4f4k2f1k1_g9",
-    "td_f16k4f2k2f1k1_g1",
-    "td_f16k4f2k2f1k1_g4",
-    "td_f16k4f2k2f1k1_g9",
-    "tc_f16k4f2k2f1k1_g9",
-    "ta_f16k4f2k2f1k1_g9",
-    "td_f8k8f4k4f2k2f1k1_g9_x_f1k1",
-    "td_f64k8f16k4f4k2f1k1_g9_x_f1k1",
-    "td_f512k8f64k4f8k2f1k1_g9_x_f1k1",
-    "td_f512k16f64k8f8k2f1k1_g9_x_f1k1",
-    "td_f16k4f4k2f1k1_g9_x_f1k1",
-    "td_f16k4f2k2f1k1_g1_x_f1k1",
-    "td_f16k4f2k2f1k1_g4_x_f1k1",
-    "td_f16k4f2k2f1k1_g9_x_f1k1",
-    "tc_f16k4f2k2f1k1_g9_x_f1k1",
-    "ta_f16k4f2k2f1k1_g9_x_f1k1",
-    "f1k1_x_g9_f1k1f2k2f1k1_g9+D",
-    "f1k1_x_g9_f1k1f4k2f1k1_g9+D",
-    "f1k1_x_g9_f1k1f8k2f1k1_g9+D",
-    "f1k1_x_g9_f1k1f16k4f1k1_g9+D",
-    "f1k1_x_g9_f1k1f32k2f1k1_g9+D",
-    "f1k1_x_g1_f1k1f2k2f1k1_g9+D",
-    "f1k1_x_g1_f1k1f4k2f1k1_g9+D",
-    "td_f8k8f4k4f2k2f1k1_g9+D",
-    "td_f64k8f16k4f4k2f1k1_g9+D",
-    "td_f512k8f64k4f8k2f1k1_g9+D",
-    "td_f512k16f64k8f8k2f1k1_g9+D",
-    "td_f16k4f4k2f1k1_g9+D",
-    "td_f16k4f2k2f1k1_g1+D",
-    "td_f16k4f2k2f1k1_g4+D",
-    "td_f16k4f2k2f1k1_g9+D",
-    "tc_f16k4f2k2f1k1_g9+D",
-    "ta_f16k4f2k2f1k1_g9+D",
-    "f1k1_x_g9_f1k1f2k2f16k4",
-    "f16k4f2k2f1k1_g9+D",
-    "f1k1_x_g9_f1k1f4k2f16k4_td",
-];
-
-#[test]
-fn every_name_of_the_paper_is_read_and_printed_back() {
-    for name in PAPER {
-        let schedule: Schedule = name.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(schedule.to_string(), *name);
-        assert_eq!(schedule.is_discrete(), name.ends_with("+D"), "{name}");
-        assert_eq!(schedule.has_two_sections(), name.matches("_g").count() == 2, "{name}");
-        let order = match (name.contains("_x_g"), name.contains("_x_f")) {
-            (true, _) => Order::Inverted,
-            (false, true) => Order::Endpoint,
-            (false, false) => Order::Forward,
-        };
-        assert_eq!(schedule.order(), order, "{name}");
-    }
-}
+use super::schedule::{Part, Schedule, Tail};
 
 #[test]
 fn a_name_says_what_it_says() {

@@ -27,6 +27,7 @@ impl PackPlan {
                 SlotKind::Newest => "newest",
                 SlotKind::Recent => "recent",
                 SlotKind::Retrieved => "retrieved",
+                SlotKind::Tail => "tail",
             };
             rows.push(Row([
                 group,

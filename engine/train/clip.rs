@@ -4,24 +4,16 @@ use super::LatentEpisode;
 use super::groups::PlannedSection;
 use super::rollout::Rollout;
 use super::scene::{NoisyHistory, Scene};
+use super::schedules::{DrawnSchedule, Schedules, is_played};
+use super::surroundings::Surroundings;
 use crate::codebook::Codebook;
 use crate::model::{ModelConfig, StepSize};
 use crate::noise::Random;
-use crate::pack::{Arrangement, Grid, HistoryView, PackPlan, PlanRules, Schedule};
+use crate::pack::{Arrangement, HistoryView, PackPlan, PlanRules, Schedule};
 use candle_core::{Device, Result};
 use memory::{BranchId, FrameId, FrameStamp};
 use std::collections::BTreeMap;
 
-/// What training draws from: schedule, sections of a clip, odds. They sum to 1.
-const SCHEDULES: [(&str, usize, f32); 7] = [
-    ("td_f16k4f4k2f5k1_g1", 8, 0.66),
-    ("td_f16k4f2k2f2k1_g1", 8, 0.08),
-    ("td_f4k2f3k1_g1", 8, 0.06),
-    ("td_f16k4f4k2f5k1_g2", 4, 0.07),
-    ("td_f16k4f4k2f5k1_g4", 2, 0.07),
-    ("td_f16k4f2k2f1k1_g9", 1, 0.03),
-    ("td_f16k4f4k2f5k1_g9", 1, 0.03),
-];
 /// Retrieved frames are at least this old, so that they are no second recent window.
 const RETRIEVED_AGE: usize = 100;
 /// Frames a retrieved frame keeps from the others: half a second at 17.5 frames/s.
@@ -42,7 +34,7 @@ pub(super) struct ClipSampler {
     pub(super) codebook: Option<Codebook>,
     /// Share of the clips whose history is discretized.
     discrete_odds: f32,
-    schedules: Vec<(Schedule, usize, f32)>,
+    schedules: Schedules,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
 }
@@ -63,16 +55,19 @@ pub(super) struct Clip<'a> {
     retrieved: Vec<usize>,
     /// History frames that are known: fewer at the start of a session.
     pub(super) known: usize,
+    /// What is known instead where sections are not planned as in play.
+    pub(super) around: Option<Surroundings>,
 }
 
 impl ClipSampler {
     /// Draws from `episodes`; each [`Self::draw`] must be given the same.
     ///
     /// # Errors
-    /// No episode is long enough.
+    /// No episode is long enough, or a schedule cannot be trained.
     pub(super) fn new(
         config: &ModelConfig,
         episodes: &[LatentEpisode],
+        schedules: &[DrawnSchedule],
         discrete_odds: f32,
     ) -> Result<Self> {
         let mut total = 0;
@@ -86,14 +81,17 @@ impl ClipSampler {
         if total == 0 {
             candle_core::bail!("expected at least one episode of more than 64 frames");
         }
-        let schedules = SCHEDULES.iter().map(|&(name, sections, odds)| {
-            (name.parse().expect("the names are tested"), sections, odds)
-        });
-        let (config, schedules) = (config.clone(), schedules.collect());
-        Ok(Self { config, codebook: None, discrete_odds, schedules, ends })
+        let schedules = Schedules::new(config, schedules)?;
+        Ok(Self { config: config.clone(), codebook: None, discrete_odds, schedules, ends })
     }
 
-    /// `clips` clips with the plans of their sections, the first ones where `rollouts` go on.
+    /// Whether history is always to be discretized under some schedule.
+    pub(super) fn needs_words(&self) -> bool {
+        self.schedules.need_words()
+    }
+
+    /// `clips` clips with the plans of their sections, the first ones where `rollouts` go on, if the schedule that
+    /// is drawn is one of play.
     pub(super) fn draw<'a>(
         &'a self,
         episodes: &'a [LatentEpisode],
@@ -102,15 +100,23 @@ impl ClipSampler {
         random: &mut Random,
         device: &'a Device,
     ) -> Scene<'a> {
-        let (schedule, sections) = self.draw_schedule(random);
-        let frames = schedule.generate();
+        let (schedule, sections) = self.schedules.draw(random);
+        let (frames, played) = (schedule.generate(), is_played(schedule));
         let mut draw = |number: usize| {
+            if !played {
+                return self.draw_planned(episodes, schedule, sections * frames, random);
+            }
             let rollout = rollouts.get(number).filter(|_| !random.chance(ROLLOUT_ENDS));
             rollout
                 .and_then(|rollout| self.go_on(episodes, rollout, sections * frames, random))
                 .unwrap_or_else(|| self.draw_clip(episodes, sections * frames, random))
         };
-        let clips: Vec<_> = (0..clips).map(&mut draw).collect();
+        let mut clips: Vec<_> = (0..clips).map(&mut draw).collect();
+        if schedule.is_discrete() {
+            clips.iter_mut().for_each(|clip| {
+                (clip.codebook, clip.noise) = (self.codebook.as_ref(), 0.0);
+            });
+        }
         let mut planned = Vec::new();
         for (at, clip) in clips.iter().enumerate() {
             for section in 0..sections {
@@ -120,17 +126,7 @@ impl ClipSampler {
             }
         }
         let history = NoisyHistory::new(clips);
-        Scene { config: &self.config, history, planned, frames, device }
-    }
-
-    fn draw_schedule(&self, random: &mut Random) -> (&Schedule, usize) {
-        let mut left = random.uniform();
-        let drawn = self.schedules.iter().find(|(_, _, odds)| {
-            left -= odds;
-            left < 0.0
-        });
-        let (schedule, sections, _) = drawn.unwrap_or(&self.schedules[0]);
-        (schedule, *sections)
+        Scene { config: &self.config, history, planned, frames, played, device }
     }
 
     fn draw_clip<'a>(
@@ -168,9 +164,26 @@ impl ClipSampler {
                 // Words hide what noise would: one defence is enough.
                 noise: if codebook.is_some() { 0.0 } else { noise },
                 codebook,
+                around: None,
             };
         }
         unreachable!("an episode of more than 64 frames holds a clip")
+    }
+
+    /// A clip whose sections know frames on either side of them.
+    fn draw_planned<'a>(
+        &'a self,
+        episodes: &'a [LatentEpisode],
+        schedule: &Schedule,
+        frames: usize,
+        random: &mut Random,
+    ) -> Clip<'a> {
+        let clip = self.draw_clip(episodes, frames, random);
+        let frame = |at: usize| u32::try_from(at).expect("episodes are short");
+        let (own, all) = (clip.first..clip.first + frames, clip.episode.frames());
+        let around =
+            Surroundings::draw(schedule, frame(own.start)..frame(own.end), frame(all), random);
+        Clip { around: Some(around), ..clip }
     }
 
     /// The next clip of a rollout; `None` where its episode has no more frames, or is another now.
@@ -197,6 +210,7 @@ impl ClipSampler {
             known: known.min(first),
             noise: 0.0,
             codebook: self.draw_codebook(random),
+            around: None,
         })
     }
 
@@ -246,8 +260,13 @@ impl ClipSampler {
         values
     }
 
-    /// The plan of play itself: [`Schedule::plan`] over the clip's known frames.
+    /// The plan of play itself, [`Schedule::plan`] over the clip's known frames, or that of another order.
     fn plan(&self, schedule: &Schedule, clip: &Clip<'_>, first: usize) -> PackPlan {
+        if let Some(around) = &clip.around {
+            let frame = |at: usize| u32::try_from(at).expect("episodes are short");
+            let section = frame(first)..frame(first + schedule.generate());
+            return around.plan(schedule, section, self.config.cells());
+        }
         let stamp = |frame: usize| FrameStamp {
             frame: FrameId(u32::try_from(frame).expect("episodes are short")),
             branch: BranchId(0),
@@ -256,11 +275,10 @@ impl ClipSampler {
         let known = clip.known + (first - clip.first);
         let view: Vec<_> = (first - known.min(64)..first).map(stamp).collect();
         let ranked: Vec<_> = clip.retrieved.iter().copied().map(stamp).collect();
-        let size = |cells: usize| u16::try_from(cells).expect("latents are small");
         let rules = PlanRules {
             arrangement: Arrangement::Default,
             apart_ticks: APART as u64,
-            grid: Grid { height: size(self.config.height), width: size(self.config.width) },
+            grid: self.config.cells(),
         };
         schedule.plan(HistoryView::new(&view), &ranked, &rules).expect("the names are tested")
     }

@@ -4,7 +4,7 @@ use super::scene::NoisyHistory;
 use crate::model::{GroupTokens, ModelConfig, StepSize, group_phases, section_phases};
 use crate::noise::Random;
 use crate::ops::{Phases, Route};
-use crate::pack::PackPlan;
+use crate::pack::{Group, Kernel, PackPlan};
 use candle_core::{Device, Result, Tensor};
 use memory::FrameId;
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ pub(super) struct PlannedSection {
 
 /// The groups of a batch: by kernel, numbered in order of first use.
 pub(super) struct GroupTable {
-    /// Kernel to (clip, first frame) to number.
-    numbers: BTreeMap<usize, BTreeMap<(usize, usize), u32>>,
+    /// Kernel to (clip, frames) to number.
+    numbers: BTreeMap<Kernel, BTreeMap<(usize, Vec<FrameId>), u32>>,
     /// First row of each kernel's groups.
-    base: BTreeMap<usize, u32>,
+    base: BTreeMap<Kernel, u32>,
     /// First row of the sections.
     section_base: u32,
 }
@@ -35,26 +35,26 @@ pub(super) struct GroupTable {
 /// Sections in a row whose plans have the same kernels at the same positions.
 #[derive(Default)]
 struct Run {
-    slots: Vec<(usize, i32)>,
+    slots: Vec<(Kernel, i32)>,
     queries: Vec<u32>,
     keys: Vec<u32>,
 }
 
 impl GroupTable {
     pub(super) fn new(config: &ModelConfig, planned: &[PlannedSection]) -> Self {
-        let mut numbers: BTreeMap<usize, BTreeMap<_, _>> = BTreeMap::new();
+        let mut numbers: BTreeMap<Kernel, BTreeMap<_, _>> = BTreeMap::new();
         for section in planned {
             for group in section.plan.groups() {
-                let of_kernel = numbers.entry(group.kernel.frames()).or_default();
+                let of_kernel = numbers.entry(group.kernel).or_default();
                 let next = narrow(of_kernel.len());
-                of_kernel.entry((section.clip, first_frame(&group.frames))).or_insert(next);
+                of_kernel.entry((section.clip, group.frames.clone())).or_insert(next);
             }
         }
         let mut row = 0;
         let mut base = BTreeMap::new();
         for (&kernel, groups) in &numbers {
             base.insert(kernel, row);
-            row += narrow(groups.len() * config.group_tokens(kernel));
+            row += narrow(groups.len() * kernel.tokens(config.cells()));
         }
         Self { numbers, base, section_base: row }
     }
@@ -72,13 +72,12 @@ impl GroupTable {
             let mut order: Vec<_> = groups.iter().collect();
             order.sort_by_key(|(_, number)| **number);
             let (mut latents, mut actions) = (Vec::new(), Vec::new());
-            for (&(clip, first), _) in order {
-                for frame in first..first + kernel {
-                    latents.extend_from_slice(history.frame(clip, frame, random));
-                }
-                actions.extend(history.clips[clip].episode.mean_action(first, kernel));
+            for ((clip, frames), _) in order {
+                latents.extend(history.group(*clip, kernel, frames, random));
+                actions.extend(history.mean_action(*clip, frames));
             }
-            let shape = (groups.len(), kernel, config.channels, config.height, config.width);
+            let frames = kernel.frames();
+            let shape = (groups.len(), frames, config.channels, config.height, config.width);
             all.push(GroupTokens {
                 kernel,
                 latents: Tensor::from_vec(latents, shape, device)?,
@@ -97,7 +96,7 @@ impl GroupTable {
     ) -> Arc<[Route]> {
         let of_groups = self.numbers.iter().map(|(&kernel, groups)| {
             let first = self.base[&kernel];
-            let count = narrow(groups.len() * config.group_tokens(kernel));
+            let count = narrow(groups.len() * kernel.tokens(config.cells()));
             let rows: Arc<[u32]> = (first..first + count).collect();
             let phases = Arc::new(group_phases(config, kernel, 0));
             Route {
@@ -132,17 +131,15 @@ impl GroupTable {
         let mut runs: Vec<Run> = Vec::new();
         for (number, section) in (0_u32..).zip(planned) {
             let slots = section.plan.slots.iter();
-            let slots: Vec<_> =
-                slots.map(|slot| (slot.group.kernel.frames(), slot.position)).collect();
+            let slots: Vec<_> = slots.map(|slot| (slot.group.kernel, slot.position)).collect();
             if runs.last().is_none_or(|run| run.slots != slots) {
                 runs.push(Run { slots, ..Run::default() });
             }
             let run = runs.last_mut().expect("one was pushed");
-            for group in section.plan.groups() {
-                let kernel = group.kernel.frames();
-                let number = self.numbers[&kernel][&(section.clip, first_frame(&group.frames))];
-                let tokens = narrow(config.group_tokens(kernel));
-                let first = self.base[&kernel] + number * tokens;
+            for Group { kernel, frames, .. } in section.plan.groups() {
+                let number = self.numbers[kernel][&(section.clip, frames.clone())];
+                let tokens = narrow(kernel.tokens(config.cells()));
+                let first = self.base[kernel] + number * tokens;
                 run.keys.extend(first..first + tokens);
             }
             let first = self.section_base + number * own;
@@ -151,10 +148,6 @@ impl GroupTable {
         }
         runs
     }
-}
-
-fn first_frame(frames: &[FrameId]) -> usize {
-    frames[0].0 as usize
 }
 
 fn narrow(count: usize) -> u32 {

@@ -19,9 +19,7 @@ pub fn initial_weights(
     let (dim, condition) = (config.dim, config.condition);
     let patch = |k: usize| config.channels * k * (2 * k) * (2 * k);
     weights.linear("patch.k1", patch(1), dim)?;
-    for &k in config.kernels.iter().filter(|&&k| k > 1) {
-        weights.widened_patch(config, k)?;
-    }
+    widen_projections(config, &mut weights.all)?;
     weights.linear("section", patch(1), dim)?;
     weights.motion(config)?;
     weights.zeros("reference.weight", &[dim, patch(1)])?;
@@ -51,6 +49,41 @@ pub fn initial_weights(
         weights.zeros(&format!("{name}.bias"), &[outputs])?;
     }
     Ok(weights.all)
+}
+
+/// Adds the projections of coarser kernels that `weights` lacks, each read off that of k1.
+///
+/// # Errors
+/// The projection of k1 has another shape than the configuration's.
+pub(super) fn widen_projections(
+    config: &ModelConfig,
+    weights: &mut BTreeMap<String, Tensor>,
+) -> Result<()> {
+    let finest = ["weight", "bias"].map(|part| weights.get(&format!("patch.k1.{part}")).cloned());
+    let [Some(weight), Some(bias)] = finest else { return Ok(()) };
+    for k in config.kernels.iter().filter(|&&k| k > 1) {
+        if !weights.contains_key(&format!("patch.k{k}.weight")) {
+            weights.insert(format!("patch.k{k}.weight"), widened(config, &weight, *k)?);
+            weights.insert(format!("patch.k{k}.bias"), bias.copy()?);
+        }
+    }
+    Ok(())
+}
+
+/// The projection of k1 interpolated to kernel `k`, each tap repeated k times along time, rows and columns.
+fn widened(config: &ModelConfig, finest: &Tensor, k: usize) -> Result<Tensor> {
+    let mut weight = finest.reshape(vec![config.dim, config.channels, 1, 2, 2])?;
+    for axis in 2..5 {
+        let mut wide = weight.dims().to_vec();
+        wide.insert(axis + 1, k);
+        weight = weight
+            .unsqueeze(axis + 1)?
+            .broadcast_as(wide)?
+            .contiguous()?
+            .flatten(axis, axis + 1)?;
+    }
+    let share = (0..3).fold(1.0, |share, _| share / f64::from(u32::try_from(k).expect("small")));
+    weight.flatten_from(1)? * share
 }
 
 struct Weights<'a> {
@@ -96,57 +129,74 @@ impl Weights<'_> {
         self.zeros("motion.bias", &[FILTERS, channels])?;
         self.linear("motion.gate", 3 * config.action, FILTERS)
     }
-
-    fn widened_patch(&mut self, config: &ModelConfig, k: usize) -> Result<()> {
-        let shape = vec![config.dim, config.channels, 1, 2, 2];
-        let mut weight = self.all["patch.k1.weight"].reshape(shape)?;
-        for axis in 2..5 {
-            let mut wide = weight.dims().to_vec();
-            wide.insert(axis + 1, k);
-            weight = weight
-                .unsqueeze(axis + 1)?
-                .broadcast_as(wide)?
-                .contiguous()?
-                .flatten(axis, axis + 1)?;
-        }
-        let share =
-            (0..3).fold(1.0, |share, _| share / f64::from(u32::try_from(k).expect("small")));
-        let weight = (weight.flatten_from(1)? * share)?;
-        self.all.insert(format!("patch.k{k}.weight"), weight);
-        self.zeros(&format!("patch.k{k}.bias"), &[config.dim])
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{WorldModel, patchify};
+    use crate::model::{WorldModel, embed_cells};
+    use crate::pack::Kernel;
     use candle_core::DType;
 
-    #[test]
-    fn a_packed_token_starts_as_the_token_of_the_mean() {
-        let config = ModelConfig::tiny();
-        let weights = initial_weights(&config, 3, &Device::Cpu).unwrap();
-        let apply = |k: usize, x: &Tensor| {
-            let tokens = patchify(x, k).unwrap();
-            tokens.matmul(&weights[&format!("patch.k{k}.weight")].t().unwrap()).unwrap()
-        };
-        // Constant over blocks of (2, 2, 2), so that the mean over time and space is the 2x2 picture.
-        let small = Random::new(1, 1).normals(4 * 2 * 4);
-        let small = Tensor::from_vec(small, (1, 1, 4, 2, 4), &Device::Cpu).unwrap();
+    /// A frame's latent of one value to a block of `blocks` (frames, rows, columns), and the frame of these values.
+    fn blocks(channels: usize, [frames, rows, columns]: [usize; 3]) -> [Tensor; 2] {
+        let small = Random::new(1, 1).normals(channels * 2 * 4);
+        let small = Tensor::from_vec(small, (1, 1, channels, 2, 4), &Device::Cpu).unwrap();
         let wide = small
-            .repeat((1, 2, 1, 1, 1))
+            .reshape(vec![1, 1, channels, 2, 1, 4, 1])
             .unwrap()
-            .reshape(vec![1, 2, 4, 2, 1, 4, 1])
-            .unwrap()
-            .broadcast_as(vec![1, 2, 4, 2, 2, 4, 2])
+            .broadcast_as(vec![1, frames, channels, 2, rows, 4, columns])
             .unwrap()
             .contiguous()
             .unwrap()
-            .reshape((1, 2, 4, 4, 8))
+            .reshape((1, frames, channels, 2 * rows, 4 * columns))
             .unwrap();
-        let difference = (apply(1, &small) - apply(2, &wide)).unwrap().abs().unwrap();
-        assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+        [small, wide]
+    }
+
+    fn assert_near(a: &Tensor, b: &Tensor) {
+        let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+        // Sums of up to 4 · 4 · 8 · 8 products of size 1 in f32.
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-5);
+    }
+
+    #[test]
+    fn a_packed_token_starts_as_the_token_of_the_mean() {
+        let config = ModelConfig { kernels: vec![1, 2, 4], ..ModelConfig::tiny() };
+        let mut weights = initial_weights(&config, 3, &Device::Cpu).unwrap();
+        let bias = Random::new(2, 0).normals(config.dim);
+        weights.insert("patch.k1.bias".to_owned(), Tensor::new(bias, &Device::Cpu).unwrap());
+        for part in ["k2.weight", "k2.bias", "k4.weight", "k4.bias"] {
+            weights.remove(&format!("patch.{part}"));
+        }
+        widen_projections(&config, &mut weights).unwrap();
+        let apply = |kernel: Kernel, x: &Tensor| {
+            let embedding = config.embedding(kernel).unwrap();
+            let [weight, bias] =
+                ["weight", "bias"].map(|part| &weights[&format!("patch.k{}.{part}", embedding.k)]);
+            let tokens = embed_cells(x, embedding).unwrap().matmul(&weight.t().unwrap()).unwrap();
+            tokens.broadcast_add(bias).unwrap()
+        };
+        // Those of a projection of their own, and those that are pooled first.
+        for (frames, rows, columns) in
+            [(2, 2, 2), (4, 4, 4), (8, 8, 8), (16, 16, 16), (1, 32, 32), (2, 1, 4), (4, 2, 8)]
+        {
+            let kernel = Kernel::new(frames, 2 * rows, 2 * columns).unwrap();
+            let [small, wide] = blocks(config.channels, [frames, rows, columns].map(usize::from));
+            assert_near(&apply(Kernel::FINEST, &small), &apply(kernel, &wide));
+        }
+    }
+
+    #[test]
+    fn projections_that_are_there_stay() {
+        let config = ModelConfig::tiny();
+        let mut weights = initial_weights(&config, 3, &Device::Cpu).unwrap();
+        let own = (weights["patch.k2.weight"].clone() + 1.0).unwrap();
+        weights.insert("patch.k2.weight".to_owned(), own.clone());
+        let wider = ModelConfig { kernels: vec![1, 2, 4, 8], ..config };
+        widen_projections(&wider, &mut weights).unwrap();
+        assert_near(&weights["patch.k2.weight"], &own);
+        assert_eq!(weights["patch.k8.weight"].dims(), [32, 4 * 8 * 16 * 16]);
     }
 
     #[test]

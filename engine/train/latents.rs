@@ -78,12 +78,12 @@ impl LatentEpisode {
         &self.actions[frame * self.action_len..(frame + 1) * self.action_len]
     }
 
-    /// The mean action of `count` frames from `first`.
-    pub fn mean_action(&self, first: usize, count: usize) -> Vec<f32> {
+    /// The mean action of frames.
+    pub fn mean_action(&self, frames: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
         let mut mean = vec![0.0; self.action_len];
         #[expect(clippy::cast_precision_loss, reason = "groups are short")]
-        let share = 1.0 / count as f32;
-        for frame in first..first + count {
+        let share = 1.0 / frames.len() as f32;
+        for frame in frames {
             mean.iter_mut().zip(self.action(frame)).for_each(|(mean, x)| *mean += share * x);
         }
         mean

@@ -9,6 +9,8 @@ mod latents;
 mod optimizer;
 mod rollout;
 mod scene;
+mod schedules;
+mod surroundings;
 mod teacher;
 mod world;
 
@@ -19,4 +21,5 @@ pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
 pub use init::initial_weights;
 pub use latents::LatentEpisode;
 pub use optimizer::{Muon, MuonConfig};
+pub use schedules::DrawnSchedule;
 pub use world::{WorldStep, WorldTrainer, WorldTraining};

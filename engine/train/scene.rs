@@ -4,10 +4,12 @@ use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
 use super::rollout::{Rollout, stored};
 use super::teacher::Teacher;
-use crate::model::{Batch, GroupKv, ModelConfig, StepSize, patchify};
+use crate::model::{Batch, GroupKv, ModelConfig, StepSize, patchify, spanned};
 use crate::noise::Random;
+use crate::pack::{Group, Kernel};
 use crate::sampler::{Sampling, sample};
 use candle_core::{Device, Result, Tensor};
+use memory::FrameId;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub(super) struct Scene<'a> {
     pub(super) planned: Vec<PlannedSection>,
     /// Frames of a section.
     pub(super) frames: usize,
+    /// Whether sections are planned as in play, so that rollouts go on with them.
+    pub(super) played: bool,
     pub(super) device: &'a Device,
 }
 
@@ -86,27 +90,25 @@ impl Scene<'_> {
         teacher: &Teacher,
         sampling: Sampling,
         section: &PlannedSection,
-        kept: &mut HashMap<(usize, usize), Arc<GroupKv>>,
+        kept: &mut HashMap<Group, Arc<GroupKv>>,
         random: &mut Random,
     ) -> Result<Tensor> {
         let (config, model) = (self.config, teacher.model());
         let mut placed = Vec::with_capacity(section.plan.slots.len());
         for slot in &section.plan.slots {
-            let (kernel, first) = (slot.group.kernel.frames(), slot.group.frames[0].0 as usize);
-            let kv = match kept.entry((kernel, first)) {
+            let Group { kernel, frames, .. } = &slot.group;
+            let kv = match kept.entry(slot.group.clone()) {
                 Entry::Occupied(known) => Arc::clone(known.get()),
                 Entry::Vacant(free) => {
-                    let latents = (first..first + kernel)
-                        .flat_map(|frame| self.history.frame(section.clip, frame, random).to_vec());
-                    let shape = (kernel, config.channels, config.height, config.width);
-                    let latents = Tensor::from_vec(latents.collect(), shape, self.device)?;
-                    let action =
-                        self.history.clips[section.clip].episode.mean_action(first, kernel);
+                    let latents = self.history.group(section.clip, *kernel, frames, random);
+                    let shape = (kernel.frames(), config.channels, config.height, config.width);
+                    let latents = Tensor::from_vec(latents, shape, self.device)?;
+                    let action = self.history.mean_action(section.clip, frames);
                     let action = Tensor::from_vec(action, config.action, self.device)?;
-                    Arc::clone(free.insert(Arc::new(model.encode(&latents, &action)?)))
+                    Arc::clone(free.insert(Arc::new(model.encode(*kernel, &latents, &action)?)))
                 }
             };
-            placed.push((kv, kernel, slot.position));
+            placed.push((kv, *kernel, slot.position));
         }
         let noise = random.normals(self.frames * config.latent_len());
         let shape = [self.frames, config.channels, config.height, config.width];
@@ -219,7 +221,10 @@ impl Scene<'_> {
 
     /// The last three actions of each of a section's frames, one after another.
     fn actions(&self, section: &PlannedSection) -> Vec<f32> {
-        let episode = self.history.clips[section.clip].episode;
+        let Clip { episode, around, .. } = &self.history.clips[section.clip];
+        if around.as_ref().is_some_and(|around| around.null_sections) {
+            return vec![0.0; self.frames * 3 * self.config.action];
+        }
         let frames = section.first..section.first + self.frames;
         frames.flat_map(|frame| episode.last_actions(frame)).collect()
     }
@@ -263,6 +268,32 @@ pub(super) struct NoisyHistory<'a> {
 impl<'a> NoisyHistory<'a> {
     pub(super) fn new(clips: Vec<Clip<'a>>) -> Self {
         Self { clips, frames: BTreeMap::new() }
+    }
+
+    /// The latents that a kernel spans: those of the frames, or where they are another number their mean for
+    /// each.
+    pub(super) fn group(
+        &mut self,
+        clip: usize,
+        kernel: Kernel,
+        frames: &[FrameId],
+        random: &mut Random,
+    ) -> Vec<f32> {
+        let latents: Vec<Vec<f32>> = frames
+            .iter()
+            .map(|frame| self.frame(clip, frame.0 as usize, random).to_vec())
+            .collect();
+        spanned(kernel, &latents)
+    }
+
+    /// The mean of the actions that led to frames.
+    pub(super) fn mean_action(&self, clip: usize, frames: &[FrameId]) -> Vec<f32> {
+        let Clip { episode, around, .. } = &self.clips[clip];
+        let mut mean = episode.mean_action(frames.iter().map(|frame| frame.0 as usize));
+        if around.as_ref().is_some_and(|around| around.null_history) {
+            mean.fill(0.0);
+        }
+        mean
     }
 
     pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {

@@ -4,10 +4,11 @@
 mod tests;
 
 use super::clip::ClipSampler;
+use super::init::widen_projections;
 use super::rollout::Rollout;
 use super::scene::Sample;
 use super::teacher::Teacher;
-use super::{Checkpoint, LatentEpisode, Muon, MuonConfig, initial_weights};
+use super::{Checkpoint, DrawnSchedule, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{ModelConfig, WorldModel};
 use crate::noise::Random;
@@ -52,6 +53,10 @@ pub struct WorldTraining {
     pub discrete_odds: f32,
     /// Of everything random.
     pub seed: u64,
+    /// What sections see: schedules of any order and tail with their shares; where there is none, a mix of those
+    /// that are played.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<DrawnSchedule>,
 }
 
 impl Default for WorldTraining {
@@ -71,6 +76,7 @@ impl Default for WorldTraining {
             codebook: 128,
             discrete_odds: 0.15,
             seed: 0,
+            schedules: Vec::new(),
         }
     }
 }
@@ -140,10 +146,17 @@ impl WorldTrainer {
         device: &Device,
     ) -> Result<Self> {
         let mut weights = match weights {
-            Some(weights) => weights,
+            Some(mut weights) => {
+                widen_projections(config, &mut weights)?;
+                weights
+            }
             None => initial_weights(config, training.seed, device)?,
         };
-        let mut sampler = ClipSampler::new(config, &episodes, training.discrete_odds)?;
+        let mut sampler =
+            ClipSampler::new(config, &episodes, &training.schedules, training.discrete_odds)?;
+        if sampler.needs_words() && training.codebook == 0 {
+            candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
+        }
         // Words belong to the data: those of weights trained on other play are not taken over.
         let _other_words = weights.remove(CODEBOOK);
         sampler.codebook =
@@ -253,7 +266,7 @@ impl WorldTrainer {
         let (clips, rollouts) = (self.training.clips, &self.rollouts);
         let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device);
         let count = self.training.rollouts_at(self.step);
-        if count > 0 {
+        if count > 0 && scene.played {
             let (shortcut, guidance) = (self.knows_shortcuts(), self.training.guidance);
             let played = Sampling { evaluations: 1, shortcut, guidance };
             self.rollouts = scene.dream(&self.teacher()?, played, count, random)?;

@@ -7,8 +7,8 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Five more are benchmarks of their own: [`packing`], ways of picking and packing history held against
-//! each other, [`revisit`], what memory brings back, [`mod@memory`], what it costs, [`pacing`], whether
+//! Six more are benchmarks of their own: [`packing`], ways of picking and packing history held against
+//! each other, [`prevention`], ways against drift, [`revisit`], what memory brings back, [`mod@memory`], what it costs, [`pacing`], whether
 //! the loop keeps its beat, and [`soak`], whether it still does after an hour.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves. [`packing`] alone has so
@@ -21,6 +21,7 @@ pub mod memory;
 pub mod metric;
 pub mod pacing;
 pub mod packing;
+pub mod prevention;
 pub mod report;
 pub mod revisit;
 pub mod rollout;

@@ -1,5 +1,7 @@
 //! Training on a tiny network: everything learns, and a checkpoint loses nothing.
 
+mod planned;
+
 use super::super::scene::Scene;
 use super::*;
 use crate::model::{Batch, StepSize, patchify, unpatchify};
@@ -97,11 +99,17 @@ fn the_loss_falls() {
 
 #[test]
 fn a_training_goes_on_from_a_checkpoint_as_if_unbroken() {
-    goes_on_as_if_unbroken(&short(3));
-    goes_on_as_if_unbroken(&taught(3));
+    for training in [short(3), taught(3)] {
+        let [checkpoint, later] = goes_on_as_if_unbroken(&training);
+        assert_eq!(checkpoint.rollouts.is_empty(), training.rollout_from > 0);
+        for (name, tensor) in &checkpoint.weights {
+            assert_ne!(flat(tensor), flat(&later.weights[name]), "{name} stood still");
+        }
+    }
 }
 
-fn goes_on_as_if_unbroken(training: &WorldTraining) {
+/// Compares an unbroken training with one that goes on from a checkpoint: gives that, and the state some steps later.
+fn goes_on_as_if_unbroken(training: &WorldTraining) -> [Checkpoint; 2] {
     let mut unbroken = start(training.clone(), None);
     for _ in 0..3 {
         unbroken.step().unwrap();
@@ -127,10 +135,7 @@ fn goes_on_as_if_unbroken(training: &WorldTraining) {
             assert_eq!(flat(&tensor), flat(&other), "{name}");
         }
     }
-    assert_eq!(checkpoint.rollouts.is_empty(), training.rollout_from > 0);
-    for (name, tensor) in &checkpoint.weights {
-        assert_ne!(flat(tensor), flat(&resumed.weights[name]), "{name} stood still");
-    }
+    [checkpoint, resumed]
 }
 
 fn average_model(trainer: &WorldTrainer) -> WorldModel {

@@ -1,0 +1,340 @@
+//! Ways against drift held against each other: `oneiro bench drift` (FramePack Tables 1 and 2).
+//!
+//! Every arm makes the same videos, from the same real beginnings under the same real actions with the same noise, by one
+//! network and one sampler; arms differ in plans, orders and what is done to history ([`arm`]). What a video is like
+//! at its beginning and at its end is measured ([`score`]), kept ([`unit`]) and put into tables and plots
+//! ([`report`]).
+//!
+//! Arms of the paper's Table 2 that need a training of their own are not here: causal attention, and
+//! `DiffusionForcing` with a level of noise that the network is told.
+
+pub mod arm;
+mod plot;
+pub mod report;
+pub mod score;
+pub mod unit;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use engine::codebook::Codebook;
+use engine::noise::Random;
+use engine::video::Video;
+use engine::world::World;
+use input::{Episode, VideoWriter};
+
+use super::dreamed;
+use super::held::{Held, Start, StartRule};
+use super::metric::Picture;
+use super::some_starts;
+use crate::clock::Clock;
+
+use arm::Arm;
+use report::Report;
+use score::{Measure, Series};
+use unit::{FORMAT, Header, Key, Ledger, Unit, read_all};
+
+/// Options of `bench drift`.
+#[derive(Args, Clone, Debug)]
+pub struct DriftArgs {
+    /// Folder of the world, or the name of one that came with the program
+    #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
+    pub world: PathBuf,
+    /// Held-out play: .npz clips, sessions, a public data set, or a folder of them
+    #[arg(long, value_name = "DIR")]
+    pub episodes: PathBuf,
+    /// Arms, such as `vanilla,discrete@64,noise@0.5` [default: all that need no training, discrete where the world
+    /// has words]
+    #[arg(long, value_name = "ARMS", value_delimiter = ',')]
+    pub arms: Vec<Arm>,
+    /// Beginnings of videos
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub starts: u32,
+    /// Length of a video
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// Real frames before each
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub history: u32,
+    /// Evaluations of the network for each section [default: the world's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub steps: Option<u32>,
+    /// Seed of the choice of beginnings and of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Play that words of `discrete@K` are fitted to: what the world was trained on
+    #[arg(long, value_name = "DIR")]
+    pub words_from: Option<PathBuf>,
+    /// Write the videos of the first N beginnings, too
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub films: usize,
+    /// Make only every Nth of the videos, beginning with the Ith: run the others elsewhere and put their files
+    /// into one folder
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub shard: Shard,
+    /// Folder for what is measured and the report; a run found there goes on
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A part of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 1.
+    pub number: usize,
+    /// Parts in all.
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(number, of)| {
+            let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+            (number >= 1 && number <= of && of <= 10_000).then_some(Self { number, of })
+        });
+        parts.ok_or_else(|| "expected a part of the whole, such as 2/4".to_owned())
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.5..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "expected seconds from 0.5 to 3600".to_owned())
+}
+
+/// Makes the videos that are missing, and reports on all that there are.
+///
+/// # Errors
+/// When the world or the episodes cannot be read, an arm cannot be made, or a file cannot be written.
+pub fn run(args: &DriftArgs) -> Result<Report> {
+    let world = dreamed::open(&args.world)?;
+    let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
+    let held = Held::read_sized(&args.episodes, Some(size))?;
+    ensure!(
+        held.layout == world.config.layout,
+        "expected episodes with the actions of the world, got others in {}",
+        args.episodes.display()
+    );
+    let frames = super::drift::frames_in(args.seconds / 60.0, held.fps).max(2);
+    let rule = StartRule {
+        count: args.starts as usize,
+        history: args.history as usize,
+        horizon: frames,
+        seed: args.seed,
+    };
+    let starts = some_starts(held.moving_starts(rule), "a beginning of a video")?;
+    let header = header(args, &world, frames, held.fps);
+    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let work = Work { args, world, held, header, frames };
+    work.fill(&starts)?;
+    let units = read_all(&args.out, &work.header)?;
+    let report = Report::new(work.header, &units, args.seed);
+    report.write(&args.out)?;
+    Ok(report)
+}
+
+fn header(args: &DriftArgs, world: &World, frames: usize, fps: f32) -> Header {
+    Header {
+        format: FORMAT.to_owned(),
+        world: world.config.title.clone(),
+        weights: world.hash.clone(),
+        schedule: world.config.schedule.clone(),
+        evaluations: args.steps.unwrap_or(world.config.evaluations),
+        fps,
+        frames,
+        history: args.history as usize,
+        seed: args.seed,
+    }
+}
+
+/// Everything that the videos of a run share.
+struct Work<'a> {
+    args: &'a DriftArgs,
+    world: Arc<World>,
+    held: Held,
+    header: Header,
+    frames: usize,
+}
+
+/// One video that is wanted.
+struct Wanted {
+    arm: Arm,
+    start: Start,
+    /// Whether it is written out.
+    filmed: bool,
+}
+
+impl Work<'_> {
+    /// Makes what is missing of this shard, the videos of one beginning after each other.
+    fn fill(&self, starts: &[Start]) -> Result<()> {
+        let Shard { number, of } = self.args.shard;
+        let path = self.args.out.join(format!("units.{number}-of-{of}.jsonl"));
+        let (mut ledger, mine) = Ledger::open(&path, &self.header)?;
+        let others = read_all(&self.args.out, &self.header)?;
+        let known: BTreeSet<Key> =
+            mine.iter().chain(&others).map(|unit| unit.key.clone()).collect();
+        let all = self.wanted(starts)?.into_iter().enumerate();
+        let own = all.filter(|(at, _)| at % of == number - 1).map(|(_, wanted)| wanted);
+        let missing: Vec<Wanted> = own.filter(|one| !known.contains(&self.key(one))).collect();
+        let words = self.fit_words(missing.iter().map(|one| one.arm))?;
+        let bar = super::progress(missing.len(), "videos");
+        let mut reel = self.held.reel();
+        for one in &missing {
+            let words = words.iter().find(|(count, _)| Some(*count) == one.arm.words());
+            let episode = reel.episode(one.start)?;
+            let told = || format!("{} from frame {}", one.arm, one.start.frame);
+            ledger.add(&self.measure(one, episode, words.map(|(_, w)| w)).with_context(told)?)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn wanted(&self, starts: &[Start]) -> Result<Vec<Wanted>> {
+        let arms = if self.args.arms.is_empty() {
+            let has_words = self.world.codebook.is_some();
+            let all = Arm::ALL.into_iter();
+            all.filter(|arm| has_words || *arm != Arm::Discrete(None)).collect()
+        } else {
+            self.args.arms.clone()
+        };
+        for arm in &arms {
+            arm.way(&self.world.schedule, None, 0)?;
+        }
+        let of_start = |(number, start): (usize, &Start)| {
+            let filmed = number < self.args.films;
+            let start = *start;
+            arms.iter().map(move |&arm| Wanted { arm, start, filmed }).collect::<Vec<_>>()
+        };
+        Ok(starts.iter().enumerate().flat_map(of_start).collect())
+    }
+
+    fn key(&self, wanted: &Wanted) -> Key {
+        let path = &self.held.episodes[wanted.start.episode].path;
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Key { arm: wanted.arm.to_string(), episode: name, start: wanted.start.frame }
+    }
+
+    /// Codebooks of the numbers of words that arms ask for, each fitted once.
+    fn fit_words(&self, arms: impl Iterator<Item = Arm>) -> Result<Vec<(usize, Codebook)>> {
+        let counts: BTreeSet<usize> = arms.filter_map(Arm::words).collect();
+        if counts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let from = self.args.words_from.as_deref();
+        let from = from.context("expected --words-from DIR to fit the words of discrete@K to")?;
+        let latents = latents(&self.world, from)?;
+        let channels = self.world.config.model.channels;
+        let fit = |count| {
+            let draw = |random: &mut Random| latents[random.below(latents.len())].clone();
+            (count, Codebook::fit(count, channels, self.args.seed, draw))
+        };
+        Ok(counts.into_iter().map(fit).collect())
+    }
+
+    fn measure(
+        &self,
+        wanted: &Wanted,
+        episode: &Episode,
+        words: Option<&Codebook>,
+    ) -> Result<Unit> {
+        let (clock, first) = (Clock::real(), wanted.start.frame + 1);
+        let began = clock.now();
+        let real: Vec<&[u8]> = (first..first + self.frames).map(|t| episode.frame(t)).collect();
+        let dreamed = self.dream(wanted, episode, words)?;
+        let took = (clock.now() - began).as_secs_f64();
+        let frames: Vec<&[u8]> = match &dreamed {
+            Some(dreamed) => dreamed.iter().map(Vec::as_slice).collect(),
+            None => real.clone(),
+        };
+        if wanted.filmed {
+            self.film(wanted, &frames)?;
+        }
+        let width = self.held.width;
+        let frames: Vec<_> = frames.iter().map(|frame| Picture::new(frame, width)).collect();
+        let real: Vec<_> = real.iter().map(|frame| Picture::new(frame, width)).collect();
+        let series = Measure::ALL
+            .map(|measure| (measure, Series::of(&measure.values(&frames, &real), self.held.fps)));
+        Ok(Unit { key: self.key(wanted), series: series.into(), took })
+    }
+
+    /// The frames of a video; nothing for the game's own.
+    fn dream(
+        &self,
+        wanted: &Wanted,
+        episode: &Episode,
+        words: Option<&Codebook>,
+    ) -> Result<Option<Vec<Vec<u8>>>> {
+        let way = wanted.arm.way(&self.world.schedule, words, self.args.seed)?;
+        let Some(mut way) = way else { return Ok(None) };
+        way.options.evaluations = self.args.steps;
+        let history = self.header.history;
+        let (known, frames) = (u32::try_from(history)?, u32::try_from(history + self.frames)?);
+        let length = u32::try_from(way.options.schedule.generate())?;
+        let mut video = Video::new(Arc::clone(&self.world), frames, way.options)?;
+        let first = wanted.start.frame + 1 - history;
+        for (at, t) in (0..frames).zip(first..) {
+            video.tell(at, &episode.actions[t])?;
+            if at < known {
+                video.give(at, episode.frame(t))?;
+            }
+        }
+        for section in way.order.sections(video.known(), 0..frames, length) {
+            video.make(section)?;
+        }
+        let picture = |at| video.picture(at)?.context("every frame was made");
+        (known..frames).map(picture).collect::<Result<_>>().map(Some)
+    }
+
+    fn film(&self, wanted: &Wanted, frames: &[&[u8]]) -> Result<()> {
+        let Key { arm, episode, start } = self.key(wanted);
+        let path = self.args.out.join(format!("{episode}_{start}_{arm}.mp4"));
+        let (width, height) = (u32::try_from(self.held.width)?, u32::try_from(self.held.height)?);
+        let mut writer = VideoWriter::create(&path, width, height, self.held.fps)?;
+        frames.iter().try_for_each(|frame| writer.push(frame))?;
+        Ok(writer.finish()?)
+    }
+}
+
+/// Latents of some frames of every episode in a folder: (C, H, W) each.
+fn latents(world: &World, dir: &Path) -> Result<Vec<Vec<f32>>> {
+    /// Frames between two that are taken: neighbours say the same.
+    const APART: usize = 8;
+    let config = &world.config;
+    let (width, height) = (u32::try_from(config.width)?, u32::try_from(config.height)?);
+    let paths = input::episodes_in(dir)?;
+    let bar = super::progress(paths.len(), "episodes encoded");
+    let mut latents = Vec::new();
+    for path in &paths {
+        let episode = Episode::open_sized(path, width, height)?;
+        for t in (0..episode.len()).step_by(APART) {
+            let latent = world.codec.encode(episode.frame(t), config.height, config.width)?;
+            latents.push(latent.flatten_all()?.to_vec1::<f32>()?);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    ensure!(!latents.is_empty(), "expected recorded play, got none in {}", dir.display());
+    Ok(latents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_parts_of_a_whole() {
+        assert_eq!("2/4".parse(), Ok(Shard { number: 2, of: 4 }));
+        for wrong in ["", "2", "0/4", "5/4", "1/0", "a/b", "1/99999"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

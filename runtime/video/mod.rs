@@ -1,0 +1,327 @@
+//! `oneiro dream`: a video of a world made in any order (FramePack §4.1), with the plan it followed.
+
+mod followed;
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+use engine::pack::{Order, Schedule};
+use engine::video::{Made, Video, VideoOptions};
+use engine::world::World;
+use input::{Action, Controller as _, Script, VideoWriter, Wander};
+
+use crate::commands::Usage;
+use crate::headless::progress;
+use crate::train::picture::write_strip;
+use crate::{start, worlds};
+
+/// Longest video, in seconds: an hour.
+const SECONDS_MAX: f64 = 3600.0;
+/// Pictures of the sheet: two rows of eight.
+const SHEET: (usize, usize) = (2, 8);
+
+/// Options of `dream`.
+#[derive(Args, Clone, Debug)]
+pub struct VideoArgs {
+    /// Folder of the world, or the name of one that came with the program
+    #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
+    pub world: PathBuf,
+    /// In which order sections are made
+    #[arg(long, value_enum, default_value = "vanilla")]
+    pub order: VideoOrder,
+    /// What sections see, in the notation of FramePack [default: the world's own, turned to the order]
+    #[arg(long, value_name = "SCHEDULE")]
+    pub schedule: Option<Schedule>,
+    /// Length of the video
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// Begin from your own picture [default: the world's first opening]
+    #[arg(long, value_name = "PNG")]
+    pub start: Option<PathBuf>,
+    /// A picture that the video comes by, T seconds from its beginning; may be given again
+    #[arg(long = "waypoint", value_name = "T=PNG")]
+    pub waypoints: Vec<Waypoint>,
+    /// Actions, one for each frame [default: a walk that goes anywhere]
+    #[arg(long, value_name = "FILE")]
+    pub actions: Option<PathBuf>,
+    /// Seed of the noise, and of the walk
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Evaluations of the network for each section [default: the world's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub steps: Option<u32>,
+    /// Folder for the video, a sheet of its pictures, and the plan it followed
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// An order of making sections, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VideoOrder {
+    /// From the past to the future
+    Vanilla,
+    /// Beginning and end first, then what lies between
+    Endpoint,
+    /// From the end towards the beginning
+    Inverted,
+}
+
+/// A picture at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waypoint {
+    /// Seconds from the beginning.
+    pub seconds: f64,
+    /// Its file.
+    pub picture: PathBuf,
+}
+
+impl VideoOrder {
+    /// The order of the plans; with waypoints, sections look ahead in any case.
+    fn planned(self, waypoints: bool) -> Order {
+        match self {
+            Self::Vanilla if !waypoints => Order::Forward,
+            Self::Vanilla | Self::Endpoint => Order::Endpoint,
+            Self::Inverted => Order::Inverted,
+        }
+    }
+
+    /// The order of the making.
+    fn made(self) -> Order {
+        match self {
+            Self::Vanilla => Order::Forward,
+            Self::Endpoint => Order::Endpoint,
+            Self::Inverted => Order::Inverted,
+        }
+    }
+}
+
+impl fmt::Display for VideoOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vanilla => "vanilla",
+            Self::Endpoint => "endpoint",
+            Self::Inverted => "inverted",
+        })
+    }
+}
+
+impl FromStr for Waypoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected seconds and a picture, such as 4.5=door.png".to_owned();
+        let (seconds, picture) = text.split_once('=').ok_or_else(expected)?;
+        let seconds = seconds.parse().ok().filter(|t| (0.0..=SECONDS_MAX).contains(t));
+        let picture = (!picture.is_empty()).then(|| PathBuf::from(picture));
+        let (seconds, picture) = seconds.zip(picture).ok_or_else(expected)?;
+        Ok(Self { seconds, picture })
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= SECONDS_MAX);
+    seconds.ok_or_else(|| format!("expected more than 0 and at most {SECONDS_MAX} seconds"))
+}
+
+/// Frames that a time in seconds has, the nearest whole number.
+fn frames_in(seconds: f64, fps: f32) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an hour of at most 240 frames a second"
+    )]
+    let frames = (seconds * f64::from(fps)).round() as u32;
+    frames
+}
+
+/// Makes the video and writes it.
+///
+/// # Errors
+/// When the world, a picture or the actions cannot be read, the schedule does not fit, or a file cannot be written.
+pub fn run(args: &VideoArgs) -> Result<()> {
+    let dir = worlds::find(&args.world)?;
+    let (device, notice) = engine::device::best();
+    if let Some(notice) = notice {
+        eprintln!("{notice}");
+    }
+    let world = Arc::new(World::open(&dir, &device, |_| ())?);
+    let schedule = schedule(args, &world.schedule)?;
+    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let mut film = Film::begin(args, &world, &schedule)?;
+    let made = film.make(args.order.made(), &schedule)?;
+    let plan = followed::json(args, &world, &schedule, &film, &made);
+    let path = args.out.join("plan.json");
+    fs::write(&path, serde_json::to_string_pretty(&plan)? + "\n")
+        .with_context(|| format!("write {}", path.display()))?;
+    film.write(&args.out)?;
+    let seconds = f64::from(film.frames - film.first) / f64::from(world.config.fps);
+    let sections = made.len();
+    writeln!(io::stdout(), "{sections} sections, {seconds:.1} s: {}", args.out.display())?;
+    Ok(())
+}
+
+/// The schedule asked for, which has to be of the order asked for, or the world's own turned to it.
+fn schedule(args: &VideoArgs, own: &Schedule) -> Result<Schedule> {
+    let order = args.order.planned(!args.waypoints.is_empty());
+    let Some(schedule) = &args.schedule else { return Ok(own.in_order(order)?) };
+    if schedule.order() != order {
+        let such = own.in_order(order)?;
+        let wanted = if args.waypoints.is_empty() { "" } else { " with waypoints" };
+        let order = args.order;
+        let message =
+            format!("expected a schedule such as {such} for {order} order{wanted}, got {schedule}");
+        return Err(Usage(message).into());
+    }
+    Ok(schedule.clone())
+}
+
+/// A video with what is given of it.
+struct Film {
+    video: Video,
+    /// Frame that the written video begins with; those before are history alone.
+    first: u32,
+    frames: u32,
+    fps: f32,
+    size: (u32, u32),
+    waypoints: Vec<u32>,
+}
+
+impl Film {
+    /// The video before its first section.
+    fn begin(args: &VideoArgs, world: &Arc<World>, schedule: &Schedule) -> Result<Self> {
+        let config = &world.config;
+        let size = (u32::try_from(config.width)?, u32::try_from(config.height)?);
+        let (pictures, actions) = opening(args, world, size)?;
+        let first = u32::try_from(pictures.len() - 1)?;
+        let frames = first + 1 + frames_in(args.seconds, config.fps).max(1);
+        let evaluations = args.steps;
+        let options =
+            VideoOptions { evaluations, ..VideoOptions::new(schedule.clone(), args.seed) };
+        let mut video = Video::new(Arc::clone(world), frames, options)?;
+        for ((at, picture), action) in (0..).zip(&pictures).zip(&actions) {
+            video.tell(at, action)?;
+            video.give(at, picture)?;
+        }
+        for (at, action) in (first + 1..frames).zip(walk(args, frames - first - 1)?) {
+            video.tell(at, &action)?;
+        }
+        let mut film = Self { video, first, frames, fps: config.fps, size, waypoints: Vec::new() };
+        args.waypoints.iter().try_for_each(|waypoint| film.come_by(waypoint))?;
+        Ok(film)
+    }
+
+    fn come_by(&mut self, waypoint: &Waypoint) -> Result<()> {
+        let Waypoint { seconds, picture } = waypoint;
+        let at = self.first + frames_in(*seconds, self.fps);
+        ensure!(
+            (self.first + 1..self.frames).contains(&at),
+            "expected waypoints within the video, got one at {seconds} s: {}",
+            picture.display()
+        );
+        let fitted = start::fit(&start::read(picture)?, self.size.0, self.size.1);
+        self.video.give(at, &fitted.pixels)?;
+        self.waypoints.push(at);
+        Ok(())
+    }
+
+    fn make(&mut self, order: Order, schedule: &Schedule) -> Result<Vec<Made>> {
+        let length = u32::try_from(schedule.generate())?;
+        let sections = order.sections(self.video.known(), self.first..self.frames, length);
+        let bar = progress(u64::from(self.frames - self.first));
+        let made = sections.into_iter().map(|section| {
+            let made = self.video.make(section)?;
+            bar.inc(made.section.len() as u64);
+            Ok(made)
+        });
+        let made = made.collect();
+        bar.finish_and_clear();
+        made
+    }
+
+    /// Writes `video.mp4`, and `sheet.png` with pictures at equal times.
+    fn write(&mut self, dir: &Path) -> Result<()> {
+        let mut writer =
+            VideoWriter::create(&dir.join("video.mp4"), self.size.0, self.size.1, self.fps)?;
+        let mut pictures = Vec::new();
+        for at in self.first..self.frames {
+            let picture = self.video.picture(at)?.context("every frame was made")?;
+            writer.push(&picture)?;
+            pictures.push(picture);
+        }
+        writer.finish()?;
+        let (rows, columns) = SHEET;
+        let last = pictures.len() - 1;
+        let at = |place: usize| &pictures[place * last / (rows * columns - 1)][..];
+        let row = |row: usize| (0..columns).map(|column| at(row * columns + column)).collect();
+        let sheet: Vec<_> = (0..rows).map(row).collect();
+        write_strip(&dir.join("sheet.png"), &sheet, self.size)
+    }
+}
+
+/// The pictures that the video begins with, and the actions that led to them.
+fn opening(
+    args: &VideoArgs,
+    world: &World,
+    (width, height): (u32, u32),
+) -> Result<(Vec<Vec<u8>>, Vec<Action>)> {
+    if let Some(path) = &args.start {
+        let picture = start::fit(&start::read(path)?, width, height);
+        return Ok((vec![picture.pixels], vec![Action::NEUTRAL]));
+    }
+    let opening = world.starts.first().context("a world has openings")?;
+    let pictures = (0..opening.len()).map(|t| opening.frame(t).to_vec()).collect();
+    Ok((pictures, opening.actions.clone()))
+}
+
+/// Actions of the frames to be made.
+fn walk(args: &VideoArgs, frames: u32) -> Result<Vec<Action>> {
+    if let Some(path) = &args.actions {
+        let mut script = Script::open(path)?;
+        return Ok((0..frames).map(|_| script.poll()).collect());
+    }
+    let mut wander = Wander::new(args.seed);
+    Ok((0..frames).map(|_| wander.poll()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn waypoints_are_a_time_and_a_picture() {
+        let read = |text: &str| text.parse::<Waypoint>();
+        let door = Waypoint { seconds: 4.5, picture: PathBuf::from("a=b.png") };
+        assert_eq!(read("4.5=a=b.png"), Ok(door));
+        for wrong in ["", "4.5", "=a.png", "4.5=", "-1=a.png", "nan=a.png", "3601=a.png", "x=a.png"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["0", "-1", "inf", "NaN", "3601", "long"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((frames_in(0.4, 17.5), frames_in(3600.0, 240.0)), (7, 864_000));
+    }
+
+    #[test]
+    fn sections_look_ahead_where_there_is_something_to_come_by() {
+        let planned = |order: VideoOrder| [order.planned(false), order.planned(true)];
+        assert_eq!(planned(VideoOrder::Vanilla), [Order::Forward, Order::Endpoint]);
+        assert_eq!(planned(VideoOrder::Endpoint), [Order::Endpoint; 2]);
+        assert_eq!(planned(VideoOrder::Inverted), [Order::Inverted; 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_waypoint_never_panics(text in "\\PC*") {
+            let _ = text.parse::<Waypoint>();
+        }
+    }
+}
