@@ -16,7 +16,7 @@ use crate::commands::print;
 pub enum ModelCommand {
     /// Say what is missing from a folder of HunyuanVideo with FramePack, or of Wan 2.1, or is wrong in it
     Check(CheckArgs),
-    /// Work an adapter (LoRA) into a network's weights
+    /// Work a low-rank adapter into a network's weights
     Merge(MergeArgs),
 }
 
