@@ -104,6 +104,7 @@ mod tests {
         sections.into_iter().map(|section| (section.start, section.end)).collect()
     }
 
+    #[expect(clippy::single_range_in_vec_init, reason = "what is known is a list of ranges")]
     #[test]
     fn orders_are_those_of_the_paper() {
         let start = [0..3];

@@ -1,5 +1,7 @@
 //! Plans within a video: blanks, both sides, tails, and what always holds.
 
+#![expect(clippy::single_range_in_vec_init, reason = "what is known is a list of ranges")]
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
