@@ -19,7 +19,12 @@ pub(super) fn lines(title: &str, lines: &[(&str, &[f64])]) -> String {
     let (low, high) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
     });
-    let (low, high) = if high > low { (low, high) } else { (low - 1.0, low + 1.0) };
+    let (low, high) = match high - low {
+        span if span > 0.0 => (low, high),
+        span if span == 0.0 => (low - 1.0, low + 1.0),
+        // No value at all.
+        _ => (0.0, 1.0),
+    };
     let longest = lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     let x = |second: usize| left + width * (second as f64 + 0.5) / longest.max(1) as f64;
     let y = |value: f64| top + height * (high - value) / (high - low);
