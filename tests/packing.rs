@@ -21,7 +21,7 @@ fn folder() -> tempfile::TempDir {
     std::fs::create_dir(&episodes).expect("a folder");
     write_tiny_world(&world).expect("the world can be written");
     for seed in 0..2 {
-        let episode = input::simulate(seed, 420, Policy::Revisit, (64, 48), 17.5);
+        let episode = input::simulate(seed, 700, Policy::Revisit, (64, 48), 17.5);
         let path = episodes.join(format!("{seed}.npz"));
         input::write_npz(&episode, &path).expect("an episode");
     }

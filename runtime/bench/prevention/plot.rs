@@ -21,7 +21,7 @@ pub(super) fn lines(title: &str, lines: &[(&str, &[f64])]) -> String {
     });
     let (low, high) = match high - low {
         span if span > 0.0 => (low, high),
-        span if span == 0.0 => (low - 1.0, low + 1.0),
+        0.0 => (low - 1.0, low + 1.0),
         // No value at all.
         _ => (0.0, 1.0),
     };
