@@ -121,7 +121,7 @@ impl Figures {
     }
 }
 
-/// The bucket of a gap in frames: 0 below the first of [`BUCKETS`], then one for each.
+/// The bucket of a gap in frames: 0 below the first of `BUCKETS`, then one for each.
 pub fn bucket(gap: usize) -> usize {
     BUCKETS.partition_point(|&from| from <= gap)
 }

@@ -1,7 +1,7 @@
 //! Ways of picking and packing history held against each other: `oneiro bench packing`.
 //!
 //! A *walk* is one stretch of recorded play (a *trial* of a [`trial::Task`]) dreamed from its real history under one
-//! [`arm::Arm`], one packing schedule and one seed. Finished walks are lines of a file ([`unit`]), so that a run that
+//! [`arm::Arm`], one packing schedule and one seed. Finished walks are lines of a file ([`mod@unit`]), so that a run that
 //! was broken off goes on; all figures ([`figures`]), tables and pictures are functions of these lines and of the
 //! filmstrips beside them.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Every arm makes the same videos, from the same real beginnings under the same real actions with the same noise, by one
 //! network and one sampler; arms differ in plans, orders and what is done to history ([`arm`]). What a video is like
-//! at its beginning and at its end is measured ([`score`]), kept ([`unit`]) and put into tables and plots
+//! at its beginning and at its end is measured ([`score`]), kept ([`mod@unit`]) and put into tables and plots
 //! ([`report`]).
 //!
 //! Arms of the paper's Table 2 that need a training of their own are not here: causal attention, and
