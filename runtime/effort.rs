@@ -1,6 +1,6 @@
 //! How many evaluations a section may take, so that the world keeps its rate: `--steps auto`.
 //!
-//! A machine that is too slow for the world's own evaluations gets as many as fit, at least one; one
+//! A machine that is too slow for the world's own evaluations gets as many as fit, at least two; one
 //! that has time to spare gets them back, one after another. The picture is finer with more.
 
 use std::time::Duration;
@@ -13,6 +13,10 @@ const SETTLED: u32 = 16;
 const FULL: f64 = 0.9;
 /// Part that one evaluation more may bring it to: well below, so that nothing swings.
 const ROOM: f64 = 0.75;
+
+/// Fewest evaluations of a world that has more: a single one shows the mean of all that may come, and a few
+/// seconds of that are a grey fog.
+const LEAST: u32 = 2;
 
 /// Watches how long sections take, and says when to change.
 #[derive(Clone, Debug)]
@@ -51,7 +55,7 @@ impl Effort {
                 reason = "below `now`"
             )]
             let fitting = (now * FULL / used) as u32;
-            fitting.max(1)
+            fitting.max(LEAST.min(self.most))
         } else if used * (now + 1.0) / now < ROOM {
             (self.now + 1).min(self.most)
         } else {
@@ -90,13 +94,14 @@ mod tests {
         // 86 ms do not, nor do 46 ms of two leave more than is asked for.
         let evaluations = run(&mut effort, 100, 20);
         assert_eq!(evaluations.last(), Some(&2));
-        assert_eq!(run(&mut effort, 100, 60).last(), Some(&1), "no fewer than one");
+        assert_eq!(run(&mut effort, 100, 60).last(), Some(&2), "no fewer than two");
+        assert_eq!(run(&mut Effort::new(1, MS(57)), 100, 60).last(), Some(&1), "its own is one");
     }
 
     #[test]
     fn time_to_spare_brings_them_back_and_nothing_swings() {
         let mut effort = Effort::new(4, MS(57));
-        assert_eq!(run(&mut effort, 100, 60).last(), Some(&1));
+        assert_eq!(run(&mut effort, 100, 60).last(), Some(&2));
         assert_eq!(run(&mut effort, 200, 7).last(), Some(&4), "no more than the world's own");
         for each in 1..60 {
             let evaluations = run(&mut effort, 400, each);
