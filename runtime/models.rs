@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use engine::adapter::{Adapter, merge};
 use engine::device::Device;
-use engine::framepack::adapter::{Adapter, merge};
 use engine::framepack::check::Model;
 
 use crate::commands::print;

@@ -1,6 +1,6 @@
 //! The blocks of a network, in memory or read block by block.
 
-use super::weights::Weights;
+use crate::weights::Weights;
 use candle_core::Result;
 use std::borrow::Cow;
 

@@ -3,9 +3,9 @@
 //! The folder has one folder for each part, as models are published for the `diffusers` library.
 
 use super::blocks::Residence;
-use super::weights::{Weights, read_text};
 use super::{embed, hunyuan, wan};
 use crate::error::Error;
+use crate::weights::{Weights, read_text};
 use candle_core::{DType, Device};
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Finetuning of a published network with `FramePack`.
 //!
-//! What is trained is an [`Adapter`](super::adapter::Adapter): low-rank pairs beside the layers of the blocks, and the
+//! What is trained is an [`Adapter`](crate::adapter::Adapter): low-rank pairs beside the layers of the blocks, and the
 //! projections of packed history whole. The loss is that of flow matching: along `x_s` = (1 - s) x + s n the network
 //! is to answer n - x, on the tokens of the section alone.
 

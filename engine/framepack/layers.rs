@@ -1,8 +1,8 @@
 //! Layers that the published networks have in common. Tokens are (B, L, D).
 
-use super::adapter::LowRank;
-use super::weights::Weights;
+use crate::adapter::LowRank;
 use crate::ops::{self, Linear, Phases, Precision, Rows, silu, softmax_last};
+use crate::weights::Weights;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 /// Numbers that describe a noise level or a guidance scale.

@@ -1,7 +1,7 @@
 //! What the configurations of all networks have in common.
 
-use super::weights::read_text;
 use crate::error::Error;
+use crate::weights::read_text;
 use std::path::Path;
 
 /// Most blocks of one kind: far beyond what is published.

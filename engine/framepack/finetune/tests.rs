@@ -1,12 +1,12 @@
 //! Finetuning of tiny random networks.
 
 use super::*;
-use crate::framepack::adapter::{Adapter, AdapterConfig, merge};
+use crate::adapter::{Adapter, AdapterConfig, merge};
 use crate::framepack::blocks::Residence;
 use crate::framepack::embed::history_weights;
 use crate::framepack::hunyuan::tests::{Golden, worst};
-use crate::framepack::weights::Weights;
 use crate::framepack::{hunyuan, wan};
+use crate::weights::Weights;
 use candle_core::{DType, Device, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use std::collections::{BTreeMap, HashMap};

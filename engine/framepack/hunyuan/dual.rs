@@ -4,8 +4,8 @@ use super::{Config, Scene};
 use crate::framepack::layers::{
     Perceptron, Projection, attention, gated_add, heads, modulate, rms_norm,
 };
-use crate::framepack::weights::Weights;
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{Result, Tensor};
 
 /// The layers of one stream.

@@ -2,8 +2,8 @@
 
 use super::{Config, Scene};
 use crate::framepack::layers::{Projection, attention, gated_add, heads, modulate, rms_norm};
-use crate::framepack::weights::Weights;
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{D, Result, Tensor};
 
 /// One block.

@@ -4,8 +4,8 @@ use super::Config;
 use crate::framepack::layers::{
     Norm, Perceptron, Projection, Rotation, attention, gated_add, heads, modulate, rms_norm,
 };
-use crate::framepack::weights::Weights;
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{D, Result, Tensor};
 
 /// What every block is told beside its tokens.

@@ -13,9 +13,9 @@ use super::blocks::{Blocks, Residence};
 use super::embed::Embedders;
 use super::layers::{LevelEmbedder, Norm, Perceptron, Projection, modulate};
 use super::packed::Packed;
-use super::weights::Weights;
 use crate::model::unpatchify;
 use crate::ops::{gelu, silu};
+use crate::weights::Weights;
 use block::{Block, Scene, modulations};
 use candle_core::{DType, Result, Tensor, bail};
 

@@ -5,10 +5,10 @@
 //!
 //! E. Hu et al., "`LoRA`: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685.
 
-use super::weights::Weights;
 use crate::error::Error;
 use crate::noise::Random;
 use crate::train::save_atomically;
+use crate::weights::Weights;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -45,7 +45,7 @@ pub struct Adapter {
 impl Adapter {
     /// An adapter that changes nothing yet, of pairs beside the attention and projection layers of all blocks.
     ///
-    /// `own`: further tensors to train whole, such as [`history_weights`](super::embed::history_weights).
+    /// `own`: further tensors to train whole, such as [`history_weights`](crate::framepack::embed::history_weights).
     ///
     /// # Errors
     /// The rank is 0, or the network has no such layers.
@@ -159,17 +159,17 @@ impl Adapter {
     }
 
     /// A tensor of the adapter's own.
-    pub(super) fn tensor(&self, name: &str) -> Option<&Tensor> {
+    pub(crate) fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
     /// The names of the adapter's own tensors, those that belong to no pair.
-    pub(super) fn own(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&String, &Tensor)> {
         self.tensors.iter().filter(|(name, _)| !name.ends_with(DOWN) && !name.ends_with(UP))
     }
 
     /// The pair of the layer at `path`.
-    pub(super) fn low_rank(
+    pub(crate) fn low_rank(
         &self,
         path: &str,
         inputs: usize,
@@ -224,7 +224,7 @@ fn layers(weights: &Weights) -> impl Iterator<Item = (String, usize, usize)> {
 
 /// (α / r) · B · A beside a layer.
 #[derive(Clone, Debug)]
-pub(super) struct LowRank {
+pub(crate) struct LowRank {
     /// A: (r, in).
     down: Tensor,
     /// B: (out, r).
@@ -234,7 +234,7 @@ pub(super) struct LowRank {
 
 impl LowRank {
     /// x: (R, in) to (R, out), in 32 bits.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let narrow = x.to_dtype(DType::F32)?.matmul(&self.down.t()?)?;
         narrow.matmul(&self.up.t()?)? * self.scale
     }
