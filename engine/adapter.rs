@@ -76,6 +76,13 @@ impl Adapter {
         Ok(adapter)
     }
 
+    /// The same adapter with these tensors of its own too.
+    #[must_use]
+    pub fn with_own(mut self, own: BTreeMap<String, Tensor>) -> Self {
+        self.tensors.extend(own);
+        self
+    }
+
     /// The same adapter made of variables, with these by name: what is built from it can be trained.
     pub fn variables(&self) -> Result<(Self, BTreeMap<String, Var>)> {
         let vars = self.tensors.iter().map(|(name, tensor)| {

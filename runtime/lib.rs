@@ -53,7 +53,7 @@
 //! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
-//! | [`models`] | published video models: looked over, merged with adapters |
+//! | [`models`], [`published`] | published video models: looked over, merged with adapters; their videos |
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants
@@ -102,6 +102,7 @@ pub mod plan;
 pub mod play;
 #[cfg(feature = "window")]
 pub mod present;
+pub mod published;
 pub mod queue;
 pub mod recall;
 pub mod record;

@@ -10,6 +10,7 @@ mod faults;
 mod memory;
 mod models;
 mod packing;
+mod published;
 mod queue;
 mod recall;
 mod replay;

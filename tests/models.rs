@@ -7,22 +7,19 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use crate::cli::oneiro;
+use crate::support::models::hunyuan_config;
 
 const NETWORK: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/framepack_tiny.safetensors");
 
-/// The sizes of the tiny network.
-const CONFIG: &str = r#"{"_class_name": "HunyuanVideoTransformer3DModelPacked", "in_channels": 4, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2,
-    "num_single_layers": 2, "num_refiner_layers": 1, "mlp_ratio": 2.0, "guidance_embeds": true, "text_embed_dim": 16,
-    "pooled_projection_dim": 8, "rope_theta": 256.0, "rope_axes_dim": [4, 6, 6], "has_image_proj": true,
-    "image_proj_dim": 12, "patch_size": 2, "patch_size_t": 1}"#;
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 const LAYER: &str = "transformer_blocks.0.attn.to_q";
 
 /// The tiny network in a folder of its own.
 fn network(folder: &Path) {
     fs::create_dir_all(folder).expect("folders can be made");
-    fs::write(folder.join("config.json"), CONFIG).expect("files can be written");
+    fs::write(folder.join("config.json"), hunyuan_config([8, 12]).to_string())
+        .expect("files can be written");
     let tensors =
         candle_core::safetensors::load(NETWORK, &Device::Cpu).expect("the fixture is there");
     let weight =
@@ -88,6 +85,6 @@ fn an_adapter_is_merged() {
     }
     assert_eq!(
         fs::read_to_string(dir.path().join("merged/config.json")).ok().as_deref(),
-        Some(CONFIG)
+        Some(&hunyuan_config([8, 12]).to_string()[..])
     );
 }

@@ -12,6 +12,8 @@
 //! | [`hunyuan`], [`wan`], [`blocks`] | the networks, and whether their blocks stay in memory |
 //! | [`flow`] | noise levels and the solvers that go down them |
 //! | [`window`], [`generate`] | which history each section sees, and the loop over sections |
+//! | [`network`], [`told`], [`types`] | either network, what it is told, what it computes in |
+//! | [`film`], [`kept`], [`memory`] | a video with its pictures, its sections as files, what it needs of memory |
 //! | [`finetune`] | low-rank finetuning, of an [`Adapter`](crate::adapter::Adapter) |
 //! | [`check`] | a folder of a model, looked over |
 //!
@@ -21,11 +23,17 @@
 pub mod blocks;
 pub mod check;
 pub mod embed;
+pub mod film;
 pub mod finetune;
 pub mod flow;
 pub mod generate;
 pub mod hunyuan;
+pub mod kept;
+pub mod memory;
+pub mod network;
 pub mod packed;
+pub mod told;
+pub mod types;
 pub mod wan;
 pub mod window;
 

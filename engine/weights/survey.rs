@@ -28,13 +28,6 @@ impl Complaints {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Complains where `weights` lack the tensor `name`.
-    pub(crate) fn expect(&self, weights: &Weights, name: &str) {
-        if !weights.contains(name) {
-            self.add(format!("expected a tensor {name}"));
-        }
-    }
-
     fn add(&self, complaint: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
     }

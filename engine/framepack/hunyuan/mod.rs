@@ -73,11 +73,22 @@ impl Transformer {
             refiner: Refiner::new(config, &weights.pp("context_embedder"))?,
             image: image.transpose()?,
             dual: Blocks::new(config, dual, DualBlock::new, dual_weights, residence)?,
-            single: Blocks::new(config, single, SingleBlock::new, single_weights, residence)?,
+            single: Blocks::new(
+                config,
+                single,
+                SingleBlock::new,
+                single_weights,
+                residence.after(dual),
+            )?,
             final_modulation: Projection::new(width, 2 * width, &weights.pp("norm_out.linear"))?,
             head: Projection::new(width, 4 * config.in_channels, &weights.pp("proj_out"))?,
             config: config.clone(),
         })
+    }
+
+    /// Sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The velocity of the noisy section, in 32 bits: (B, C, T, H, W).

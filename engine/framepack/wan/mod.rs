@@ -76,6 +76,11 @@ impl Transformer {
         })
     }
 
+    /// Sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The velocity of the noisy section, in 32 bits: (B, C, T, H, W).
     ///
     /// levels: (B), noise levels of the section in 0..=1000.
