@@ -196,23 +196,29 @@ impl Adapter {
         Ok(Some(LowRank { down: down.clone(), up: up.clone(), scale }))
     }
 
-    /// The tensor `name` of the network with the adapter worked into it.
+    /// The same adapter with other values.
+    pub(crate) fn of(&self, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { tensors, alphas: self.alphas.clone() }
+    }
+
+    /// The tensor `name` of the network with the adapter worked into it, of the tensor's type.
     ///
     /// # Errors
     /// The adapter's factors have another shape.
     pub fn merged(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
+        self.applied(name, tensor)?.detach().to_dtype(tensor.dtype())
+    }
+
+    /// The same in 32 bits where the adapter changes it; gradients lead through it to the factors.
+    pub(crate) fn applied(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
         if let Some(own) = self.tensor(name) {
-            return own.detach().to_dtype(tensor.dtype());
+            return Ok(own.clone());
         }
-        let Some(path) = name.strip_suffix(".weight") else { return Ok(tensor.clone()) };
-        if !self.alphas.contains_key(path) {
-            return Ok(tensor.clone());
-        }
+        let path = name.strip_suffix(".weight").filter(|path| self.alphas.contains_key(*path));
+        let Some(path) = path else { return Ok(tensor.clone()) };
         let (outputs, inputs) = tensor.dims2()?;
         match self.low_rank(path, inputs, outputs)? {
-            Some(pair) => {
-                (tensor.to_dtype(DType::F32)? + pair.product()?)?.to_dtype(tensor.dtype())
-            }
+            Some(pair) => tensor.to_dtype(DType::F32)? + pair.product()?,
             None => Ok(tensor.clone()),
         }
     }
@@ -248,7 +254,7 @@ impl LowRank {
 
     /// What is added to the layer's weight: (out, in).
     fn product(&self) -> Result<Tensor> {
-        self.up.detach().matmul(&self.down.detach())? * self.scale
+        self.up.matmul(&self.down)? * self.scale
     }
 }
 

@@ -20,6 +20,8 @@ mod support;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tidy;
+#[cfg(unix)]
+mod tuning;
 mod video;
 mod walk;
 #[cfg(all(target_os = "linux", feature = "window"))]

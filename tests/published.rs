@@ -50,7 +50,7 @@ fn refused(dir: &Path, words: &str, code: i32, complaint: &str) {
 
 fn pictures(dir: &Path, out: &str) -> usize {
     let video = VideoReader::open(&dir.join(out).join("video.mp4"), 32, 32).expect("a video");
-    video.map(|picture| picture.expect("a picture")).count()
+    video.fold(0, |count, picture| picture.map(|_| count + 1).expect("a picture"))
 }
 
 /// The latents of a section.

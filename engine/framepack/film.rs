@@ -274,7 +274,9 @@ impl Film {
         match self.script.order {
             Order::Forward => self.pictures.extend(joined),
             Order::Inverted => {
-                joined.into_iter().rev().for_each(|frame| self.pictures.push_front(frame))
+                for frame in joined.into_iter().rev() {
+                    self.pictures.push_front(frame);
+                }
             }
         }
         self.decoded = length;

@@ -168,23 +168,26 @@ impl MemoryPlan {
         }
     }
 
-    /// Encoders come one after the other, the codec after them.
+    /// Bytes at once before the first section: those of the encoders together.
     fn early_peak(&self) -> u64 {
-        let early = |part: &Part| match part.stay {
-            Stay::Early => part.bytes,
-            Stay::EarlyByLayer(bytes) => bytes,
-            Stay::Always | Stay::ByBlock(_) => 0,
-        };
-        self.parts.iter().map(early).sum()
+        self.parts.iter().map(|part| part.at_once().0).sum()
     }
 
+    /// Bytes at once with the sections.
     fn late_peak(&self) -> u64 {
-        let late = |part: &Part| match part.stay {
-            Stay::Always => part.bytes,
-            Stay::ByBlock(bytes) => bytes,
-            Stay::Early | Stay::EarlyByLayer(_) => 0,
-        };
-        self.parts.iter().map(late).sum()
+        self.parts.iter().map(|part| part.at_once().1).sum()
+    }
+}
+
+impl Part {
+    /// Bytes at once before the first section, and with the sections.
+    fn at_once(&self) -> (u64, u64) {
+        match self.stay {
+            Stay::Early => (self.bytes, 0),
+            Stay::EarlyByLayer(bytes) => (bytes, 0),
+            Stay::Always => (0, self.bytes),
+            Stay::ByBlock(bytes) => (0, bytes),
+        }
     }
 }
 

@@ -14,7 +14,7 @@
 //! | [`window`], [`generate`] | which history each section sees, and the loop over sections |
 //! | [`network`], [`told`], [`types`] | either network, what it is told, what it computes in |
 //! | [`film`], [`kept`], [`memory`] | a video with its pictures, its sections as files, what it needs of memory |
-//! | [`finetune`] | low-rank finetuning, of an [`Adapter`](crate::adapter::Adapter) |
+//! | [`finetune`], [`tune`] | low-rank finetuning, of an [`Adapter`](crate::adapter::Adapter) |
 //! | [`check`] | a folder of a model, looked over |
 //!
 //! L. Zhang et al., "Frame Context Packing and Drift Prevention in Next-Frame-Prediction Video Diffusion Models",
@@ -33,6 +33,7 @@ pub mod memory;
 pub mod network;
 pub mod packed;
 pub mod told;
+pub mod tune;
 pub mod types;
 pub mod wan;
 pub mod window;

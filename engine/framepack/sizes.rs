@@ -32,3 +32,16 @@ pub(super) fn check(widths: &[usize], blocks: &[usize]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Texts that a change of `text` makes are refused, each for its reason.
+#[cfg(test)]
+pub(super) fn refused<T: std::fmt::Debug>(
+    parse: fn(&str) -> Result<T, String>,
+    text: &str,
+    changes: &[(&str, &str, &str)],
+) {
+    for (from, to, complaint) in changes {
+        let error = parse(&text.replace(from, to)).expect_err("it is refused");
+        assert!(error.contains(complaint), "{from} as {to}: {error}");
+    }
+}

@@ -60,24 +60,33 @@ pub fn read_prompts(
     }
 }
 
-/// Looks at pictures by the image encoder in a model's folder, which is let go of then: (L, D) of each, or nothing
-/// where the model has no such encoder.
-///
-/// # Errors
-/// A file is missing, damaged or of another network; it is named.
-pub fn look_at(
-    model: Model,
-    folder: &Path,
-    pictures: &[Frame],
-    device: &Device,
-) -> std::result::Result<Vec<Option<Tensor>>, Error> {
-    if model == Model::Wan || pictures.is_empty() {
-        return Ok(vec![None; pictures.len()]);
+/// The image encoder of a model, where it has one.
+#[derive(Clone, Debug)]
+pub struct Eye(Option<Siglip>);
+
+impl Eye {
+    /// Opens the image encoder in a model's folder.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or of another network; it is named.
+    pub fn open(model: Model, folder: &Path, device: &Device) -> std::result::Result<Self, Error> {
+        Ok(Self(match model {
+            Model::Hunyuan => {
+                let dtype = Types::of(model, device).image;
+                Some(Siglip::open(&folder.join("image_encoder"), dtype, device)?)
+            }
+            Model::Wan => None,
+        }))
     }
-    let dtype = Types::of(model, device).image;
-    let encoder = Siglip::open(&folder.join("image_encoder"), dtype, device)?;
-    let states = |picture| Ok(Some(encoder.encode(picture)?.to_dtype(DType::F32)?));
-    pictures.iter().map(states).collect()
+
+    /// What it sees in a picture, in 32 bits: (L, D).
+    ///
+    /// # Errors
+    /// The picture's bytes are not as many as its size says.
+    pub fn look(&self, picture: &Frame) -> Result<Option<Tensor>> {
+        let states = |encoder: &Siglip| encoder.encode(picture)?.to_dtype(DType::F32);
+        self.0.as_ref().map(states).transpose()
+    }
 }
 
 /// Opens the autoencoder in a model's folder.

@@ -12,7 +12,7 @@ use engine::framepack::film::{Film, Picture, Script, Shot};
 use engine::framepack::kept;
 use engine::framepack::memory::MemoryPlan;
 use engine::framepack::network::{Network, missing_embedders, weights};
-use engine::framepack::told::{self, look_at, read_prompts};
+use engine::framepack::told::{Eye, open_vae, read_prompts};
 use engine::framepack::window::Order;
 use indicatif::{ProgressBar, ProgressStyle};
 use input::VideoWriter;
@@ -53,8 +53,11 @@ impl Making {
         let texts: Vec<&str> = request.texts.iter().map(String::as_str).collect();
         eprintln!("reading the prompt");
         let texts = read_prompts(model, folder, &texts, device)?;
-        let states = look_at(model, folder, &request.pictures, device)?;
-        let vae = told::open_vae(model, folder, device)?;
+        let eye = Eye::open(model, folder, device)?;
+        let states = request.pictures.iter().map(|picture| eye.look(picture));
+        let states = states.collect::<Result<Vec<_>, _>>()?;
+        drop(eye);
+        let vae = open_vae(model, folder, device)?;
         let mut pictures = Vec::new();
         for (frame, states) in request.pictures.iter().zip(states) {
             let latent = vae.encode_frames(std::slice::from_ref(frame), device)?;

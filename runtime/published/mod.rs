@@ -3,7 +3,7 @@
 mod making;
 mod outline;
 mod request;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 

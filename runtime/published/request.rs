@@ -10,7 +10,7 @@ use engine::framepack::memory::Demand;
 use engine::framepack::window::{Order, sections};
 use engine::picture::covering;
 use input::Frame;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::outline::{Outline, boundary};
 use super::settings::{self, Kept};
@@ -141,8 +141,7 @@ impl Request {
             "seed": self.drawing.seed,
             "arithmetic": arithmetic(device),
         });
-        let Value::Object(settings) = settings else { return Kept::open(args.out()?, &Map::new()) };
-        Kept::open(args.out()?, &settings)
+        Kept::open(args.out()?, "dream.json", &settings)
     }
 }
 

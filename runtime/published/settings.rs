@@ -1,4 +1,4 @@
-//! The settings of a video, by which its making goes on where it was broken off.
+//! Settings in a folder, by which what is made there goes on where it was broken off.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -10,32 +10,30 @@ use sha2::{Digest as _, Sha256};
 
 use crate::hash;
 
-/// File of the settings.
-const NAME: &str = "dream.json";
 /// Bytes from the beginning and the end of a file of weights that are looked at: the header, and some of the values.
 const LOOKED_AT: u64 = 64 << 10;
 /// Largest file of settings that is read.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// The folder of a video with its settings.
+/// A folder in which something is made with settings.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     out: PathBuf,
     /// Hash of the settings.
-    pub(super) mark: Vec<u8>,
+    pub(crate) mark: Vec<u8>,
 }
 
 impl Kept {
-    /// Begins or goes on with the video in `out`.
+    /// Begins or goes on with what is in `out`; the settings, an object, are in the file `name`.
     ///
     /// # Errors
-    /// A video with other settings is there: those that differ are named.
-    pub(super) fn open(out: &Path, settings: &Map<String, Value>) -> Result<Self> {
+    /// Other settings are there: those that differ are named.
+    pub(crate) fn open(out: &Path, name: &str, settings: &Value) -> Result<Self> {
         fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
-        let path = out.join(NAME);
+        let path = out.join(name);
         if path.exists() {
             compare(&read(&path)?, settings)
-                .with_context(|| format!("go on with the video in {}", out.display()))?;
+                .with_context(|| format!("go on in {}", out.display()))?;
         } else {
             let text = serde_json::to_string_pretty(settings)? + "\n";
             let unfinished = path.with_extension("partial");
@@ -48,17 +46,17 @@ impl Kept {
     }
 
     /// A file of section `number`, counted from 1 in the order of making.
-    pub(super) fn section(&self, number: usize, extension: &str) -> PathBuf {
+    pub(crate) fn section(&self, number: usize, extension: &str) -> PathBuf {
         self.out.join(format!("section_{number:03}.{extension}"))
     }
 
     /// The video.
-    pub(super) fn video(&self) -> PathBuf {
+    pub(crate) fn video(&self) -> PathBuf {
         self.out.join("video.mp4")
     }
 }
 
-fn read(path: &Path) -> Result<Map<String, Value>> {
+fn read(path: &Path) -> Result<Value> {
     let mut text = String::new();
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     file.take(BYTES_MAX)
@@ -67,17 +65,18 @@ fn read(path: &Path) -> Result<Map<String, Value>> {
     serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
 }
 
-fn compare(there: &Map<String, Value>, now: &Map<String, Value>) -> Result<()> {
-    let none = Value::Null;
-    let mut names: Vec<&String> = there.keys().chain(now.keys()).collect();
+fn compare(there: &Value, now: &Value) -> Result<()> {
+    let keys =
+        |of: &Value| of.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
+    let mut names = [keys(there), keys(now)].concat();
     names.sort_unstable();
     names.dedup();
-    let value = |of: &Map<String, Value>, name: &str| of.get(name).unwrap_or(&none).to_string();
-    let differs = |name: &&String| value(there, name) != value(now, name);
+    let value = |of: &Value, name: &str| of[name].to_string();
+    let differs = |name: &String| value(there, name) != value(now, name);
     let differences: Vec<String> = names
         .into_iter()
         .filter(differs)
-        .map(|name| format!("{name} {} there, {} now", value(there, name), value(now, name)))
+        .map(|name| format!("{name} {} there, {} now", value(there, &name), value(now, &name)))
         .collect();
     if !differences.is_empty() {
         bail!(
@@ -90,7 +89,7 @@ fn compare(there: &Map<String, Value>, now: &Map<String, Value>) -> Result<()> {
 
 /// A hash by which the weights in a folder and in those in it are known: names, sizes, and beginnings and ends of its
 /// files. All of them would take minutes to read.
-pub(super) fn weights(folder: &Path) -> Result<String> {
+pub(crate) fn weights(folder: &Path) -> Result<String> {
     let mut files = Vec::new();
     list(folder, 1, &mut files)?;
     files.sort_unstable();
@@ -104,7 +103,7 @@ pub(super) fn weights(folder: &Path) -> Result<String> {
 }
 
 /// The same of one file.
-pub(super) fn file(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn file(path: &Path) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let bytes = file.metadata()?.len();
@@ -145,20 +144,15 @@ mod tests {
 
     use super::*;
 
-    fn map(value: Value) -> Map<String, Value> {
-        let Value::Object(map) = value else { panic!("{value} is an object") };
-        map
-    }
-
     #[test]
     fn only_the_same_settings_go_on() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
-        let settings = map(json!({"seed": 1, "prompt": "a"}));
-        let mark = Kept::open(&out, &settings).unwrap().mark;
-        assert_eq!(Kept::open(&out, &settings).unwrap().mark, mark);
-        let other = map(json!({"seed": 2, "prompt": "a", "size": [1, 2]}));
-        let error = format!("{:#}", Kept::open(&out, &other).unwrap_err());
+        let settings = json!({"seed": 1, "prompt": "a"});
+        let mark = Kept::open(&out, "dream.json", &settings).unwrap().mark;
+        assert_eq!(Kept::open(&out, "dream.json", &settings).unwrap().mark, mark);
+        let other = json!({"seed": 2, "prompt": "a", "size": [1, 2]});
+        let error = format!("{:#}", Kept::open(&out, "dream.json", &other).unwrap_err());
         assert!(error.contains("seed 1 there, 2 now; size null there, [1,2] now"), "{error}");
         assert!(!error.contains("prompt"), "{error}");
     }
@@ -187,9 +181,9 @@ mod tests {
         #[test]
         fn no_file_of_settings_panics(text in "\\PC{0,200}") {
             let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join(NAME), &text).unwrap();
-            let settings = map(json!({"seed": 1}));
-            if let Err(error) = Kept::open(dir.path(), &settings) {
+            fs::write(dir.path().join("dream.json"), &text).unwrap();
+            let settings = json!({"seed": 1});
+            if let Err(error) = Kept::open(dir.path(), "dream.json", &settings) {
                 let error = format!("{error:#}");
                 prop_assert!(error.contains("dream.json") || error.contains("there, 1 now"));
             }
