@@ -301,3 +301,52 @@ impl fmt::Display for MemoryPlan {
         writeln!(f, "{:<34} {:>11}", "at most at once", Bytes(self.peak))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_blocks_stay_as_fit_beside_one_that_is_read() {
+        let network = Layers { rest: 7, layers: vec![4, 4, 3, 3, 3] };
+        assert_eq!((network.bytes(), network.largest()), (24, 4));
+        let held = |most| residence(&network, 10, most);
+        assert_eq!(held(None), (Residence::Held, 5));
+        assert_eq!(held(Some(27)), (Residence::Held, 5));
+        // Four are left for the one that is read.
+        assert_eq!(held(Some(26)), (Residence::First(3), 3));
+        assert_eq!(held(Some(22)), (Residence::First(2), 2));
+        assert_eq!(held(Some(17)), (Residence::First(0), 0));
+        assert_eq!(held(Some(3)), (Residence::First(0), 0));
+    }
+
+    #[test]
+    fn tensors_are_counted_to_their_blocks() {
+        assert_eq!(block("transformer_blocks.3.attn.to_q.weight", 20), Some(3));
+        assert_eq!(block("single_transformer_blocks.3.proj_mlp.bias", 20), Some(23));
+        assert_eq!(block("blocks.12.ffn.net.2.weight", 30), Some(12));
+        for other in [
+            "context_embedder.token_refiner.refiner_blocks.0.norm1.bias",
+            "proj_out.weight",
+            "blocks.x.weight",
+            "blocks.99999999999999999999.weight",
+            "blocks.1000.weight",
+        ] {
+            assert_eq!(block(other, 20), None, "{other}");
+        }
+        assert_eq!(numbered("model.layers.7.mlp.up_proj.weight", "layers."), Some(7));
+    }
+
+    #[test]
+    fn the_peak_is_that_of_what_is_there_together() {
+        let part = |bytes, stay| Part { what: String::new(), bytes, stay };
+        let parts = vec![
+            part(50, Stay::EarlyByLayer(9)),
+            part(4, Stay::Early),
+            part(6, Stay::Always),
+            part(40, Stay::ByBlock(5)),
+        ];
+        let plan = MemoryPlan { parts, residence: Residence::Held, peak: 13 };
+        assert_eq!((plan.early_peak(), plan.late_peak()), (13, 11));
+    }
+}

@@ -26,7 +26,7 @@ pub enum Train {
     Codec(TrainArgs),
     /// The world model, on a codec's latents
     World(WorldArgs),
-    /// An adapter that finetunes a published video model with FramePack
+    /// An adapter that finetunes a published video model with FramePack; the whole network has to fit in memory
     Model(ModelArgs),
 }
 
