@@ -15,6 +15,8 @@ const RIGHT: usize = 32;
 const BLOCK_PAIRS: usize = 256;
 /// Rows given to one task: a multiple of [`LEFT`] that keeps a packed block in the L2 cache.
 const TASK_ROWS: usize = 8 * LEFT;
+/// A right operand of so many pairs is packed by several threads: handing out costs as much as a few thousand.
+const SHARED_PAIRS: usize = 1 << 15;
 
 /// Whether this CPU multiplies bf16 pairs in hardware.
 pub(crate) fn available() -> bool {
@@ -73,9 +75,14 @@ impl PackedRight {
         let panel = depth.div_ceil(2) * RIGHT;
         let mut pairs = vec![0_u32; columns.div_ceil(RIGHT) * panel];
         let columns_as_rows = right.transposed();
-        pairs.par_chunks_mut(panel.max(1)).enumerate().for_each(|(at, out)| {
+        let fill = |(at, out): (usize, &mut [u32])| {
             pack::<RIGHT>(columns_as_rows, at * RIGHT, 0..depth, out);
-        });
+        };
+        if pairs.len() < SHARED_PAIRS {
+            pairs.chunks_mut(panel.max(1)).enumerate().for_each(fill);
+        } else {
+            pairs.par_chunks_mut(panel.max(1)).enumerate().for_each(fill);
+        }
         Self { pairs, depth, columns }
     }
 }
@@ -259,6 +266,35 @@ pub(crate) fn multiply_biased(
         let mut panel = vec![0_u32; rows * BLOCK_PAIRS.min(right.depth.div_ceil(2))];
         multiply_rows(left, right, task * TASK_ROWS, out, &mut panel);
     });
+}
+
+/// `out += left · right` on the calling thread. `scratch` is memory that is used again.
+///
+/// # Panics
+/// As [`multiply`].
+pub(crate) fn accumulate(
+    left: View<'_>,
+    right: &PackedRight,
+    out: &mut [f32],
+    scratch: &mut Vec<u32>,
+) {
+    assert!(available(), "bf16 products need AVX-512 BF16");
+    assert_eq!(left.columns, right.depth, "inner sizes of a product");
+    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
+    if out.is_empty() {
+        return;
+    }
+    let rows = left.rows.next_multiple_of(LEFT);
+    let needed = rows * BLOCK_PAIRS.min(right.depth.div_ceil(2));
+    if scratch.len() < needed {
+        scratch.resize(needed, 0);
+    }
+    multiply_rows(left, right, 0, out, scratch);
+}
+
+/// Rows of which no panel is left part empty: lanes of so many waste nothing.
+pub(crate) const fn whole_rows(rows: usize) -> usize {
+    rows.next_multiple_of(LEFT)
 }
 
 /// Adds the rows of the product that start at `first` to `out`.

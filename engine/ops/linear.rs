@@ -45,6 +45,14 @@ impl Linear {
         Self { weight, bias: Some(bias), precision, packed: None }
     }
 
+    /// The weight (out, in) and the bias (out).
+    ///
+    /// # Panics
+    /// When there is no bias.
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.weight, self.bias.as_ref().expect("asked of layers with a bias")]
+    }
+
     /// Packs the weight for the bf16 kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
         if self.precision.is_bf16() && self.weight.device().is_cpu() {
