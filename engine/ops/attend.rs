@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn follows_the_plain_one() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         let routes: Arc<[Route]> = [

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn bf16_product_follows_the_plain_one() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         // Operands are rounded to 8 bits of mantissa: 2^-9 each, over sums of about sqrt(n) / 3.

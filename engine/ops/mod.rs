@@ -38,8 +38,8 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to bf16 and accumulated in f32, where the CPU multiplies bf16 in hardware;
-    /// f32 elsewhere.
+    /// Operands rounded to bf16 and accumulated in f32, where the CPU has AVX-512 BF16 or at least AVX2 and
+    /// FMA; f32 elsewhere.
     Bf16,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn features() -> Vec<&'static str> {
             features.push("avx512");
         }
     }
-    if bf16::available() {
+    if bf16::in_hardware() {
         features.push("bf16");
     }
     features
