@@ -17,6 +17,7 @@
 
 pub mod codebook;
 pub mod codec;
+pub mod cost;
 pub mod device;
 pub mod dreamer;
 pub mod encoders;
