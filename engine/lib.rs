@@ -18,6 +18,7 @@
 pub mod adapter;
 pub mod codebook;
 pub mod codec;
+pub mod cost;
 pub mod device;
 pub mod dreamer;
 pub mod encoders;

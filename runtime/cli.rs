@@ -14,6 +14,7 @@ use crate::bench::packing::PackingArgs;
 use crate::bench::prevention::DriftArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::soak::SoakArgs;
+use crate::bench::speed::SpeedArgs;
 use crate::bridge::BridgeArgs;
 use crate::convert::ConvertArgs;
 use crate::inspect::InspectArgs;
@@ -208,6 +209,8 @@ pub enum BenchCommand {
     Soak(SoakArgs),
     /// See what memory costs: sections of a walk that remembers much beside one that remembers little
     Memory(MemoryBenchArgs),
+    /// See how fast sections are made, each stage beside the least that its counted work can take
+    Speed(SpeedArgs),
 }
 
 /// What `episodes` can do.

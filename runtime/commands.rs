@@ -14,6 +14,7 @@ use crate::bench::prevention::DriftArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
 use crate::bench::soak;
+use crate::bench::speed::SpeedArgs;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand};
 use crate::clock::Clock;
 use crate::{
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Loop(args)) => print(&pacing::run(&args)?.table()),
         Command::Bench(BenchCommand::Soak(args)) => soak::run(&args),
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
+        Command::Bench(BenchCommand::Speed(args)) => cores::on_all(|| speed(&args))?,
         Command::Model(command) => models::run(&command),
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
@@ -92,6 +94,12 @@ fn packing(args: &PackingArgs) -> Result<()> {
 
 fn drift(args: &DriftArgs) -> Result<()> {
     let report = bench::prevention::run(args)?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
+}
+
+fn speed(args: &SpeedArgs) -> Result<()> {
+    let report = bench::speed::run(args, &Clock::real())?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use oneiro::bench::memory::dreamed::Source;
 use oneiro::bench::revisit::dreamed::Remembering;
 use oneiro::bench::revisit::restart::OPENING;
 use oneiro::bench::revisit::{Arm, Revisit as _};
+use oneiro::bench::speed::{Part, SpeedArgs};
 use oneiro::clock::Clock;
 
 use crate::cli::oneiro;
@@ -130,4 +131,38 @@ fn what_memory_costs_is_a_table_and_a_file() {
     assert!(json["walks"][1]["section_ms"].as_f64() > Some(0.0), "{json}");
     let resident = json["rss_mb"]["filled"].as_f64();
     assert_eq!(resident.is_some_and(|mb| mb > 1.0), cfg!(target_os = "linux"), "{json}");
+}
+
+#[test]
+fn stages_stand_beside_what_must_be_computed() {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_tiny_world(dir.path()).expect("the world can be written");
+    let json = dir.path().join("speed.json");
+    let args = SpeedArgs {
+        world: dir.path().to_owned(),
+        sections: 3,
+        steps: Some(4),
+        seed: 0,
+        json: Some(json.clone()),
+    };
+    let report = oneiro::bench::speed::run(&args, &Clock::real()).expect("it is measured");
+    let world = tiny_world();
+    let guided = u32::from(world.config.guidance != 0.0);
+    assert_eq!(report.evaluations, 4 + guided);
+    let counted = |part| {
+        let stage = report.stages.iter().find(|stage| stage.part == part).expect("a stage");
+        assert!(stage.ms > 0.0, "{part:?} took time");
+        stage.million_multiply_adds * 1e6
+    };
+    // The window is full after the opening, so that every section sees as much.
+    let history = world.schedule.history_tokens(world.config.model.cells());
+    let evaluation = engine::cost::evaluation(&world.config.model, 1, history);
+    assert_eq!(counted(Part::Denoise), f64::from(4 + guided) * evaluation as f64);
+    assert!(counted(Part::Encode) > 0.0, "the newest frame is a new group");
+    assert_eq!(counted(Part::Remember), 0.0);
+    // Without reuse all groups are made for each evaluation, with it the new ones once.
+    assert!(report.reuse_gain_counted > 2.0, "{}", report.reuse_gain_counted);
+    assert!(report.table().contains("| denoise | "));
+    let written = std::fs::read_to_string(json).expect("it was written");
+    assert!(written.contains("\"reuse_gain\""));
 }

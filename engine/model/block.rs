@@ -1,7 +1,7 @@
 //! One transformer block with adaptive layer norm (`AdaLN`-zero).
 
 use super::ModelConfig;
-use crate::ops::{Linear, Rows, gated_add, gelu, modulate, rms_norm};
+use crate::ops::{BlockWeights, Linear, Rows, gated_add, gelu, modulate, rms_norm};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -37,9 +37,16 @@ impl Block {
         })
     }
 
-    pub(super) fn linears(&mut self) -> [&mut Linear; 7] {
-        let Self { modulation, q, k, v, out, up, down, .. } = self;
-        [modulation, q, k, v, out, up, down]
+    /// The weights, to be packed for play.
+    pub(super) fn weights(&self) -> BlockWeights<'_> {
+        BlockWeights {
+            modulation: self.modulation.tensors(),
+            qkv: [&self.q, &self.k, &self.v].map(Linear::tensors),
+            out: self.out.tensors(),
+            norms: [&self.q_norm, &self.k_norm],
+            up: self.up.tensors(),
+            down: self.down.tensors(),
+        }
     }
 
     /// Shift, scale and gate of the attention, then of the perceptron: six of (groups, D).

@@ -7,6 +7,7 @@
 
 mod block;
 mod config;
+mod history;
 mod motion;
 mod patchify;
 mod rope;
@@ -14,8 +15,12 @@ mod span;
 mod world;
 
 pub use config::{Embedding, ModelConfig};
+pub use history::{GroupKv, PlacedContext};
 pub(crate) use motion::{FILTERS, WINDOW};
 pub use patchify::{embed_cells, patchify, unpatchify};
 pub use rope::{Rotary, group_phases, section_phases};
 pub use span::spanned;
-pub use world::{Answer, Batch, GroupKv, GroupTokens, Lead, PlacedContext, StepSize, WorldModel};
+pub use world::{Answer, Batch, GroupTokens, Lead, StepSize, WorldModel};
+
+#[cfg(test)]
+mod tests;

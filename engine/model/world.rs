@@ -1,9 +1,10 @@
 //! The world model: groups to keys and values, noisy sections to clean ones.
 
 use super::block::Block;
+use super::history::Layers;
 use super::motion::Motion;
-use super::{ModelConfig, embed_cells, group_phases, patchify, section_phases, unpatchify};
-use crate::ops::{Linear, Phases, Route, Rows, attend, modulate, place, silu};
+use super::{ModelConfig, PlacedContext, embed_cells, patchify, section_phases, unpatchify};
+use crate::ops::{Linear, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats};
 use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -56,38 +57,6 @@ impl StepSize {
             Self::Half => 2,
             Self::Whole => 3,
         }
-    }
-}
-
-/// Keys (after their norm, before RoPE) and values of one group, for each block: (L, D).
-#[derive(Clone, Debug)]
-pub struct GroupKv {
-    layers: Vec<(Tensor, Tensor)>,
-}
-
-impl GroupKv {
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.layers.iter().map(|(k, v)| 4 * (k.elem_count() + v.elem_count())).sum()
-    }
-
-    /// Keys and values of a block.
-    pub fn layer(&self, at: usize) -> (&Tensor, &Tensor) {
-        (&self.layers[at].0, &self.layers[at].1)
-    }
-}
-
-/// The keys and values of a section's whole history at their positions.
-#[derive(Clone, Debug)]
-pub struct PlacedContext {
-    layers: Vec<Option<(Tensor, Tensor)>>,
-    tokens: usize,
-}
-
-impl PlacedContext {
-    /// History tokens.
-    pub fn tokens(&self) -> usize {
-        self.tokens
     }
 }
 
@@ -144,7 +113,7 @@ pub struct Batch {
 /// The network.
 #[derive(Clone, Debug)]
 pub struct WorldModel {
-    config: ModelConfig,
+    pub(super) config: ModelConfig,
     patch: BTreeMap<usize, Linear>,
     section: Linear,
     motion: Motion,
@@ -154,7 +123,9 @@ pub struct WorldModel {
     step: Tensor,
     action_section: Linear,
     action_group: Linear,
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
+    /// The blocks packed for play, once the weights no longer change.
+    pub(super) stack: Option<Arc<Stack>>,
     final_modulation: Linear,
     head: Linear,
     section_rows: Rows,
@@ -188,6 +159,7 @@ impl WorldModel {
             action_section: bare(3 * config.action, condition, "action_section")?,
             action_group: bare(config.action, condition, "action_group")?,
             blocks: blocks.collect::<Result<_>>()?,
+            stack: None,
             final_modulation: linear(condition, 2 * dim, "final_modulation")?,
             head: linear(dim, 4 * config.channels, "head")?,
             section_rows: Rows::new(&[config.frame_tokens()]),
@@ -202,10 +174,10 @@ impl WorldModel {
 
     /// Prepares weights that no longer change for play.
     pub fn freeze(&mut self) -> Result<()> {
-        for block in &mut self.blocks {
-            for linear in block.linears() {
-                linear.freeze()?;
-            }
+        if self.config.precision.is_bf16() && self.step.device().is_cpu() {
+            let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
+            let weights: Vec<_> = self.blocks.iter().map(Block::weights).collect();
+            self.stack = Some(Arc::new(Stack::new(&weights, dim, head)?));
         }
         let rest = [&mut self.section, &mut self.time_in, &mut self.time_out, &mut self.head];
         for linear in rest.into_iter().chain(self.patch.values_mut()) {
@@ -215,63 +187,6 @@ impl WorldModel {
         self.action_section.freeze()?;
         self.action_group.freeze()?;
         self.final_modulation.freeze()
-    }
-
-    /// Encodes one group: latents (frames of the kernel, C, H, W), mean action of its frames (A).
-    ///
-    /// A group is always encoded alone in this one shape, so that its bits do not depend on what
-    /// else is encoded.
-    pub fn encode(&self, kernel: Kernel, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
-        let mut x = self.embed(kernel, &latents.unsqueeze(0)?)?;
-        let tokens = x.dim(0)?;
-        let rows = Rows::new(&[tokens]);
-        let condition = silu(&self.group_condition(&action.unsqueeze(0)?)?)?;
-        let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
-        let phases = Arc::new(group_phases(&self.config, kernel, 0));
-        let routes: Arc<[Route]> = [Route {
-            queries: Arc::clone(&all),
-            keys: all,
-            query_phases: Arc::clone(&phases),
-            key_phases: phases,
-        }]
-        .into();
-        let mut layers = Vec::with_capacity(self.blocks.len());
-        for (at, block) in self.blocks.iter().enumerate() {
-            let modulation = block.modulation(&condition)?;
-            if at + 1 == self.blocks.len() {
-                layers.push(block.keys_values(&x, &modulation, &rows)?);
-                break;
-            }
-            x = block.forward(&x, &modulation, &rows, |q, k, v| {
-                layers.push((k.clone(), v.clone()));
-                attend(q, &k, &v, &routes, self.config.precision)
-            })?;
-        }
-        Ok(GroupKv { layers })
-    }
-
-    /// Places groups at their positions: once for each section.
-    ///
-    /// Each is (keys and values, kernel, time of its first frame relative to the section).
-    pub fn place(&self, groups: &[(Arc<GroupKv>, Kernel, i32)]) -> Result<PlacedContext> {
-        let half = self.config.dim / self.config.heads / 2;
-        let parts: Vec<_> = groups
-            .iter()
-            .map(|&(_, kernel, time)| group_phases(&self.config, kernel, time))
-            .collect();
-        let phases = Phases::concatenated(half, &parts);
-        let all: Vec<u32> = (0_u32..).take(phases.tokens()).collect();
-        let layer = |at: usize| {
-            if groups.is_empty() {
-                return Ok(None);
-            }
-            let keys: Vec<_> = groups.iter().map(|group| group.0.layer(at).0).collect();
-            let values: Vec<_> = groups.iter().map(|group| group.0.layer(at).1).collect();
-            let keys = place(&Tensor::cat(&keys, 0)?, &all, &phases)?;
-            Ok(Some((keys, Tensor::cat(&values, 0)?)))
-        };
-        let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
-        Ok(PlacedContext { layers, tokens: phases.tokens() })
     }
 
     /// What leads a section under these actions, the last three of each frame: (g, 3 · A).
@@ -321,10 +236,36 @@ impl WorldModel {
         }
         let condition = self.section_condition(&[level], &[step], &lead.actions)?;
         let condition = silu(&condition)?;
-        let routes = self.section_routes(frames, context.tokens);
-        for (block, placed) in self.blocks.iter().zip(&context.layers) {
-            let modulation = block.modulation(&condition)?;
-            x = block.forward(&x, &modulation, &rows, |q, k, v| {
+        let x = match (&self.stack, &context.layers) {
+            (Some(stack), Layers::Packed(history)) => {
+                let phases = section_phases(&self.config, frames);
+                let values = with_floats([&x, &condition], |[x, condition]| {
+                    let condition = View::rows(condition, frames, condition.len() / frames);
+                    Ok(stack.forward(x, condition, &phases, history))
+                })?;
+                Tensor::from_vec(values, x.shape(), x.device())?
+            }
+            (_, Layers::Plain(history)) => {
+                self.plain_blocks(x, &condition, &rows, history, context.tokens)?
+            }
+            (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),
+        };
+        let y = self.finish(&x, &condition, &rows)?;
+        unpatchify(&y, self.config.channels, self.config.grid())
+    }
+
+    fn plain_blocks(
+        &self,
+        mut x: Tensor,
+        condition: &Tensor,
+        rows: &Rows,
+        history: &[Option<(Tensor, Tensor)>],
+        tokens: usize,
+    ) -> Result<Tensor> {
+        let routes = self.section_routes(x.dim(0)? / self.config.frame_tokens(), tokens);
+        for (block, placed) in self.blocks.iter().zip(history) {
+            let modulation = block.modulation(condition)?;
+            x = block.forward(&x, &modulation, rows, |q, k, v| {
                 let (k, v) = match placed {
                     Some((keys, values)) => {
                         (Tensor::cat(&[keys, &k], 0)?, Tensor::cat(&[values, &v], 0)?)
@@ -334,8 +275,7 @@ impl WorldModel {
                 attend(q, &k, &v, &routes, self.config.precision)
             })?;
         }
-        let y = self.finish(&x, &condition, &rows)?;
-        unpatchify(&y, self.config.channels, self.config.grid())
+        Ok(x)
     }
 
     /// What the network sees in a batch's sections.
@@ -374,7 +314,7 @@ impl WorldModel {
     }
 
     /// Tokens of groups (G, frames of the kernel, C, H, W): (G · L, D).
-    fn embed(&self, kernel: Kernel, latents: &Tensor) -> Result<Tensor> {
+    pub(super) fn embed(&self, kernel: Kernel, latents: &Tensor) -> Result<Tensor> {
         let Some(embedding) = self.config.embedding(kernel) else {
             candle_core::bail!("this world has no projection for kernel {kernel}")
         };
@@ -388,7 +328,7 @@ impl WorldModel {
     }
 
     /// History is modulated at noise level 0: (G, condition).
-    fn group_condition(&self, actions: &Tensor) -> Result<Tensor> {
+    pub(super) fn group_condition(&self, actions: &Tensor) -> Result<Tensor> {
         self.time(&[0.0], actions.device())?.broadcast_add(&self.action_group.forward(actions)?)
     }
 

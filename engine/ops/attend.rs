@@ -71,7 +71,7 @@ pub(crate) fn softmax_last(scores: &Tensor) -> Result<Tensor> {
     scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)
 }
 
-fn scale(head: usize) -> f32 {
+pub(crate) fn scale(head: usize) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "heads are far below 2^24 wide")]
     let head = head as f32;
     1.0 / head.sqrt()
@@ -190,6 +190,40 @@ fn product(left: View<'_>, right: View<'_>) -> Vec<f32> {
 
 #[inline(always)]
 fn softmax(row: &mut [f32], scale: f32) {
+    let top = top(row) * scale;
+    let inverse = 1.0 / exponents(row, scale, top);
+    for x in row {
+        *x *= inverse;
+    }
+}
+
+/// Softmax along rows that come in two parts, each (rows, its keys), of scores times `scale`.
+pub(crate) fn softmax_in_parts(parts: [&mut [f32]; 2], rows: usize, scale: f32) {
+    let widths = [parts[0].len() / rows, parts[1].len() / rows];
+    let [first, second] = parts;
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in 0..rows {
+                let first = &mut first[row * widths[0]..][..widths[0]];
+                let second = &mut second[row * widths[1]..][..widths[1]];
+                let top = top(first).max(top(second)) * scale;
+                let sum = exponents(first, scale, top) + exponents(second, scale, top);
+                let inverse = 1.0 / sum;
+                for x in first {
+                    *x *= inverse;
+                }
+                for x in second {
+                    *x *= inverse;
+                }
+            }
+        },
+    );
+}
+
+/// The largest of a row.
+#[inline(always)]
+fn top(row: &[f32]) -> f32 {
     let mut tops = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = row.as_chunks::<16>();
     for chunk in chunks {
@@ -204,7 +238,12 @@ fn softmax(row: &mut [f32], scale: f32) {
     for &x in rest {
         top = top.max(x);
     }
-    let top = top * scale;
+    top
+}
+
+/// e^(x · scale - top) of each; answers their sum.
+#[inline(always)]
+fn exponents(row: &mut [f32], scale: f32, top: f32) -> f32 {
     let mut lanes = [0.0_f32; 16];
     let (chunks, rest) = row.as_chunks_mut::<16>();
     for chunk in chunks {
@@ -221,10 +260,7 @@ fn softmax(row: &mut [f32], scale: f32) {
         *x = exp(x.mul_add(scale, -top));
         sum += *x;
     }
-    let inverse = 1.0 / sum;
-    for x in row {
-        *x *= inverse;
-    }
+    sum
 }
 
 impl Attend {
@@ -384,7 +420,7 @@ mod tests {
     #[test]
     fn follows_the_plain_one() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         let routes: Arc<[Route]> = [

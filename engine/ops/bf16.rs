@@ -1,10 +1,11 @@
-//! Matrix product of f32 matrices rounded to bf16, accumulated in f32, for CPUs with AVX-512 BF16.
+//! Matrix product of f32 matrices rounded to bf16, accumulated in f32.
 //!
 //! Both operands are packed into panels of adjacent pairs along the reduced dimension, which is
-//! what `vdpbf16ps` multiplies. Each element of the product is accumulated in one fixed order, so
+//! what `vdpbf16ps` multiplies. CPUs without it widen the pairs again and multiply them in f32. Each element of the product is accumulated in one fixed order, so
 //! the number of threads never changes a bit of the result.
 
 use super::vectorized;
+use super::wide::has_fused_multiply_add;
 use rayon::prelude::*;
 
 /// Rows of a left panel: 12 × 2 accumulators leave registers for the right operand.
@@ -15,9 +16,11 @@ const RIGHT: usize = 32;
 const BLOCK_PAIRS: usize = 256;
 /// Rows given to one task: a multiple of [`LEFT`] that keeps a packed block in the L2 cache.
 const TASK_ROWS: usize = 8 * LEFT;
+/// A right operand of so many pairs is packed by several threads: handing out costs as much as a few thousand.
+const SHARED_PAIRS: usize = 1 << 15;
 
 /// Whether this CPU multiplies bf16 pairs in hardware.
-pub(crate) fn available() -> bool {
+pub(crate) fn in_hardware() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         is_x86_feature_detected!("avx512bf16")
@@ -26,6 +29,12 @@ pub(crate) fn available() -> bool {
     }
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Whether the products here are fast: the CPU multiplies bf16 pairs, or multiplies and adds f32 vectors in
+/// one instruction.
+pub(crate) fn available() -> bool {
+    in_hardware() || has_fused_multiply_add()
 }
 
 /// A read-only matrix of f32 with any strides.
@@ -73,9 +82,14 @@ impl PackedRight {
         let panel = depth.div_ceil(2) * RIGHT;
         let mut pairs = vec![0_u32; columns.div_ceil(RIGHT) * panel];
         let columns_as_rows = right.transposed();
-        pairs.par_chunks_mut(panel.max(1)).enumerate().for_each(|(at, out)| {
+        let fill = |(at, out): (usize, &mut [u32])| {
             pack::<RIGHT>(columns_as_rows, at * RIGHT, 0..depth, out);
-        });
+        };
+        if pairs.len() < SHARED_PAIRS {
+            pairs.chunks_mut(panel.max(1)).enumerate().for_each(fill);
+        } else {
+            pairs.par_chunks_mut(panel.max(1)).enumerate().for_each(fill);
+        }
         Self { pairs, depth, columns }
     }
 }
@@ -228,7 +242,7 @@ fn round(value: f32) -> u32 {
 /// `out = left · right`: `left` (rows, depth), `out` (rows, columns) row-major.
 ///
 /// # Panics
-/// On a CPU for which [`available`] is false, or when the shapes do not fit.
+/// When the shapes do not fit.
 pub(crate) fn multiply(left: View<'_>, right: &PackedRight, out: &mut [f32]) {
     multiply_biased(left, right, None, out);
 }
@@ -243,7 +257,6 @@ pub(crate) fn multiply_biased(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    assert!(available(), "bf16 products need AVX-512 BF16");
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     assert_eq!(out.len(), left.rows * right.columns, "size of a product");
     if out.is_empty() {
@@ -259,6 +272,34 @@ pub(crate) fn multiply_biased(
         let mut panel = vec![0_u32; rows * BLOCK_PAIRS.min(right.depth.div_ceil(2))];
         multiply_rows(left, right, task * TASK_ROWS, out, &mut panel);
     });
+}
+
+/// `out += left · right` on the calling thread. `scratch` is memory that is used again.
+///
+/// # Panics
+/// As [`multiply`].
+pub(crate) fn accumulate(
+    left: View<'_>,
+    right: &PackedRight,
+    out: &mut [f32],
+    scratch: &mut Vec<u32>,
+) {
+    assert_eq!(left.columns, right.depth, "inner sizes of a product");
+    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
+    if out.is_empty() {
+        return;
+    }
+    let rows = left.rows.next_multiple_of(LEFT);
+    let needed = rows * BLOCK_PAIRS.min(right.depth.div_ceil(2));
+    if scratch.len() < needed {
+        scratch.resize(needed, 0);
+    }
+    multiply_rows(left, right, 0, out, scratch);
+}
+
+/// Rows of which no panel is left part empty: lanes of so many waste nothing.
+pub(crate) const fn whole_rows(rows: usize) -> usize {
+    rows.next_multiple_of(LEFT)
 }
 
 /// Adds the rows of the product that start at `first` to `out`.
@@ -299,24 +340,84 @@ fn multiply_rows(
 fn tile_product(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
     assert_eq!(left.len() * RIGHT, right.len() * LEFT, "panels over the same pairs");
     #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: `multiply` has checked `available()`, and the assertion above is the contract of lengths.
+    if in_hardware() {
+        // SAFETY: the CPU has what is asked for, and the assertion above is the contract of lengths.
         #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
-        unsafe {
-            x86::tile(left, right)
-        }
+        return unsafe { x86::tile(left, right) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert!(has_fused_multiply_add(), "products of pairs need AVX2 and FMA");
+        // SAFETY: the CPU has what is asked for, and the assertion above is the contract of lengths.
+        #[expect(unsafe_code, reason = "reads through pointers")]
+        return unsafe { x86::widened_tile(left, right) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("multiply is refused without AVX-512 BF16")
+    unreachable!("asked for only where it is available")
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::{LEFT, RIGHT};
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+        __m256, __m256i, __m512bh, __m512i, _mm256_and_si256, _mm256_castsi256_ps, _mm256_fmadd_ps,
+        _mm256_loadu_si256, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32,
+        _mm256_storeu_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
         _mm512_setzero_ps, _mm512_storeu_ps,
     };
+
+    /// Both numbers of eight pairs.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn widened(pairs: __m256i) -> [__m256; 2] {
+        let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+        [
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)),
+            _mm256_castsi256_ps(_mm256_and_si256(pairs, high)),
+        ]
+    }
+
+    /// The product in f32: parts of 4 rows and 16 columns, whose sums stay in registers.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA, and `left.len() / LEFT == right.len() / RIGHT`.
+    #[expect(unsafe_code, reason = "reads through pointers")]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn widened_tile(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
+        const ROWS: usize = 4;
+        let mut out = [[0.0; RIGHT]; LEFT];
+        for row in (0..LEFT).step_by(ROWS) {
+            for column in (0..RIGHT).step_by(16) {
+                let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+                let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
+                for _ in 0..right.len() / RIGHT {
+                    // SAFETY: both slices hold LEFT and RIGHT values for each pair, the bound of the loop.
+                    unsafe {
+                        let first = widened(_mm256_loadu_si256(b.add(column).cast()));
+                        let second = widened(_mm256_loadu_si256(b.add(column + 8).cast()));
+                        for (at, sums) in sums.iter_mut().enumerate() {
+                            let pair = _mm256_set1_epi32((*a.add(row + at)).cast_signed());
+                            for (half, value) in widened(pair).into_iter().enumerate() {
+                                sums[0] = _mm256_fmadd_ps(value, first[half], sums[0]);
+                                sums[1] = _mm256_fmadd_ps(value, second[half], sums[1]);
+                            }
+                        }
+                        a = a.add(LEFT);
+                        b = b.add(RIGHT);
+                    }
+                }
+                for (at, sums) in sums.iter().enumerate() {
+                    let out = out[row + at][column..][..16].as_mut_ptr();
+                    // SAFETY: there is room for two vectors of 8.
+                    unsafe {
+                        _mm256_storeu_ps(out, sums[0]);
+                        _mm256_storeu_ps(out.add(8), sums[1]);
+                    }
+                }
+            }
+        }
+        out
+    }
 
     /// # Safety
     /// The CPU has AVX-512 F, BW, VL and BF16, and `left.len() / LEFT == right.len() / RIGHT`.
@@ -392,10 +493,6 @@ mod tests {
 
     #[test]
     fn equals_the_product_of_rounded_operands() {
-        if !available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
-            return;
-        }
         for (rows, depth, columns) in [(1, 1, 1), (13, 7, 33), (48, 256, 64), (100, 700, 40)] {
             let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
             let lefts = [View::rows(&a, rows, depth), View::rows(&a, depth, rows).transposed()];
@@ -410,6 +507,36 @@ mod tests {
                         assert!((f64::from(*got) - want).abs() < 1e-3, "{got} for {want}");
                     }
                 }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn widened_pairs_give_the_same_product() {
+        if !has_fused_multiply_add() {
+            println!("skipped: this CPU has no FMA");
+            return;
+        }
+        let packed = |count, seed| -> Vec<u32> {
+            values(2 * count, seed).chunks(2).map(|x| round(x[0]) | (round(x[1]) << 16)).collect()
+        };
+        let (left, right) = (packed(50 * LEFT, 5), packed(50 * RIGHT, 6));
+        // SAFETY: the CPU has what is asked for, and both panels hold 50 pairs.
+        #[expect(unsafe_code, reason = "features are found when the program runs")]
+        let got = unsafe { x86::widened_tile(&left, &right) };
+        let both = |pair: u32| {
+            [pair << 16, pair & 0xffff_0000].map(|bits| f64::from(f32::from_bits(bits)))
+        };
+        for (row, got) in got.iter().enumerate() {
+            for (column, got) in got.iter().enumerate() {
+                let products = (0..50).map(|at| {
+                    let (a, b) = (both(left[at * LEFT + row]), both(right[at * RIGHT + column]));
+                    a[0] * b[0] + a[1] * b[1]
+                });
+                let want: f64 = products.sum();
+                // f32 accumulation of 100 products of magnitude 1.
+                assert!((f64::from(*got) - want).abs() < 1e-4, "{got} for {want}");
             }
         }
     }

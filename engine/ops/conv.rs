@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn bf16_convolution_follows_the_plain_one() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         // Odd and even channels, panels of 16, 32 and both, lines shorter and longer than a tile.
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn threads_and_packing_change_no_bit() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         let run = |threads: usize, freeze: bool| {

@@ -123,6 +123,30 @@ impl CustomOp1 for Pointwise {
     }
 }
 
+/// [`gated_add`] of one row, in place.
+pub(crate) fn gated_add_row(x: &mut [f32], update: &[f32], gate: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((x, update), gate) in x.iter_mut().zip(update).zip(gate) {
+                *x = update.mul_add(*gate, *x);
+            }
+        },
+    );
+}
+
+/// [`gelu`] in place.
+pub(crate) fn gelu_in_place(x: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for x in x {
+                *x = gelu_parts(*x).0;
+            }
+        },
+    );
+}
+
 struct GatedAdd(Rows);
 
 impl CustomOp3 for GatedAdd {
@@ -142,18 +166,10 @@ impl CustomOp3 for GatedAdd {
         let width = x_layout.shape().dims2()?.1;
         let (x, update, gate) =
             (floats(x, x_layout)?, floats(update, update_layout)?, floats(gate, gate_layout)?);
-        let mut out = vec![0.0; x.len()];
-        let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(update.par_chunks(width));
-        rows.zip(&self.0.group_of[..]).for_each(|(((out, x), update), &group)| {
-            let gate = &gate[group as usize * width..][..width];
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (((out, x), update), gate) in out.iter_mut().zip(x).zip(update).zip(gate) {
-                        *out = update.mul_add(*gate, *x);
-                    }
-                },
-            );
+        let mut out = x.to_vec();
+        let rows = out.par_chunks_mut(width).zip(update.par_chunks(width));
+        rows.zip(&self.0.group_of[..]).for_each(|((x, update), &group)| {
+            gated_add_row(x, update, &gate[group as usize * width..][..width]);
         });
         Ok(stored(out, x_layout.shape()))
     }

@@ -45,6 +45,14 @@ impl Linear {
         Self { weight, bias: Some(bias), precision, packed: None }
     }
 
+    /// The weight (out, in) and the bias (out).
+    ///
+    /// # Panics
+    /// When there is no bias.
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.weight, self.bias.as_ref().expect("asked of layers with a bias")]
+    }
+
     /// Packs the weight for the bf16 kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
         if self.precision.is_bf16() && self.weight.device().is_cpu() {
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn bf16_product_follows_the_plain_one() {
         if !bf16::available() {
-            println!("skipped: this CPU has no AVX-512 BF16");
+            println!("skipped: this CPU has no fast products");
             return;
         }
         // Operands are rounded to 8 bits of mantissa: 2^-9 each, over sums of about sqrt(n) / 3.

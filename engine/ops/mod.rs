@@ -12,16 +12,19 @@ mod linear;
 mod norm;
 mod pass;
 mod place;
+mod stack;
 mod wide;
 
 pub(crate) use attend::softmax_last;
 pub use attend::{Route, attend};
+pub(crate) use bf16::View;
 pub use conv::Conv2d;
 pub use elementwise::{gated_add, gelu, silu};
 pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
 pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
 pub use place::{Phases, place};
+pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_all};
 
 use wide::{exp, vectorized};
 
@@ -35,8 +38,8 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to bf16 and accumulated in f32, where the CPU multiplies bf16 in hardware;
-    /// f32 elsewhere.
+    /// Operands rounded to bf16 and accumulated in f32, where the CPU has AVX-512 BF16 or at least AVX2 and
+    /// FMA; f32 elsewhere.
     Bf16,
 }
 
@@ -64,7 +67,7 @@ pub(crate) fn features() -> Vec<&'static str> {
             features.push("avx512");
         }
     }
-    if bf16::available() {
+    if bf16::in_hardware() {
         features.push("bf16");
     }
     features
@@ -127,7 +130,7 @@ fn stored(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
 }
 
 /// Calls `work` with the values of contiguous CPU tensors.
-fn with_floats<const N: usize, R>(
+pub(crate) fn with_floats<const N: usize, R>(
     tensors: [&Tensor; N],
     work: impl FnOnce([&[f32]; N]) -> Result<R>,
 ) -> Result<R> {

@@ -51,6 +51,19 @@ fn moments(x: &[f32]) -> (f32, f32) {
     (mean, 1.0 / (variance + EPSILON).sqrt())
 }
 
+/// [`modulate`] of one row.
+pub(crate) fn modulate_row(x: &[f32], shift: &[f32], scale: &[f32], out: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let (mean, deviation) = moments(x);
+            for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
+                *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
+            }
+        },
+    );
+}
+
 struct Modulate(Rows);
 
 impl CustomOp3 for Modulate {
@@ -75,15 +88,7 @@ impl CustomOp3 for Modulate {
         rows.zip(&self.0.group_of[..]).for_each(|((out, x), &group)| {
             let at = group as usize * width;
             let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
-            vectorized(
-                #[inline(always)]
-                || {
-                    let (mean, deviation) = moments(x);
-                    for (((out, x), shift), scale) in out.iter_mut().zip(x).zip(shift).zip(scale) {
-                        *out = ((x - mean) * deviation).mul_add(1.0 + scale, *shift);
-                    }
-                },
-            );
+            modulate_row(x, shift, scale, out);
         });
         Ok(stored(out, x_layout.shape()))
     }
@@ -162,6 +167,21 @@ fn modulate_slope(
     }
 }
 
+/// [`rms_norm`] of one row, in place.
+pub(crate) fn rms_norm_row(row: &mut [f32], gain: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for x in row.chunks_mut(gain.len()) {
+                let inverse = inverse_rms(x);
+                for (x, gain) in x.iter_mut().zip(gain) {
+                    *x = *x * inverse * gain;
+                }
+            }
+        },
+    );
+}
+
 struct RmsNorm;
 
 impl CustomOp2 for RmsNorm {
@@ -179,19 +199,8 @@ impl CustomOp2 for RmsNorm {
         let width = x_layout.shape().dims2()?.1;
         let (x, gain) = (floats(x, x_layout)?, floats(gain, gain_layout)?);
         let mut out = vec![0.0; x.len()];
-        out.par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(out, x)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (out, x) in out.chunks_mut(gain.len()).zip(x.chunks(gain.len())) {
-                        let inverse = inverse_rms(x);
-                        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
-                            *out = x * inverse * gain;
-                        }
-                    }
-                },
-            );
-        });
+        out.copy_from_slice(x);
+        out.par_chunks_mut(width).for_each(|row| rms_norm_row(row, gain));
         Ok(stored(out, x_layout.shape()))
     }
 

@@ -21,7 +21,7 @@ impl Phases {
     }
 
     /// The phases of one token: real and imaginary parts.
-    pub(super) fn token(&self, token: usize) -> (&[f32], &[f32]) {
+    pub(crate) fn token(&self, token: usize) -> (&[f32], &[f32]) {
         let range = token * self.half..(token + 1) * self.half;
         (&self.real[range.clone()], &self.imaginary[range])
     }

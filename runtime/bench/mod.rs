@@ -7,9 +7,10 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Six more are benchmarks of their own: [`packing`], ways of picking and packing history held against
+//! Seven more are benchmarks of their own: [`packing`], ways of picking and packing history held against
 //! each other, [`prevention`], ways against drift, [`revisit`], what memory brings back, [`mod@memory`], what it costs, [`pacing`], whether
-//! the loop keeps its beat, and [`soak`], whether it still does after an hour.
+//! the loop keeps its beat, [`soak`], whether it still does after an hour, and [`speed`], how far the stages are from
+//! what must be computed.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves. [`packing`] alone has so
 //! many that each core makes its own.
@@ -28,6 +29,7 @@ pub mod rollout;
 pub mod shift;
 pub mod similarity;
 pub mod soak;
+pub mod speed;
 pub mod steer;
 pub mod strip;
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! The convolution as a product of bf16 pairs, for CPUs with AVX-512 BF16.
+//! The convolution as a product of bf16 pairs.
 
-use super::super::{bf16, exp, vectorized};
+use super::super::bf16;
+use super::super::{exp, vectorized};
 use super::{Before, Pictures};
 use rayon::prelude::*;
 
@@ -112,9 +113,8 @@ impl PaddedPairs {
     /// The filtered pictures: (B, H, W, outputs).
     ///
     /// # Panics
-    /// On a CPU without AVX-512 BF16, or when the filter takes other channels.
+    /// When the filter takes other channels.
     pub(super) fn convolve(&self, filter: &PackedFilter, bias: &[f32]) -> Vec<f32> {
-        assert!(bf16::available(), "bf16 products need AVX-512 BF16");
         assert_eq!(filter.inputs, self.pictures.channels, "channels that the filter takes");
         assert_eq!(filter.outputs, bias.len(), "one bias for each output");
         let Pictures { count, height, width, .. } = self.pictures;
@@ -189,9 +189,8 @@ fn tile_product(
     assert!(wide || right.len() == LANES * 9 * pixel, "a panel of the filter");
     assert!(left.len() >= 2 * line + (TILE + 2) * pixel, "pixels under the filter");
     #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: `convolve` has checked `available()`, and the assertions above are the contract
-        // of lengths.
+    if bf16::in_hardware() {
+        // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
         #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
         unsafe {
             if wide {
@@ -200,18 +199,81 @@ fn tile_product(
                 x86::tile::<1>(left, pixel, line, right, sums);
             }
         }
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert!(bf16::available(), "products of pairs need AVX2 and FMA");
+        // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
+        #[expect(unsafe_code, reason = "reads through pointers")]
+        unsafe {
+            x86::widened_tile(left, pixel, line, right, sums);
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("convolve is refused without AVX-512 BF16")
+    unreachable!("asked for only where it is available")
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::bf16::x86::widened;
     use super::{LANES, PANEL, TILE};
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-        _mm512_setzero_ps, _mm512_storeu_ps,
+        __m512bh, __m512i, _mm256_fmadd_ps, _mm256_loadu_si256, _mm256_set1_epi32,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
     };
+
+    /// The product in f32: parts of 4 positions and 16 outputs, whose sums stay in registers.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA; `left` holds `2 * line + (TILE + 2) * pixel` pairs and `right` `9 * pixel` of 16
+    /// or 32 outputs.
+    #[expect(unsafe_code, reason = "reads through pointers")]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn widened_tile(
+        left: &[u32],
+        pixel: usize,
+        line: usize,
+        right: &[u32],
+        out: &mut [[f32; PANEL]; TILE],
+    ) {
+        const POSITIONS: usize = 4;
+        let outputs = right.len() / (9 * pixel);
+        for position in (0..TILE).step_by(POSITIONS) {
+            for column in (0..outputs).step_by(LANES) {
+                let mut sums = [[_mm256_setzero_ps(); 2]; POSITIONS];
+                let mut b = right[column..].as_ptr();
+                for row in 0..3 {
+                    let mut a = left[row * line + position * pixel..].as_ptr();
+                    for _ in 0..3 * pixel {
+                        // SAFETY: as in `tile`; each pair meets `outputs` of `right`, 16 of them from `column`.
+                        unsafe {
+                            let first = widened(_mm256_loadu_si256(b.cast()));
+                            let second = widened(_mm256_loadu_si256(b.add(8).cast()));
+                            for (at, sums) in sums.iter_mut().enumerate() {
+                                let pair = _mm256_set1_epi32((*a.add(at * pixel)).cast_signed());
+                                for (half, value) in widened(pair).into_iter().enumerate() {
+                                    sums[0] = _mm256_fmadd_ps(value, first[half], sums[0]);
+                                    sums[1] = _mm256_fmadd_ps(value, second[half], sums[1]);
+                                }
+                            }
+                            a = a.add(1);
+                            b = b.wrapping_add(outputs);
+                        }
+                    }
+                }
+                for (at, sums) in sums.iter().enumerate() {
+                    let out = out[position + at][column..][..LANES].as_mut_ptr();
+                    // SAFETY: there is room for two vectors of 8.
+                    unsafe {
+                        _mm256_storeu_ps(out, sums[0]);
+                        _mm256_storeu_ps(out.add(8), sums[1]);
+                    }
+                }
+            }
+        }
+    }
 
     /// # Safety
     /// The CPU has AVX-512 F, BW, VL and BF16; `left` holds `2 * line + (TILE + 2) * pixel` pairs
@@ -271,13 +333,41 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use half::bf16;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn widened_pairs_give_the_same_product() {
+        if !bf16::in_hardware() {
+            println!("skipped: this CPU has no AVX-512 BF16");
+            return;
+        }
+        const PIXEL: usize = 5;
+        let line = (TILE + 2) * PIXEL;
+        let packed = |count: u16, step: f32| -> Vec<u32> {
+            (0..count).map(|i| (f32::from(i) * step).sin()).map(|x| pair(x, 0.5 - x)).collect()
+        };
+        let left = packed(u16::try_from(3 * line).unwrap(), 0.37);
+        for outputs in [LANES, PANEL] {
+            let right = packed(u16::try_from(9 * PIXEL * outputs).unwrap(), 0.73);
+            let (mut got, mut want) = ([[0.0; PANEL]; TILE], [[0.0; PANEL]; TILE]);
+            // SAFETY: a CPU with AVX-512 has AVX2 and FMA; the lengths are those asked for.
+            #[expect(unsafe_code, reason = "features are found when the program runs")]
+            unsafe {
+                x86::widened_tile(&left, PIXEL, line, &right, &mut got);
+            }
+            tile_product(&left, PIXEL, line, &right, &mut want);
+            for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+                // Sums of 90 products of magnitude 1, in another order.
+                assert!((got - want).abs() < 1e-4, "{got} for {want}");
+            }
+        }
+    }
 
     #[test]
     fn pairs_round_to_nearest_even() {
         for i in 0..2000_u16 {
             let (low, high) = (f32::from(i).sin(), f32::from(i) / 777.0 - 1.0);
-            let bits = |value: f32| u32::from(bf16::from_f32(value).to_bits());
+            let bits = |value: f32| u32::from(half::bf16::from_f32(value).to_bits());
             assert_eq!(pair(low, high), bits(low) | (bits(high) << 16));
         }
     }

@@ -1,0 +1,158 @@
+//! History: groups to keys and values that stay, and these at their positions in a section's context.
+
+use super::{WorldModel, group_phases};
+use crate::ops::{
+    PackedKeys, Phases, Route, Rows, View, attend, place, silu, turn_all, with_floats,
+};
+use crate::pack::Kernel;
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Keys (after their norm, before RoPE) and values of one group, for each block: (L, D).
+#[derive(Clone, Debug)]
+pub struct GroupKv {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl GroupKv {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(|(k, v)| 4 * (k.elem_count() + v.elem_count())).sum()
+    }
+
+    /// Keys of a block, rotated, and its values.
+    fn placed(&self, at: usize, phases: &Phases) -> Result<[Vec<f32>; 2]> {
+        let (keys, values) = self.layer(at);
+        with_floats([keys, values], |[keys, values]| {
+            let mut rotated = vec![0.0; keys.len()];
+            turn_all(keys, phases, &mut rotated);
+            Ok([rotated, values.to_vec()])
+        })
+    }
+
+    /// Keys and values of a block.
+    pub fn layer(&self, at: usize) -> (&Tensor, &Tensor) {
+        (&self.layers[at].0, &self.layers[at].1)
+    }
+}
+
+/// The keys and values of a section's whole history at their positions.
+#[derive(Clone, Debug)]
+pub struct PlacedContext {
+    pub(super) layers: Layers,
+    pub(super) tokens: usize,
+}
+
+/// A history's keys and values, for each block.
+#[derive(Clone, Debug)]
+pub(super) enum Layers {
+    /// As the plain blocks take them: (L, D).
+    Plain(Vec<Option<(Tensor, Tensor)>>),
+    /// As the packed blocks do.
+    Packed(Vec<Option<PackedKeys>>),
+}
+
+impl PlacedContext {
+    /// History tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl WorldModel {
+    /// Encodes one group: latents (frames of the kernel, C, H, W), mean action of its frames (A).
+    ///
+    /// A group is always encoded alone in this one shape, so that its bits do not depend on what
+    /// else is encoded.
+    pub fn encode(&self, kernel: Kernel, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
+        let x = self.embed(kernel, &latents.unsqueeze(0)?)?;
+        let condition = silu(&self.group_condition(&action.unsqueeze(0)?)?)?;
+        let phases = group_phases(&self.config, kernel, 0);
+        let layers = match &self.stack {
+            Some(stack) => {
+                let (shape, device) = (x.shape(), x.device());
+                let layers = with_floats([&x, &condition], |[x, condition]| {
+                    let condition = View::rows(condition, 1, condition.len());
+                    Ok(stack.keys_values(x, condition, &phases))
+                })?;
+                let tensor = |values| Tensor::from_vec(values, shape, device);
+                let layer = |[keys, values]: [_; 2]| Ok((tensor(keys)?, tensor(values)?));
+                layers.into_iter().map(layer).collect::<Result<_>>()?
+            }
+            None => self.plain_encode(x, &condition, phases)?,
+        };
+        Ok(GroupKv { layers })
+    }
+
+    fn plain_encode(
+        &self,
+        mut x: Tensor,
+        condition: &Tensor,
+        phases: Phases,
+    ) -> Result<Vec<(Tensor, Tensor)>> {
+        let tokens = x.dim(0)?;
+        let rows = Rows::new(&[tokens]);
+        let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
+        let phases = Arc::new(phases);
+        let routes: Arc<[Route]> = [Route {
+            queries: Arc::clone(&all),
+            keys: all,
+            query_phases: Arc::clone(&phases),
+            key_phases: phases,
+        }]
+        .into();
+        let mut layers = Vec::with_capacity(self.blocks.len());
+        for (at, block) in self.blocks.iter().enumerate() {
+            let modulation = block.modulation(condition)?;
+            if at + 1 == self.blocks.len() {
+                layers.push(block.keys_values(&x, &modulation, &rows)?);
+                break;
+            }
+            x = block.forward(&x, &modulation, &rows, |q, k, v| {
+                layers.push((k.clone(), v.clone()));
+                attend(q, &k, &v, &routes, self.config.precision)
+            })?;
+        }
+        Ok(layers)
+    }
+
+    /// Places groups at their positions: once for each section.
+    ///
+    /// Each is (keys and values, kernel, time of its first frame relative to the section).
+    pub fn place(&self, groups: &[(Arc<GroupKv>, Kernel, i32)]) -> Result<PlacedContext> {
+        let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
+        let parts: Vec<_> = groups
+            .iter()
+            .map(|&(_, kernel, time)| group_phases(&self.config, kernel, time))
+            .collect();
+        let tokens = parts.iter().map(Phases::tokens).sum();
+        if self.stack.is_some() {
+            let layer = |at: usize| {
+                let group =
+                    |(group, phases): (&(Arc<GroupKv>, Kernel, i32), _)| group.0.placed(at, phases);
+                let placed = groups.iter().zip(&parts).map(group).collect::<Result<Vec<_>>>()?;
+                let [keys, values] = [0, 1].map(|which| {
+                    placed.iter().flat_map(|of_group| &of_group[which]).copied().collect::<Vec<_>>()
+                });
+                Ok((tokens > 0).then(|| PackedKeys::new(&keys, &values, dim, head)))
+            };
+            let layers =
+                (0..self.blocks.len()).into_par_iter().map(layer).collect::<Result<_>>()?;
+            return Ok(PlacedContext { layers: Layers::Packed(layers), tokens });
+        }
+        let phases = Phases::concatenated(head / 2, &parts);
+        let all: Vec<u32> = (0_u32..).take(tokens).collect();
+        let layer = |at: usize| {
+            if groups.is_empty() {
+                return Ok(None);
+            }
+            let keys: Vec<_> = groups.iter().map(|group| group.0.layer(at).0).collect();
+            let values: Vec<_> = groups.iter().map(|group| group.0.layer(at).1).collect();
+            let keys = place(&Tensor::cat(&keys, 0)?, &all, &phases)?;
+            Ok(Some((keys, Tensor::cat(&values, 0)?)))
+        };
+        let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
+        Ok(PlacedContext { layers: Layers::Plain(layers), tokens })
+    }
+}

@@ -1,0 +1,87 @@
+//! Packed for play, the network answers what it answers in training.
+
+use super::{ModelConfig, PlacedContext, StepSize, WorldModel};
+use crate::noise::Random;
+use crate::ops::Precision;
+use crate::pack::Kernel;
+use crate::train::initial_weights;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use std::sync::Arc;
+
+/// Larger than one panel of rows, and of a size that no panel divides.
+fn config() -> ModelConfig {
+    ModelConfig { height: 14, width: 10, precision: Precision::Bf16, ..ModelConfig::tiny() }
+}
+
+fn random(shape: &[usize], seed: u64) -> Tensor {
+    let values = Random::new(seed, 0).normals(shape.iter().product());
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Weights none of which is zero, so that every path matters.
+fn model(frozen: bool) -> WorldModel {
+    let config = config();
+    let mut weights = initial_weights(&config, 3, &Device::Cpu).unwrap();
+    for (seed, weight) in (0..).zip(weights.values_mut()) {
+        *weight = ((random(weight.dims(), seed) * 0.1).unwrap() + &*weight).unwrap();
+    }
+    let weights = weights.into_iter().collect();
+    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let mut model = WorldModel::new(&config, &vb).unwrap();
+    if frozen {
+        model.freeze().unwrap();
+        assert_eq!(model.stack.is_some(), config.precision.is_bf16());
+    }
+    model
+}
+
+fn context(model: &WorldModel) -> PlacedContext {
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let groups = [(4, -9), (2, -5), (1, -3), (1, -1)].map(|(k, time)| {
+        let seed = u64::from(k) + 40;
+        let latents = random(&[usize::from(k), channels, height, width], seed);
+        let kernel = Kernel::simplified(k).unwrap();
+        let kv = model.encode(kernel, &latents, &random(&[action], seed + 7)).unwrap();
+        (Arc::new(kv), kernel, time)
+    });
+    model.place(&groups).unwrap()
+}
+
+/// A section of two frames, with or without a history.
+fn estimate(model: &WorldModel, history: bool) -> Tensor {
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let noisy = random(&[2, channels, height, width], 90);
+    let newest = history.then(|| random(&[channels, height, width], 91));
+    let lead = model.lead(newest.as_ref(), &random(&[2, 3 * action], 92)).unwrap();
+    let context = if history { context(model) } else { model.place(&[]).unwrap() };
+    model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context).unwrap()
+}
+
+#[test]
+fn packing_the_weights_changes_no_more_than_roundings() {
+    let (plain, packed) = (model(false), model(true));
+    for history in [true, false] {
+        let (a, b) = (estimate(&plain, history), estimate(&packed, history));
+        let scale = a.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let off = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        // Both round operands to 8 bits of mantissa; scores over the history and over the section are summed
+        // apart here, so that some operands round the other way.
+        assert!(off <= 1e-2 * scale, "off by {off} at scale {scale}");
+    }
+    let seen = (estimate(&packed, true) - estimate(&packed, false)).unwrap();
+    let seen = seen.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(seen > 0.05, "the history is seen");
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let packed = model(true);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let values = pool.install(|| estimate(&packed, true));
+        values.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let one = with(1);
+    assert!([2, 3, 5].map(with).iter().all(|other| *other == one));
+}

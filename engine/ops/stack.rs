@@ -1,0 +1,373 @@
+//! The blocks of the network as play runs them on a CPU.
+//!
+//! Weights no longer change, so they are packed once; no gradient is wanted, so nothing is kept. The rows of a
+//! section are dealt out to lanes, one for each thread: a lane takes its rows through a whole block, and the
+//! threads meet only where the keys of all rows are needed. What a row becomes does not depend on which lane it
+//! is in, so any number of threads gives the same bits.
+
+use super::attend::{scale, softmax_in_parts};
+use super::bf16::{PackedRight, View, accumulate, whole_rows};
+use super::elementwise::{gated_add_row, gelu_in_place};
+use super::norm::{modulate_row, rms_norm_row};
+use super::place::{Phases, rotate};
+use super::vectorized;
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// The weights of one block, as its layers store them: (out, in), biases (out).
+pub(crate) struct BlockWeights<'a> {
+    /// From the condition to the shifts, scales and gates of both halves: 6 · D outputs.
+    pub(crate) modulation: [&'a Tensor; 2],
+    /// To queries, keys and values.
+    pub(crate) qkv: [[&'a Tensor; 2]; 3],
+    /// From the heads back.
+    pub(crate) out: [&'a Tensor; 2],
+    /// Gains of the norms of queries and keys.
+    pub(crate) norms: [&'a Tensor; 2],
+    /// Into the perceptron.
+    pub(crate) up: [&'a Tensor; 2],
+    /// Out of it.
+    pub(crate) down: [&'a Tensor; 2],
+}
+
+/// A linear layer whose weight is packed.
+#[derive(Clone, Debug)]
+struct Projection {
+    weight: PackedRight,
+    bias: Vec<f32>,
+}
+
+impl Projection {
+    /// Layers that read the same input, as one.
+    fn new(layers: &[[&Tensor; 2]]) -> Result<Self> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for [w, b] in layers {
+            weight.extend(w.flatten_all()?.to_vec1::<f32>()?);
+            bias.extend(b.to_vec1::<f32>()?);
+        }
+        let view = View::rows(&weight, bias.len(), weight.len() / bias.len());
+        Ok(Self { weight: PackedRight::new(view.transposed()), bias })
+    }
+
+    /// `out = x · weightᵀ + bias`, on the calling thread. `out` is as long as it needs to be.
+    fn apply(&self, x: View<'_>, out: &mut Vec<f32>, scratch: &mut Vec<u32>) {
+        out.clear();
+        for _ in 0..x.rows {
+            out.extend_from_slice(&self.bias);
+        }
+        accumulate(x, &self.weight, out, scratch);
+    }
+}
+
+#[derive(Clone, Debug)]
+struct PackedBlock {
+    qkv: Projection,
+    q_norm: Vec<f32>,
+    k_norm: Vec<f32>,
+    out: Projection,
+    up: Projection,
+    down: Projection,
+}
+
+/// Keys, rotated to their positions, and values, packed head by head.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedKeys {
+    /// Keys (head, tokens) and values (tokens, head) of each head.
+    heads: Vec<[PackedRight; 2]>,
+    tokens: usize,
+}
+
+impl PackedKeys {
+    /// keys, values: (tokens, N · head), both row-major.
+    pub(crate) fn new(keys: &[f32], values: &[f32], width: usize, head: usize) -> Self {
+        let tokens = keys.len() / width;
+        let pack = |at: usize| {
+            let view = |all| columns_of(all, width, at * head, head, tokens);
+            [PackedRight::new(view(keys).transposed()), PackedRight::new(view(values))]
+        };
+        Self { heads: (0..width / head).into_par_iter().map(pack).collect(), tokens }
+    }
+}
+
+/// Columns `first..first + count` of a row-major matrix (rows, width).
+fn columns_of(all: &[f32], width: usize, first: usize, count: usize, rows: usize) -> View<'_> {
+    View {
+        values: all.get(first..).unwrap_or_default(),
+        rows,
+        columns: count,
+        row_stride: width,
+        column_stride: 1,
+    }
+}
+
+/// Rows that one thread takes through the blocks, and its memory, used again in every block.
+#[derive(Default)]
+struct Lane {
+    /// The first row's number.
+    first: usize,
+    rows: usize,
+    /// (rows, D), as are `normed` and `seen`.
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    seen: Vec<f32>,
+    /// (rows, 3 · D): queries, keys and values, the first two normed, not rotated.
+    qkv: Vec<f32>,
+    /// (rows, D): queries, rotated.
+    queries: Vec<f32>,
+    /// Over the history's keys and over the section's own.
+    scores: [Vec<f32>; 2],
+    head: Vec<f32>,
+    hidden: Vec<f32>,
+    scratch: Vec<u32>,
+}
+
+/// All blocks.
+#[derive(Clone, Debug)]
+pub(crate) struct Stack {
+    /// From the condition to every block's shifts, scales and gates, block after block.
+    modulation: Projection,
+    blocks: Vec<PackedBlock>,
+    width: usize,
+    head: usize,
+}
+
+impl Stack {
+    /// Packs the weights of blocks that are `width` wide, of heads of `head` channels.
+    pub(crate) fn new(blocks: &[BlockWeights<'_>], width: usize, head: usize) -> Result<Self> {
+        let modulation: Vec<_> = blocks.iter().map(|block| block.modulation).collect();
+        let pack = |block: &BlockWeights<'_>| {
+            Ok(PackedBlock {
+                qkv: Projection::new(&block.qkv)?,
+                q_norm: block.norms[0].to_vec1()?,
+                k_norm: block.norms[1].to_vec1()?,
+                out: Projection::new(&[block.out])?,
+                up: Projection::new(&[block.up])?,
+                down: Projection::new(&[block.down])?,
+            })
+        };
+        let modulation = Projection::new(&modulation)?;
+        Ok(Self {
+            modulation,
+            blocks: blocks.iter().map(pack).collect::<Result<_>>()?,
+            width,
+            head,
+        })
+    }
+
+    /// x: (R, D), condition: (groups, condition) activated, the same number of rows for each group; phases: of
+    /// the rows; history: for each block, what all rows attend to besides each other.
+    ///
+    /// Answers (R, D).
+    pub(crate) fn forward(
+        &self,
+        x: &[f32],
+        condition: View<'_>,
+        phases: &Phases,
+        history: &[Option<PackedKeys>],
+    ) -> Vec<f32> {
+        self.run(x, condition, phases, history, |_, _, _| {})
+    }
+
+    /// The same without a history; keys (before their rotation) and values of each block: (R, D) each. What the
+    /// last block makes of the rows is not asked for.
+    pub(crate) fn keys_values(
+        &self,
+        x: &[f32],
+        condition: View<'_>,
+        phases: &Phases,
+    ) -> Vec<[Vec<f32>; 2]> {
+        let mut all = Vec::with_capacity(self.blocks.len());
+        let history = vec![None; self.blocks.len() - 1];
+        self.run(x, condition, phases, &history, |_, keys, values| {
+            all.push([keys.to_vec(), values.to_vec()]);
+        });
+        all
+    }
+
+    /// Runs the blocks; one for which there is no entry in `history` only makes its keys and values, which
+    /// `take` is given: the block's number, keys before their rotation, values.
+    fn run(
+        &self,
+        x: &[f32],
+        condition: View<'_>,
+        phases: &Phases,
+        history: &[Option<PackedKeys>],
+        mut take: impl FnMut(usize, &[f32], &[f32]),
+    ) -> Vec<f32> {
+        let (width, head) = (self.width, self.head);
+        let mut modulation = Vec::new();
+        self.modulation.apply(condition, &mut modulation, &mut Vec::new());
+        let modulation = Modulation {
+            values: &modulation,
+            width,
+            per_group: modulation.len() / condition.rows,
+            group_rows: x.len() / width / condition.rows,
+        };
+        let mut lanes = lanes(x, width);
+        let tokens = phases.tokens();
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let mut rotated = vec![0.0; tokens * width];
+        for (at, block) in self.blocks.iter().enumerate() {
+            lanes
+                .par_iter_mut()
+                .for_each(|lane| block.project(lane, &modulation.block(at), phases));
+            keys.clear();
+            values.clear();
+            for row in lanes.iter().flat_map(|lane| lane.qkv.chunks_exact(3 * width)) {
+                keys.extend_from_slice(&row[width..2 * width]);
+                values.extend_from_slice(&row[2 * width..]);
+            }
+            take(at, &keys, &values);
+            let Some(history) = history.get(at) else { break };
+            turn_all(&keys, phases, &mut rotated);
+            let own = PackedKeys::new(&rotated, &values, width, head);
+            let block_modulation = modulation.block(at);
+            lanes.par_iter_mut().for_each(|lane| {
+                block.attend(lane, [history.as_ref(), Some(&own)], head);
+                block.feed(lane, &block_modulation);
+            });
+        }
+        lanes.into_iter().flat_map(|lane| lane.x).collect()
+    }
+}
+
+/// Deals rows out: as many lanes as there are threads, where none is left with part of a panel.
+fn lanes(x: &[f32], width: usize) -> Vec<Lane> {
+    let rows = x.len() / width;
+    let each = whole_rows(rows.div_ceil(rayon::current_num_threads()));
+    let lane = |(at, x): (usize, &[f32])| Lane {
+        first: at * each,
+        rows: x.len() / width,
+        x: x.to_vec(),
+        normed: vec![0.0; x.len()],
+        seen: vec![0.0; x.len()],
+        queries: vec![0.0; x.len()],
+        ..Lane::default()
+    };
+    x.chunks(each * width).enumerate().map(lane).collect()
+}
+
+/// A row (N · head) rotated by the phases of a token.
+fn turn(row: &[f32], phases: &Phases, token: usize, out: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || rotate::<1>(row, phases.token(token), out),
+    );
+}
+
+/// Rows (tokens, N · head), each rotated by the phases of its place.
+pub(crate) fn turn_all(rows: &[f32], phases: &Phases, out: &mut [f32]) {
+    let width = rows.len() / phases.tokens();
+    for (token, (row, out)) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate()
+    {
+        turn(row, phases, token, out);
+    }
+}
+
+/// Shifts, scales and gates of every block: for each group, block after block, six of D.
+struct Modulation<'a> {
+    values: &'a [f32],
+    width: usize,
+    per_group: usize,
+    group_rows: usize,
+}
+
+impl Modulation<'_> {
+    fn block(&self, at: usize) -> BlockModulation<'_> {
+        BlockModulation { all: self, first: at * 6 * self.width }
+    }
+}
+
+struct BlockModulation<'a> {
+    all: &'a Modulation<'a>,
+    first: usize,
+}
+
+impl BlockModulation<'_> {
+    /// One of the six of a row: shift, scale and gate of the attention, then of the perceptron.
+    fn of(&self, row: usize, which: usize) -> &[f32] {
+        let Modulation { values, width, per_group, group_rows } = *self.all;
+        &values[row / group_rows * per_group + self.first + which * width..][..width]
+    }
+}
+
+impl PackedBlock {
+    /// The norm before the attention, queries, keys and values.
+    fn project(&self, lane: &mut Lane, modulation: &BlockModulation<'_>, phases: &Phases) {
+        let width = lane.x.len() / lane.rows;
+        lane.modulate(modulation, [0, 1]);
+        self.qkv.apply(
+            View::rows(&lane.normed, lane.rows, width),
+            &mut lane.qkv,
+            &mut lane.scratch,
+        );
+        let rows = lane.qkv.chunks_exact_mut(3 * width).zip(lane.queries.chunks_exact_mut(width));
+        for (at, (row, queries)) in rows.enumerate() {
+            rms_norm_row(&mut row[..width], &self.q_norm);
+            rms_norm_row(&mut row[width..2 * width], &self.k_norm);
+            turn(&row[..width], phases, lane.first + at, queries);
+        }
+    }
+
+    /// What the lane's rows see of the keys.
+    fn attend(&self, lane: &mut Lane, keys: [Option<&PackedKeys>; 2], head: usize) {
+        let width = lane.x.len() / lane.rows;
+        for at in 0..width / head {
+            let queries = columns_of(&lane.queries, width, at * head, head, lane.rows);
+            for (keys, scores) in keys.iter().zip(&mut lane.scores) {
+                scores.clear();
+                if let Some(keys) = keys {
+                    scores.resize(lane.rows * keys.tokens, 0.0);
+                    accumulate(queries, &keys.heads[at][0], scores, &mut lane.scratch);
+                }
+            }
+            let [first, second] = &mut lane.scores;
+            softmax_in_parts([first, second], lane.rows, scale(head));
+            lane.head.clear();
+            lane.head.resize(lane.rows * head, 0.0);
+            for (keys, weights) in keys.iter().zip(&lane.scores) {
+                if let Some(keys) = keys {
+                    let weights = View::rows(weights, lane.rows, keys.tokens);
+                    accumulate(weights, &keys.heads[at][1], &mut lane.head, &mut lane.scratch);
+                }
+            }
+            for (seen, part) in lane.seen.chunks_exact_mut(width).zip(lane.head.chunks_exact(head))
+            {
+                seen[at * head..][..head].copy_from_slice(part);
+            }
+        }
+    }
+
+    /// The way back from the heads, and the perceptron.
+    fn feed(&self, lane: &mut Lane, modulation: &BlockModulation<'_>) {
+        let (rows, width) = (lane.rows, lane.x.len() / lane.rows);
+        self.out.apply(View::rows(&lane.seen, rows, width), &mut lane.normed, &mut lane.scratch);
+        lane.add(modulation, 2);
+        lane.modulate(modulation, [3, 4]);
+        self.up.apply(View::rows(&lane.normed, rows, width), &mut lane.hidden, &mut lane.scratch);
+        gelu_in_place(&mut lane.hidden);
+        let hidden = View::rows(&lane.hidden, rows, lane.hidden.len() / rows);
+        self.down.apply(hidden, &mut lane.normed, &mut lane.scratch);
+        lane.add(modulation, 5);
+    }
+}
+
+impl Lane {
+    /// `normed`: layer norm of `x`, with a shift and a scale.
+    fn modulate(&mut self, modulation: &BlockModulation<'_>, [shift, scale]: [usize; 2]) {
+        let width = self.x.len() / self.rows;
+        let rows = self.x.chunks_exact(width).zip(self.normed.chunks_exact_mut(width));
+        for (row, (x, out)) in (self.first..).zip(rows) {
+            modulate_row(x, modulation.of(row, shift), modulation.of(row, scale), out);
+        }
+    }
+
+    /// Adds `normed`, gated, to `x`.
+    fn add(&mut self, modulation: &BlockModulation<'_>, gate: usize) {
+        let width = self.x.len() / self.rows;
+        let rows = self.x.chunks_exact_mut(width).zip(self.normed.chunks_exact(width));
+        for (row, (x, update)) in (self.first..).zip(rows) {
+            gated_add_row(x, update, modulation.of(row, gate));
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! How fast a section is made, and how far that is from what must be computed: `oneiro bench speed`.
+//!
+//! Each stage of multiply-adds stands beside its counted floor ([`engine::cost`]) at the rate at which this
+//! machine multiplies matrices, measured in the same run. Beside the walk that reuses keys and values goes one
+//! that runs its history through the network at every evaluation, as a network must that lets history see the
+//! section; both make the same frames from the same noise.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use engine::cost::{self, Product};
+use engine::dreamer::{DreamOptions, Dreamer};
+use engine::ops::Precision;
+use engine::world::World;
+use input::{Action, Controller as _, Wander};
+use serde::Serialize;
+
+use super::dreamed;
+use crate::clock::Clock;
+
+/// Sections before the first that counts: the recent window and the caches fill.
+const WARM_UP: u32 = 24;
+/// Products of which the fastest tells the machine's rate: others are disturbed.
+const PRODUCTS: usize = 12;
+
+/// Options of `bench speed`.
+#[derive(Args, Clone, Debug)]
+pub struct SpeedArgs {
+    /// Folder of the world, or the name of one that came with the program
+    #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
+    pub world: PathBuf,
+    /// Sections of each walk
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub sections: u32,
+    /// Evaluations of the network for each section [default: the world's own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: Option<u32>,
+    /// Seed of the noise and of the walk
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Write the figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// The stages that take time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Ranking and packing: preview, retrieve, plan, pack.
+    Retrieve,
+    /// Keys and values of new groups.
+    Encode,
+    /// All evaluations, history placed before them.
+    Denoise,
+    /// Latents to pictures.
+    Decode,
+    /// Into the history.
+    Remember,
+}
+
+impl Part {
+    const ALL: [Self; 5] =
+        [Self::Retrieve, Self::Encode, Self::Denoise, Self::Decode, Self::Remember];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Retrieve => "retrieve",
+            Self::Encode => "encode",
+            Self::Denoise => "denoise",
+            Self::Decode => "decode",
+            Self::Remember => "remember",
+        }
+    }
+}
+
+/// One stage of a section, means over all of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StageSpeed {
+    /// Which.
+    pub part: Part,
+    /// What it took, in milliseconds.
+    pub ms: f64,
+    /// Its multiply-adds, in millions.
+    pub million_multiply_adds: f64,
+    /// The least that these take, in milliseconds.
+    pub floor_ms: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpeedReport {
+    /// Evaluations for each section, one more where guidance needs it.
+    pub evaluations: u32,
+    /// Threads that work.
+    pub threads: usize,
+    /// Billions of multiply-adds a second in large products.
+    pub rate: f64,
+    /// Frames a second, all stages included.
+    pub fps: f64,
+    /// The stages in order.
+    pub stages: Vec<StageSpeed>,
+    /// Encoding and denoising without reuse over the same with it.
+    pub reuse_gain: f64,
+    /// The same in counted multiply-adds.
+    pub reuse_gain_counted: f64,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When the world cannot be opened or fails, or the file not be written.
+pub fn run(args: &SpeedArgs, clock: &Clock) -> Result<SpeedReport> {
+    let options =
+        DreamOptions { seed: args.seed, evaluations: args.steps, ..DreamOptions::default() };
+    let world = dreamed::open(&args.world)?;
+    let rate = rate(world.config.model.precision, clock)?;
+    let bar = super::progress(usize::try_from(args.sections)?, "sections");
+    let mut walks = [true, false]
+        .map(|reuse| Timed::new(&world, DreamOptions { reuse, ..options.clone() }, clock));
+    for at in 0..WARM_UP + args.sections {
+        if at == WARM_UP {
+            for walk in walks.iter_mut().flatten() {
+                walk.spent = Spent::default();
+            }
+        }
+        for walk in &mut walks {
+            let walk = walk.as_mut().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+            walk.section()?;
+        }
+        bar.inc(u64::from(at >= WARM_UP));
+    }
+    bar.finish_and_clear();
+    let [with, without] = walks;
+    let (with, without) = (with?, without?);
+    let report = SpeedReport::new(&with, &without, args.sections, rate);
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(report)
+}
+
+/// Multiply-adds a second in large products: the best of both precisions.
+fn rate(precision: Precision, clock: &Clock) -> Result<f64> {
+    let mut best = Duration::MAX;
+    for precision in [precision, Precision::F32] {
+        let product = Product::new(precision)?;
+        for _ in 0..PRODUCTS {
+            let began = clock.now();
+            product.run()?;
+            best = best.min(clock.now().saturating_sub(began));
+        }
+    }
+    Ok(Product::MULTIPLY_ADDS as f64 / best.as_secs_f64().max(1e-9))
+}
+
+/// Time and multiply-adds so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    time: [Duration; Part::ALL.len()],
+    multiply_adds: [u64; Part::ALL.len()],
+}
+
+/// A walk that is timed, stage by stage.
+struct Timed {
+    world: Arc<World>,
+    dreamer: Dreamer,
+    reuse: bool,
+    steer: Wander,
+    clock: Clock,
+    spent: Spent,
+}
+
+impl Timed {
+    fn new(world: &Arc<World>, options: DreamOptions, clock: &Clock) -> Result<Self> {
+        let (reuse, seed) = (options.reuse, options.seed);
+        let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
+        let start = &world.starts[0];
+        let frames: Vec<&[u8]> = start.frames().collect();
+        dreamer.open_with(&frames, &start.actions)?;
+        Ok(Self {
+            world: Arc::clone(world),
+            dreamer,
+            reuse,
+            steer: Wander::new(seed),
+            clock: clock.clone(),
+            spent: Spent::default(),
+        })
+    }
+
+    /// Runs of the network for each section.
+    fn evaluations(&self) -> u32 {
+        self.dreamer.evaluations() + u32::from(self.world.config.guidance != 0.0)
+    }
+
+    fn section(&mut self) -> Result<()> {
+        let actions: Vec<Action> =
+            (0..self.dreamer.section_frames()).map(|_| self.steer.poll()).collect();
+        self.timed(Part::Retrieve, |dreamer| {
+            dreamer.preview(&actions)?;
+            dreamer.retrieve()?;
+            dreamer.plan()?;
+            dreamer.pack()
+        })?;
+        // What is not kept is made anew for every evaluation.
+        let encodings = if self.reuse { 1 } else { self.evaluations() };
+        self.timed(Part::Encode, Dreamer::encode)?;
+        for _ in 1..encodings {
+            self.dreamer.pack()?;
+            self.timed(Part::Encode, Dreamer::encode)?;
+        }
+        self.count(encodings);
+        self.timed(Part::Denoise, Dreamer::denoise)?;
+        self.timed(Part::Decode, |dreamer| dreamer.decode().map(|_| ()))?;
+        self.timed(Part::Remember, Dreamer::remember)
+    }
+
+    fn timed(
+        &mut self,
+        part: Part,
+        work: impl FnOnce(&mut Dreamer) -> Result<(), engine::Error>,
+    ) -> Result<()> {
+        let began = self.clock.now();
+        work(&mut self.dreamer)?;
+        self.spent.time[part as usize] += self.clock.now().saturating_sub(began);
+        Ok(())
+    }
+
+    /// Counts what the section that is packed cannot do without.
+    fn count(&mut self, encodings: u32) {
+        let config = &self.world.config;
+        let frames = self.dreamer.section_frames();
+        let account = self.dreamer.account();
+        let slots = account.plan.iter().flat_map(|plan| &plan.slots);
+        let (mut history, mut groups) = (0, 0);
+        for (slot, reused) in slots.zip(&account.reused) {
+            history += slot.tokens;
+            if !reused {
+                groups += cost::group(&config.model, slot.group.kernel);
+            }
+        }
+        let cells = (config.model.height, config.model.width);
+        let evaluation = cost::evaluation(&config.model, frames, history);
+        let counted = &mut self.spent.multiply_adds;
+        counted[Part::Encode as usize] += u64::from(encodings) * groups;
+        counted[Part::Denoise as usize] +=
+            u64::from(self.dreamer.evaluations() + u32::from(config.guidance != 0.0)) * evaluation;
+        counted[Part::Decode as usize] += frames as u64 * cost::picture(&config.codec, cells);
+    }
+}
+
+impl SpeedReport {
+    fn new(with: &Timed, without: &Timed, sections: u32, rate: f64) -> Self {
+        let sections = f64::from(sections);
+        let stages = Part::ALL.map(|part| {
+            let counted = with.spent.multiply_adds[part as usize] as f64 / sections;
+            StageSpeed {
+                part,
+                ms: with.spent.time[part as usize].as_secs_f64() * 1e3 / sections,
+                million_multiply_adds: counted / 1e6,
+                floor_ms: counted / rate * 1e3,
+            }
+        });
+        let networks = [Part::Encode as usize, Part::Denoise as usize];
+        let time = |walk: &Timed| -> f64 {
+            networks.iter().map(|&part| walk.spent.time[part].as_secs_f64()).sum()
+        };
+        let counted = |walk: &Timed| -> f64 {
+            networks.iter().map(|&part| walk.spent.multiply_adds[part] as f64).sum()
+        };
+        let all: f64 = stages.iter().map(|stage| stage.ms).sum();
+        Self {
+            evaluations: with.evaluations(),
+            threads: rayon::current_num_threads(),
+            rate: rate / 1e9,
+            fps: with.dreamer.section_frames() as f64 * 1e3 / all,
+            stages: stages.to_vec(),
+            reuse_gain: time(without) / time(with),
+            reuse_gain_counted: counted(without) / counted(with),
+        }
+    }
+
+    /// The table in Markdown.
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| stage | time | multiply-adds | floor | time over floor |\n|---|---|---|---|---|\n",
+        );
+        let (mut ms, mut floor) = (0.0, 0.0);
+        for stage in &self.stages {
+            ms += stage.ms;
+            floor += stage.floor_ms;
+            let StageSpeed { part, ms, million_multiply_adds: millions, floor_ms } = *stage;
+            let _ = if millions > 0.0 {
+                let over = ms / floor_ms;
+                writeln!(
+                    text,
+                    "| {} | {ms:.2} ms | {millions:.0} million | {floor_ms:.2} ms | {over:.2} |",
+                    part.name()
+                )
+            } else {
+                writeln!(text, "| {} | {ms:.2} ms | | | |", part.name())
+            };
+        }
+        let _ = writeln!(text, "| section | {ms:.2} ms | | {floor:.2} ms | {:.2} |", ms / floor);
+        let _ = writeln!(
+            text,
+            "\n{:.1} frames/s with {} runs of the network for each section; large products: {:.1} billion multiply-adds/s on {} threads",
+            self.fps, self.evaluations, self.rate, self.threads
+        );
+        let share = self.reuse_gain / self.reuse_gain_counted;
+        let _ = writeln!(
+            text,
+            "reuse of keys and values: {:.2} times faster to encode and denoise, counted {:.2}: {:.0} % of that (aim: 85 %)",
+            self.reuse_gain,
+            self.reuse_gain_counted,
+            100.0 * share
+        );
+        text
+    }
+}
