@@ -85,3 +85,21 @@ fn any_number_of_threads_gives_the_same_bits() {
     let one = with(1);
     assert!([2, 3, 5].map(with).iter().all(|other| *other == one));
 }
+
+#[test]
+fn the_newest_frame_leads_the_section() {
+    for frozen in [false, true] {
+        let model = model(frozen);
+        let ModelConfig { channels, height, width, action, .. } = config();
+        let (noisy, actions) =
+            (random(&[1, channels, height, width], 90), random(&[1, 3 * action], 92));
+        let context = model.place(&[]).unwrap();
+        let clean = |newest: Option<&Tensor>| {
+            let lead = model.lead(newest, &actions).unwrap();
+            model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context).unwrap()
+        };
+        let led = clean(Some(&random(&[channels, height, width], 91)));
+        let apart = (led - clean(None)).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(apart.to_scalar::<f32>().unwrap() > 0.05, "frozen: {frozen}");
+    }
+}

@@ -94,7 +94,29 @@ pub fn load_weights(path: &Path, device: &Device) -> Result<BTreeMap<String, Ten
 /// Writes tensors beside `path`, flushes them to the disk and renames.
 pub(crate) fn save_atomically(tensors: &HashMap<String, Tensor>, path: &Path) -> Result<()> {
     let unfinished = path.with_extension("partial");
-    candle_core::safetensors::save(tensors, &unfinished)?;
+    // The writer of `safetensors` would make a file that nobody else can read.
+    let bytes = safetensors::serialize(tensors, None)?;
+    std::fs::write(&unfinished, bytes)?;
     std::fs::File::open(&unfinished)?.sync_all()?;
     Ok(std::fs::rename(&unfinished, path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn weights_may_be_read_by_whom_any_file_may_be() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (weights, any) = (dir.path().join("weights.safetensors"), dir.path().join("any"));
+        let tensor = Tensor::new(&[1.0_f32, -2.0], &Device::Cpu).unwrap();
+        save_weights(&BTreeMap::from([("a".to_owned(), tensor)]), &weights).unwrap();
+        std::fs::write(&any, "").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&weights), mode(&any));
+        let read = load_weights(&weights, &Device::Cpu).unwrap();
+        assert_eq!(read["a"].to_vec1::<f32>().unwrap(), [1.0, -2.0]);
+    }
 }
