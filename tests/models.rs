@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use crate::cli::oneiro;
+use crate::cli::said;
 use crate::support::models::hunyuan_config;
 
 const NETWORK: &str =
@@ -28,21 +28,15 @@ fn network(folder: &Path) {
     candle_core::safetensors::save(&weights, folder.join(WEIGHTS)).expect("files can be written");
 }
 
-fn said(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let output = oneiro(dir, args);
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text.into_owned())
-}
-
 #[test]
 fn a_folder_is_looked_over() {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    let (code, text) = said(dir.path(), &["model", "check", "here"]);
+    let (code, text) = said(dir.path(), "model check here");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("here/transformer/config.json"), "{text}");
 
     network(&dir.path().join("here/transformer"));
-    let (code, text) = said(dir.path(), &["model", "check", "here"]);
+    let (code, text) = said(dir.path(), "model check here");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("here/vae: expected config.json of the codec; published at "), "{text}");
     assert!(!text.contains("here/transformer"), "{text}");
@@ -61,10 +55,10 @@ fn an_adapter_is_merged() {
     ]);
     candle_core::safetensors::save(&pair, dir.path().join("a.safetensors"))
         .expect("files can be written");
-    let args = ["model", "merge", "network", "--adapter", "a.safetensors", "--out", "merged"];
-    let (code, text) = said(dir.path(), &args);
+    let words = "model merge network --adapter a.safetensors --out merged";
+    let (code, text) = said(dir.path(), words);
     assert_eq!(code, Some(0), "{text}");
-    let (code, text) = said(dir.path(), &args);
+    let (code, text) = said(dir.path(), words);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("expected a folder that is not there yet: merged"), "{text}");
 

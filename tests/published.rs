@@ -9,7 +9,7 @@ use std::time::Duration;
 use candle_core::{Device, Tensor};
 use input::VideoReader;
 
-use crate::cli::oneiro;
+use crate::cli::{done, said};
 use crate::support::models::{write_hunyuan, write_wan};
 use crate::support::world::write_tiny_world;
 
@@ -27,19 +27,6 @@ fn folder() -> tempfile::TempDir {
 
 /// Two sections of 36 pictures at 30 a second.
 const BASE: &str = "dream --model hunyuan --prompt maze --size 32x32 --seconds 2.4 --steps 2";
-
-fn said(dir: &Path, words: &str) -> (Option<i32>, String) {
-    let output = oneiro(dir, &words.split(' ').collect::<Vec<_>>());
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text.into_owned())
-}
-
-#[track_caller]
-fn made(dir: &Path, words: &str) -> String {
-    let (code, text) = said(dir, words);
-    assert_eq!(code, Some(0), "{words}: {text}");
-    text
-}
 
 #[track_caller]
 fn refused(dir: &Path, words: &str, code: i32, complaint: &str) {
@@ -69,7 +56,7 @@ fn video(dir: &Path, out: &str) -> Vec<u8> {
 #[test]
 fn a_video_is_made_section_by_section() {
     let dir = folder();
-    let text = made(dir.path(), &format!("{BASE} --image a.png --out out"));
+    let text = done(dir.path(), &format!("{BASE} --image a.png --out out"));
     for part in ["LLaMA (text_encoder)", "SigLIP", "4 of the network's 4 blocks", "at most at once"]
     {
         assert!(text.contains(part), "{part} is not in {text}");
@@ -79,7 +66,7 @@ fn a_video_is_made_section_by_section() {
     assert_eq!(pictures(dir.path(), "out"), 4 * 19 - 3);
     assert!(dir.path().join("out/section_002.png").is_file());
     // The last section was made first, towards the start picture.
-    let other = made(dir.path(), &format!("{BASE} --image b.png --out other"));
+    let other = done(dir.path(), &format!("{BASE} --image b.png --out other"));
     assert!(other.contains("section 2 of 2"), "{other}");
     assert!(latents(dir.path(), "out", 1) != latents(dir.path(), "other", 1));
 }
@@ -88,7 +75,7 @@ fn a_video_is_made_section_by_section() {
 fn forward_it_begins_from_nothing_too() {
     let dir = folder();
     let words = "--size 32x32 --seconds 4.5 --steps 2 --order vanilla --out out";
-    let text = made(dir.path(), &format!("dream --model wan --prompt maze {words}"));
+    let text = done(dir.path(), &format!("dream --model wan --prompt maze {words}"));
     assert!(text.contains("no projections of packed history"), "{text}");
     assert!(text.contains("UMT5"), "{text}");
     // Two sections at 16 pictures a second.
@@ -113,13 +100,13 @@ fn a_killed_video_goes_on_with_the_same_bits() {
     program.wait().expect("it has ended");
     assert!(first.exists() && !dir.path().join("killed/section_003.safetensors").exists());
 
-    made(dir.path(), &format!("{words} --out killed"));
-    made(dir.path(), &format!("{words} --out whole"));
+    done(dir.path(), &format!("{words} --out killed"));
+    done(dir.path(), &format!("{words} --out whole"));
     assert!(latents(dir.path(), "killed", 3) == latents(dir.path(), "whole", 3));
     assert!(video(dir.path(), "killed") == video(dir.path(), "whole"));
 
     // What is whole is only shown again; other settings have to go elsewhere.
-    let text = made(dir.path(), &format!("{words} --out whole"));
+    let text = done(dir.path(), &format!("{words} --out whole"));
     assert!(text.contains("section 3 of 3"), "{text}");
     let other = "seed 0 there, 7 now";
     refused(dir.path(), &format!("{words} --seed 7 --out whole"), 1, other);
@@ -129,7 +116,7 @@ fn a_killed_video_goes_on_with_the_same_bits() {
 #[test]
 fn block_by_block_makes_the_same_bits() {
     let dir = folder();
-    made(dir.path(), &format!("{BASE} --image a.png --out held"));
+    done(dir.path(), &format!("{BASE} --image a.png --out held"));
     // The least is said by what complains of less.
     let (code, text) = said(dir.path(), &format!("{BASE} --image a.png --ram 0.001 --out none"));
     assert_eq!(code, Some(1), "{text}");
@@ -137,7 +124,7 @@ fn block_by_block_makes_the_same_bits() {
     let least: f64 = least.split(' ').next().and_then(|mb| mb.parse().ok()).expect("a number");
     assert!(!dir.path().join("none").exists());
     let ram = (least + 0.002) / 1000.0;
-    let text = made(dir.path(), &format!("{BASE} --image a.png --ram {ram} --out streamed"));
+    let text = done(dir.path(), &format!("{BASE} --image a.png --ram {ram} --out streamed"));
     assert!(text.contains("0 of the network's 4 blocks"), "{text}");
     assert!(text.contains("block by block"), "{text}");
     assert!(video(dir.path(), "held") == video(dir.path(), "streamed"));
@@ -147,14 +134,14 @@ fn block_by_block_makes_the_same_bits() {
 fn texts_and_pictures_are_come_by() {
     let dir = folder();
     let forward = format!("{BASE} --image a.png --order vanilla");
-    made(dir.path(), &format!("{forward} --out plain"));
-    made(dir.path(), &format!("{forward} --waypoint 1.2=snow --out snow"));
+    done(dir.path(), &format!("{forward} --out plain"));
+    done(dir.path(), &format!("{forward} --waypoint 1.2=snow --out snow"));
     assert!(latents(dir.path(), "plain", 1) == latents(dir.path(), "snow", 1));
     assert!(latents(dir.path(), "plain", 2) != latents(dir.path(), "snow", 2));
 
     // Inverted, the first text is the section that is made last.
-    made(dir.path(), &format!("{BASE} --image a.png --out plain_inverted"));
-    made(
+    done(dir.path(), &format!("{BASE} --image a.png --out plain_inverted"));
+    done(
         dir.path(),
         &format!("{BASE} --image a.png --waypoint 0=snow --waypoint 1.2=maze --out late"),
     );
@@ -163,7 +150,7 @@ fn texts_and_pictures_are_come_by() {
 
     // A picture between two sections is a latent of the video; one at the end is aimed at.
     let by = |waypoint: &str, out: &str| {
-        made(dir.path(), &format!("{BASE} --image a.png --waypoint {waypoint} --out {out}"));
+        done(dir.path(), &format!("{BASE} --image a.png --waypoint {waypoint} --out {out}"));
         pictures(dir.path(), out)
     };
     assert_eq!(by("1.2=b.png", "between"), 4 * 20 - 3);
@@ -177,10 +164,10 @@ fn texts_and_pictures_are_come_by() {
 fn a_model_is_looked_over_without_running_it() {
     let dir = folder();
     let check = "dream --model hunyuan --check";
-    let text = made(dir.path(), check);
+    let text = done(dir.path(), check);
     assert!(text.contains("at most at once") && text.contains("nothing is missing"), "{text}");
-    assert!(made(dir.path(), "dream --model wan --check").contains("nothing is missing"));
-    assert!(made(dir.path(), "model check hunyuan").contains("nothing is missing"));
+    assert!(done(dir.path(), "dream --model wan --check").contains("nothing is missing"));
+    assert!(done(dir.path(), "model check hunyuan").contains("nothing is missing"));
 
     let weights = dir.path().join("hunyuan/vae/diffusion_pytorch_model.safetensors");
     let mut tensors = candle_core::safetensors::load(&weights, &Device::Cpu).expect("weights");

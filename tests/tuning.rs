@@ -13,22 +13,9 @@ use engine::framepack::window::Order;
 use engine::world::World;
 use input::{Policy, simulate, write_npz};
 
-use crate::cli::oneiro;
+use crate::cli::{done, said};
 use crate::support::models::{write_hunyuan, write_wan};
 use crate::support::world::write_tiny_world;
-
-fn said(dir: &Path, words: &str) -> (Option<i32>, String) {
-    let output = oneiro(dir, &words.split(' ').collect::<Vec<_>>());
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text.into_owned())
-}
-
-#[track_caller]
-fn done(dir: &Path, words: &str) -> String {
-    let (code, text) = said(dir, words);
-    assert_eq!(code, Some(0), "{words}: {text}");
-    text
-}
 
 /// A folder of recorded play, `frames` pictures at `fps`.
 fn play(dir: &Path, frames: usize, fps: f32) {
