@@ -19,6 +19,8 @@ pub enum Stay {
     Early,
     /// The same, layer by layer: so many bytes at once.
     EarlyByLayer(u64),
+    /// Before the first section too, when the others that are there then have gone.
+    EarlyAlone,
     /// With every section.
     Always,
     /// One block after another, at every evaluation: so many bytes at once.
@@ -168,9 +170,11 @@ impl MemoryPlan {
         }
     }
 
-    /// Bytes at once before the first section: those of the encoders together.
+    /// Bytes at once before the first section.
     fn early_peak(&self) -> u64 {
-        self.parts.iter().map(|part| part.at_once().0).sum()
+        let alone = |part: &Part| if part.stay == Stay::EarlyAlone { part.bytes } else { 0 };
+        let together: u64 = self.parts.iter().map(|part| part.at_once().0).sum();
+        self.parts.iter().map(alone).fold(together, u64::max)
     }
 
     /// Bytes at once with the sections.
@@ -180,11 +184,12 @@ impl MemoryPlan {
 }
 
 impl Part {
-    /// Bytes at once before the first section, and with the sections.
+    /// Bytes at once with others before the first section, and with the sections.
     fn at_once(&self) -> (u64, u64) {
         match self.stay {
             Stay::Early => (self.bytes, 0),
             Stay::EarlyByLayer(bytes) => (bytes, 0),
+            Stay::EarlyAlone => (0, 0),
             Stay::Always => (0, self.bytes),
             Stay::ByBlock(bytes) => (0, bytes),
         }
@@ -213,7 +218,11 @@ fn early(model: Model, folder: &Path, types: Types) -> Result<Vec<Part>, Error> 
             vec![
                 by_layer("LLaMA (text_encoder)", "text_encoder", "layers.")?,
                 whole("CLIP-L (text_encoder_2)", all("text_encoder_2", types.text)?, Stay::Early),
-                whole("SigLIP (image_encoder)", all("image_encoder", types.image)?, Stay::Early),
+                whole(
+                    "SigLIP (image_encoder)",
+                    all("image_encoder", types.image)?,
+                    Stay::EarlyAlone,
+                ),
             ]
         }
         Model::Wan => vec![by_layer("UMT5 (text_encoder)", "text_encoder", "encoder.block.")?],
@@ -290,7 +299,7 @@ impl fmt::Display for MemoryPlan {
             write!(f, "{what:<34} {:>11}  ", Bytes(*bytes))?;
             let early = "let go of before the first section";
             match stay {
-                Stay::Early => writeln!(f, "{early}")?,
+                Stay::Early | Stay::EarlyAlone => writeln!(f, "{early}")?,
                 Stay::EarlyByLayer(most) => {
                     writeln!(f, "layer by layer, {} at once; {early}", Bytes(*most))?;
                 }
@@ -343,10 +352,13 @@ mod tests {
         let parts = vec![
             part(50, Stay::EarlyByLayer(9)),
             part(4, Stay::Early),
+            part(8, Stay::EarlyAlone),
             part(6, Stay::Always),
             part(40, Stay::ByBlock(5)),
         ];
         let plan = MemoryPlan { parts, residence: Residence::Held, peak: 13 };
         assert_eq!((plan.early_peak(), plan.late_peak()), (13, 11));
+        let alone = MemoryPlan { parts: vec![part(8, Stay::EarlyAlone)], ..plan };
+        assert_eq!((alone.early_peak(), alone.late_peak()), (8, 0));
     }
 }
