@@ -123,7 +123,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     layers = min(range(1, 17), key=lambda layers: abs(size(rival(layers)) - PARAMETERS))
     ratios = []
-    with torch.inference_mode():
+    with torch.no_grad():
         # In whichever precision is faster here.
         models = [rival(layers).to(dtype) for dtype in (torch.float32, torch.bfloat16)]
         model = min(models, key=lambda model: timed(model, arguments.evaluations, 10))
