@@ -25,6 +25,7 @@ use memory::{
     BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
     Ranking, Warm,
 };
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What the ranking takes for the section to come, X̂.
@@ -302,8 +303,11 @@ impl Dreamer {
 
     /// Encodes the groups that are missing.
     pub fn encode(&mut self) -> Result<(), Error> {
-        for group in std::mem::take(&mut self.section.missing) {
-            let encoded = Arc::new(self.encode_group(&group)?);
+        let missing = std::mem::take(&mut self.section.missing);
+        // Side by side: the coarse ones are too small for more than a thread.
+        let encode = |group: &Group| Ok(Arc::new(self.encode_group(group)?));
+        let encoded: Vec<_> = missing.par_iter().map(encode).collect::<Result<_, Error>>()?;
+        for (group, encoded) in missing.into_iter().zip(encoded) {
             for (kept, other, _) in &mut self.section.groups {
                 if *other == group {
                     *kept = Some(Arc::clone(&encoded));
