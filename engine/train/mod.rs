@@ -3,6 +3,7 @@
 mod checkpoint;
 mod clip;
 mod codec;
+mod forcing;
 mod groups;
 mod init;
 mod latents;
@@ -18,6 +19,7 @@ pub use candle_core::Tensor;
 pub(crate) use checkpoint::save_atomically;
 pub use checkpoint::{Checkpoint, load_weights, save_half, save_weights};
 pub use codec::{CodecStep, CodecTrainer, CodecTraining, initial_codec_weights};
+pub use forcing::{DrawnShare, Forcing};
 pub use init::initial_weights;
 pub use latents::LatentEpisode;
 pub use optimizer::{Muon, MuonConfig};
