@@ -79,6 +79,11 @@ impl Codebook {
         book
     }
 
+    /// How many words there are, K.
+    pub fn words(&self) -> usize {
+        self.words.len() / self.channels
+    }
+
     /// Channels of a word, C.
     pub fn channels(&self) -> usize {
         self.channels

@@ -5,6 +5,7 @@
 //! [`Dreamer::decode`], [`Dreamer::remember`].
 
 mod bookmark;
+mod latent;
 mod opening;
 mod repeat;
 mod retrieval;
@@ -13,18 +14,21 @@ pub use bookmark::Bookmark;
 pub use repeat::Recipe;
 
 use crate::error::Error;
-use crate::model::{GroupKv, PlacedContext};
+use crate::model::{GroupKv, PlacedContext, spanned};
 use crate::noise::section_noise;
-use crate::pack::{Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, Tier};
+use crate::pack::{
+    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
+};
 use crate::sampler::{Sampling, sample};
 use crate::world::World;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use half::f16;
 use input::Action;
+use latent::{check, feature_shape, gone, look, stored};
 use memory::{
-    BranchId, ByteLru, Estimate, Feature, FeatureShape, FrameId, FrameStamp, History, Hit, Look,
-    Ranking, Warm,
+    BranchId, ByteLru, Estimate, Feature, FrameId, FrameStamp, History, Hit, Look, Ranking, Warm,
 };
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What the ranking takes for the section to come, X̂.
@@ -154,7 +158,11 @@ impl Dreamer {
             apart_ticks,
             grid: Grid { height: size(config.model.height), width: size(config.model.width) },
         };
-        let history = History::new(feature_shape(&world), options.warm_frames, WINDOW)?;
+        let window = match schedule.tail() {
+            Tail::Compress => WINDOW.max(schedule.history_frames() + TAIL_MAX),
+            Tail::Delete | Tail::Append => WINDOW,
+        };
+        let history = History::new(feature_shape(&world), options.warm_frames, window)?;
         let neutral: Arc<[f32]> = vec![0.0; config.model.action].into();
         let hybrid = Ranking::Similarity { time_weight: config.time_weight };
         Ok(Self {
@@ -302,14 +310,18 @@ impl Dreamer {
 
     /// Encodes the groups that are missing.
     pub fn encode(&mut self) -> Result<(), Error> {
-        for group in std::mem::take(&mut self.section.missing) {
-            let encoded = Arc::new(self.encode_group(&group)?);
+        let missing = std::mem::take(&mut self.section.missing);
+        // Side by side: the coarse ones are too small for more than a thread.
+        let encode = |group: &Group| Ok(Arc::new(self.encode_group(group)?));
+        let encoded: Vec<_> = missing.par_iter().map(encode).collect::<Result<_, Error>>()?;
+        for (group, encoded) in missing.into_iter().zip(encoded) {
             for (kept, other, _) in &mut self.section.groups {
                 if *other == group {
                     *kept = Some(Arc::clone(&encoded));
                 }
             }
-            if self.options.reuse {
+            // Of a tail, the next section's holds another frame.
+            if self.options.reuse && !group.is_tail() {
                 let bytes = encoded.bytes();
                 // One that is larger than the whole budget is simply not kept.
                 let _not_kept = self.kv.insert(group, encoded, bytes);
@@ -321,17 +333,17 @@ impl Dreamer {
     fn encode_group(&self, group: &Group) -> Result<GroupKv, Error> {
         let model = &self.world.model;
         let config = model.config();
-        let mut latents = Vec::with_capacity(group.frames.len() * config.latent_len());
+        let mut latents = Vec::with_capacity(group.frames.len());
         let mut action = vec![0.0_f32; config.action];
         #[expect(clippy::cast_precision_loss, reason = "groups are short")]
         let share = 1.0 / group.frames.len() as f32;
         for frame in &group.frames {
-            latents.extend(self.seen(*frame)?);
+            latents.push(self.seen(*frame)?);
             let record = self.history.warm().peek(*frame).ok_or_else(|| gone(*frame))?;
             action.iter_mut().zip(record.action.iter()).for_each(|(sum, x)| *sum += share * x);
         }
-        let shape = [group.frames.len(), config.channels, config.height, config.width];
-        let latents = model.tensor(latents, &shape)?;
+        let shape = [group.kernel.frames(), config.channels, config.height, config.width];
+        let latents = model.tensor(spanned(group.kernel, &latents), &shape)?;
         Ok(model.encode(group.kernel, &latents, &model.tensor(action, &[config.action])?)?)
     }
 
@@ -448,42 +460,4 @@ impl Dreamer {
     pub fn branch(&self) -> BranchId {
         self.history.branch()
     }
-}
-
-/// Whether a world can be dreamed under a schedule.
-fn check(schedule: &Schedule, world: &World) -> Result<(), Error> {
-    let kernels = &world.config.model.kernels;
-    let trained =
-        |tier: &Tier| kernels.contains(&tier.kernel.frames()) && tier.kernel.is_simplified();
-    if let Some(tier) = schedule.forward_tiers()?.into_iter().find(|tier| !trained(tier)) {
-        let expected = format!("a kernel among {kernels:?} in {schedule}");
-        return Err(Error::Size { expected, got: tier.to_string() });
-    }
-    if schedule.is_discrete() && world.codebook.is_none() {
-        let got = "a world without".to_owned();
-        return Err(Error::Size { expected: format!("a codebook for {schedule}"), got });
-    }
-    Ok(())
-}
-
-/// A latent (C, H, W) as it is kept: 16-bit floats by their bits.
-fn stored(latent: &Tensor) -> Result<Arc<[u16]>, Error> {
-    let halves = latent.to_dtype(DType::F16)?.to_device(&Device::Cpu)?;
-    let halves: Vec<f16> = halves.flatten_all()?.to_vec1()?;
-    Ok(halves.iter().map(|half| half.to_bits()).collect())
-}
-
-/// (C, P) to (P, C), as the ranking wants it.
-fn look(latent: &[f32], channels: usize) -> Vec<f32> {
-    let positions = latent.len() / channels;
-    (0..positions).flat_map(|p| (0..channels).map(move |c| latent[c * positions + p])).collect()
-}
-
-fn feature_shape(world: &World) -> FeatureShape {
-    let model = world.model.config();
-    FeatureShape { rows: model.height, columns: model.width, channels: model.channels }
-}
-
-fn gone(frame: FrameId) -> Error {
-    Error::Size { expected: "a remembered frame".to_owned(), got: format!("frame {frame}, let go") }
 }

@@ -49,32 +49,48 @@ pub fn sample(
     context: &PlacedContext,
     sampling: Sampling,
 ) -> Result<Tensor> {
-    sample_led(model, noise, actions, newest, context, None, sampling)
+    let sight = Sight { context: context.clone(), newest: newest.cloned() };
+    sample_led(model, noise, actions, &[sight], None, sampling)
 }
 
-/// The same, led on at every evaluation from what another history shows to what `context` does, by a share of the
-/// way (K. Song et al., "History-Guided Video Diffusion", 2025).
+/// What a section sees at an evaluation.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Its history.
+    pub context: PlacedContext,
+    /// The frame before it, (C, H, W), if there is one.
+    pub newest: Option<Tensor>,
+}
+
+/// The same with what is seen at each evaluation in turn, of which the last serves for all that follow; led on at
+/// every evaluation from what another history shows to what this one does, by a share of the way (K. Song et al.,
+/// "History-Guided Video Diffusion", 2025).
+///
+/// # Panics
+/// When nothing is seen.
 pub fn sample_led(
     model: &WorldModel,
     noise: &Tensor,
     actions: &Tensor,
-    newest: Option<&Tensor>,
-    context: &PlacedContext,
+    sights: &[Sight],
     from: Option<(&PlacedContext, f32)>,
     sampling: Sampling,
 ) -> Result<Tensor> {
-    let lead = model.lead(newest, actions)?;
+    let leads = sights.iter().map(|sight| model.lead(sight.newest.as_ref(), actions));
+    let leads = leads.collect::<Result<Vec<_>>>()?;
     // Another history has another newest frame, if any.
     let bare = model.lead(None, actions)?;
     let mut x = noise.clone();
-    for pair in sampling.levels().windows(2) {
+    for (at, pair) in sampling.levels().windows(2).enumerate() {
         let (level, next) = (pair[0], pair[1]);
+        let at = at.min(sights.len() - 1);
+        let Sight { context, newest } = &sights[at];
         let estimate = |lead: &Lead, context: &PlacedContext| {
             model.estimate(&x, level, sampling.step(), lead, context)
         };
-        let mut clean = estimate(&lead, context)?;
+        let mut clean = estimate(&leads[at], context)?;
         if level == 1.0 && sampling.guidance != 0.0 {
-            let still = estimate(&model.lead(newest, &actions.zeros_like()?)?, context)?;
+            let still = estimate(&model.lead(newest.as_ref(), &actions.zeros_like()?)?, context)?;
             clean = led_on(&clean, &still, sampling.guidance)?;
         }
         if let Some((other, share)) = from {

@@ -5,10 +5,10 @@
 
 use crate::codebook::Codebook;
 use crate::error::Error;
-use crate::model::{GroupKv, PlacedContext, spanned};
+use crate::model::{GroupKv, HistoryAttention, PlacedContext, PlannedGroup, spanned};
 use crate::noise::section_noise;
 use crate::pack::{Group, Known, PackPlan, Schedule};
-use crate::sampler::{Sampling, sample_led};
+use crate::sampler::{Sampling, Sight, sample_led};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
@@ -42,6 +42,9 @@ pub struct VideoOptions {
 pub struct HistoryOptions {
     /// Share of noise in every latent, 0 for none and 1 for nothing else: always the same noise for one frame.
     pub noise: f32,
+    /// Whether that share is one of the section's own level, falling with it, and the network is told: `noise` is
+    /// diffusion forcing's σ at test time (FramePack §5.4), for worlds that were trained with it.
+    pub forced: bool,
     /// How far sections are led on from what a history of mere noise shows; 0 for not at all. It costs an
     /// evaluation more for each.
     pub guidance: f32,
@@ -162,13 +165,12 @@ impl Video {
         }
         let grid = self.world.model.config().cells();
         let plan = self.options.schedule.plan_at(&self.known, section.clone(), grid)?;
-        let context = self.context(&plan, self.options.history.noise)?;
+        let sights = self.sights(&plan)?;
         let guidance = self.options.history.guidance;
         let bare = if guidance == 0.0 { None } else { Some(self.context(&plan, 1.0)?) };
         let from = bare.as_ref().map(|bare| (bare, guidance));
         let told = self.is_touched(&section);
-        let newest = plan.before_section().map(|name| self.seen(name, self.options.history.noise));
-        let latents = self.dream(&section, told, newest, &context, from)?;
+        let latents = self.dream(&section, told, &sights, from)?;
         let null: Arc<[f32]> = vec![0.0; self.world.config.model.action].into();
         for (at, frame) in self.frames[range(&section)].iter_mut().enumerate() {
             frame.latent = Some(rounded(&latents.get(at)?)?);
@@ -205,8 +207,38 @@ impl Video {
         before.is_some_and(|before| self.known.has(before)) || self.known.has(after)
     }
 
+    /// What the section sees at each evaluation; one sight where that is always the same.
+    fn sights(&mut self, plan: &PackPlan) -> Result<Vec<Sight>, Error> {
+        let HistoryOptions { noise, forced, .. } = self.options.history;
+        let mut shares: Vec<f32> = match forced {
+            true => self.sampling.levels().into_iter().map(|level| noise * level).collect(),
+            false => vec![noise],
+        };
+        // The last level is the end. Without noise all are alike.
+        shares.truncate(self.sampling.levels().len() - 1);
+        shares.dedup();
+        let sight = |share: f32| {
+            let config = self.world.model.config();
+            let shape = [config.channels, config.height, config.width];
+            let newest = plan.before_section().map(|name| self.seen(name, share));
+            let newest =
+                newest.map(|latent| self.world.model.tensor(latent, &shape)).transpose()?;
+            Ok(Sight { context: self.context(plan, share)?, newest })
+        };
+        shares.into_iter().map(sight).collect()
+    }
+
     /// Encodes the plan's groups, or takes those that were, and places them.
     fn context(&mut self, plan: &PackPlan, noise: f32) -> Result<PlacedContext, Error> {
+        if self.world.model.config().history == HistoryAttention::Causal {
+            let planned = plan.slots.iter().map(|slot| {
+                let (latents, action) = self.shown(&slot.group, noise)?;
+                let (kernel, position) = (slot.group.kernel, slot.position);
+                Ok(PlannedGroup { kernel, latents, action, position })
+            });
+            let planned = planned.collect::<Result<Vec<_>, Error>>()?;
+            return Ok(self.world.model.encode_causal(&planned, self.told_level(noise))?);
+        }
         let mut placed = Vec::with_capacity(plan.slots.len());
         for slot in &plan.slots {
             let seen = (slot.group.clone(), noise.to_bits());
@@ -226,6 +258,18 @@ impl Video {
     }
 
     fn encode(&self, group: &Group, noise: f32) -> Result<GroupKv, Error> {
+        let (latents, action) = self.shown(group, noise)?;
+        let level = self.told_level(noise);
+        Ok(self.world.model.encode_at(level, group.kernel, &latents, &action)?)
+    }
+
+    /// What the network is told of a share of noise in history.
+    fn told_level(&self, noise: f32) -> f32 {
+        if self.options.history.forced { noise } else { 0.0 }
+    }
+
+    /// A group's latents, (frames of its kernel, C, H, W), and the mean action of its frames, (A).
+    fn shown(&self, group: &Group, noise: f32) -> Result<(Tensor, Tensor), Error> {
         let model = &self.world.model;
         let config = model.config();
         let mut action = vec![0.0_f32; config.action];
@@ -239,7 +283,7 @@ impl Video {
         }
         let shape = [group.kernel.frames(), config.channels, config.height, config.width];
         let latents = model.tensor(spanned(group.kernel, &latents), &shape)?;
-        Ok(model.encode(group.kernel, &latents, &model.tensor(action, &[config.action])?)?)
+        Ok((latents, model.tensor(action, &[config.action])?))
     }
 
     /// A known frame's latent as sections are shown it, in words and with noise where they are to be: (C, H, W).
@@ -258,13 +302,12 @@ impl Video {
         latent
     }
 
-    /// The section's latents, (g, C, H, W), after the newest frame's, (C, H, W), where it is known.
+    /// The section's latents: (g, C, H, W).
     fn dream(
         &self,
         section: &Range<u32>,
         told: bool,
-        newest: Option<Vec<f32>>,
-        context: &PlacedContext,
+        sights: &[Sight],
         from: Option<(&PlacedContext, f32)>,
     ) -> Result<Tensor, Error> {
         let model = &self.world.model;
@@ -279,8 +322,7 @@ impl Video {
         let guidance = if told { self.sampling.guidance } else { 0.0 };
         let sampling = Sampling { guidance, ..self.sampling };
         let noise = model.tensor(noise, &shape)?;
-        let newest = newest.map(|latent| model.tensor(latent, &shape[1..])).transpose()?;
-        Ok(sample_led(model, &noise, &actions, newest.as_ref(), context, from, sampling)?)
+        Ok(sample_led(model, &noise, &actions, sights, from, sampling)?)
     }
 
     /// The last three actions of each frame, as they were made before the section; none before the video.

@@ -42,12 +42,20 @@ pub struct WorldConfig {
     /// How far actions are led on beyond what the network makes of them: see [`sample`](crate::sampler::sample).
     #[serde(default)]
     pub guidance: f32,
+    /// Whether the network was trained to be told how much noise history has (diffusion forcing).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forcing: bool,
     /// What actions mean.
     pub layout: ActionLayout,
     /// Sizes of the codec.
     pub codec: CodecConfig,
     /// Sizes of the network.
     pub model: ModelConfig,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A world, read and checked.

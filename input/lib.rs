@@ -31,7 +31,7 @@ pub use episode::{Episode, EpisodeError, Kind, Recording};
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
 pub use episode::{MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{PastFrame, PastReader};
-pub use episode::{VideoReader, VideoWriter};
+pub use episode::{Video, VideoReader, VideoWriter};
 pub use episode::{read_npy, write_npy};
 pub use frame::Frame;
 #[cfg(feature = "gamepad")]

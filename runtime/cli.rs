@@ -16,6 +16,7 @@ use crate::bench::revisit::RevisitArgs;
 use crate::bench::soak::SoakArgs;
 use crate::bench::speed::SpeedArgs;
 use crate::bridge::BridgeArgs;
+use crate::compare::CompareArgs;
 use crate::convert::ConvertArgs;
 use crate::inspect::InspectArgs;
 use crate::models::ModelCommand;
@@ -64,6 +65,8 @@ pub enum Command {
     /// Measure a world
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Ask which of two videos is better, and rank the ways in which they were made
+    Compare(CompareArgs),
     /// Look over or merge published video models
     #[command(subcommand)]
     Model(ModelCommand),

@@ -9,7 +9,7 @@ use crate::bench::dreamed::Dreamed;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing;
 use crate::bench::packing::PackingArgs;
-use crate::bench::packing::compare::compare;
+use crate::bench::packing::compare::compare as compare_reports;
 use crate::bench::prevention::DriftArgs;
 use crate::bench::revisit::RevisitArgs;
 use crate::bench::revisit::dreamed::Remembering;
@@ -18,8 +18,8 @@ use crate::bench::speed::SpeedArgs;
 use crate::cli::{BenchCommand, Cli, Command, EpisodesCommand};
 use crate::clock::Clock;
 use crate::{
-    bench, bridge, convert, cores, devices, episodes, inspect, memories, models, plan, play,
-    replay, serve, train, video,
+    bench, bridge, compare, convert, cores, devices, episodes, inspect, memories, models, plan,
+    play, replay, serve, train, video,
 };
 
 /// What was typed makes no sense; the program answers with exit code 2.
@@ -50,6 +50,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Loop(args)) => print(&pacing::run(&args)?.table()),
         Command::Bench(BenchCommand::Soak(args)) => soak::run(&args),
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
+        Command::Compare(args) => compare::run(&args),
         Command::Bench(BenchCommand::Speed(args)) => cores::on_all(|| speed(&args))?,
         Command::Model(command) => models::run(&command),
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
@@ -86,7 +87,7 @@ fn packing(args: &PackingArgs) -> Result<()> {
         let report = bench::packing::run(args)?;
         return Ok(writeln!(io::stdout(), "{}", report.table().trim_end())?);
     };
-    let comparison = compare(before, after)?;
+    let comparison = compare_reports(before, after)?;
     writeln!(io::stdout(), "{}", comparison.table.trim_end())?;
     anyhow::ensure!(comparison.worse.is_empty(), "worse: {}", comparison.worse.join("; "));
     Ok(())

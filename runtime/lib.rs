@@ -53,6 +53,7 @@
 //! | [`bridge`] | a world measured by somebody else's client |
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
+//! | [`compare`], [`ledger`] | which of two videos people like better; files of lines that only grow |
 //! | [`models`], [`published`] | published video models: looked over, merged with adapters; their videos |
 //! | [`start`] | a picture of one's own to begin from |
 //!
@@ -78,6 +79,7 @@ pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod compare;
 pub mod controls;
 pub mod convert;
 pub mod cores;
@@ -92,6 +94,7 @@ pub mod hash;
 pub mod headless;
 pub mod histogram;
 pub mod inspect;
+pub mod ledger;
 pub mod memories;
 pub mod models;
 pub mod origin;

@@ -35,7 +35,8 @@ fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u
 #[test]
 fn kept_keys_and_values_change_nothing() {
     let world = tiny_world();
-    for schedule in ["td_f16k4f4k2f5k1_g1", "td_f4k2f3k1_g1", "td_f8k4f2k2f2k1_g2"] {
+    let tail = "tc_f4k4f2k2f2k1_g1";
+    for schedule in ["td_f16k4f4k2f5k1_g1", "td_f4k2f3k1_g1", "td_f8k4f2k2f2k1_g2", tail] {
         for arrangement in [Arrangement::Default, Arrangement::Recency, Arrangement::Permutation] {
             for estimate in [EstimateBy::Last, EstimateBy::Preview] {
                 let options = |reuse| DreamOptions {
@@ -91,6 +92,46 @@ fn actions_and_history_matter() {
     };
     assert!(once(1.0, 20) != once(-1.0, 20), "the action is not seen");
     assert!(once(0.0, 20) != once(0.0, 12), "the history is not seen");
+}
+
+#[test]
+fn a_compressed_tail_is_seen_and_costs_the_same_however_long_the_walk() {
+    let world = tiny_world();
+    let once = |schedule: &str, first: u8| {
+        let schedule = Some(schedule.parse().expect("a schedule"));
+        let arrangement = Arrangement::Recency;
+        let options = DreamOptions { schedule, arrangement, ..DreamOptions::default() };
+        let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
+        let size = world.starts[0].frame_bytes();
+        let (old, new) = (vec![first; size], vec![100; size]);
+        let frames: Vec<&[u8]> = (0..40).map(|t| if t < 20 { &old[..] } else { &new }).collect();
+        dreamer.open_with(&frames, &[Action::NEUTRAL; 40]).expect("fits");
+        let mut tokens = Vec::new();
+        let mut made = Vec::new();
+        for _ in 0..120 {
+            made.extend(dreamer.section(&[Action::NEUTRAL]).expect("a section"));
+            let plan = dreamer.account().plan.as_ref().expect("it was planned");
+            tokens.push(plan.history_tokens());
+            let longest = plan.groups().map(|group| group.frames.len()).max();
+            assert_eq!(longest > Some(4), plan.slots.len() == 5);
+        }
+        tokens.dedup();
+        (made.swap_remove(0), tokens)
+    };
+    let (delete, compress) = ("td_f4k4f2k2f2k1_g1", "tc_f4k4f2k2f2k1_g1");
+    assert!(once(delete, 10).0 == once(delete, 200).0, "it is out of sight");
+    let ((dark, tokens), (bright, _)) = (once(compress, 10), once(compress, 200));
+    assert!(dark != bright, "its mean is seen");
+    // Three tiers of 1, 4 and 2 x 12 tokens on 6 x 8 cells, and one more group of k4.
+    assert_eq!((tokens, once(delete, 10).1), (vec![30], vec![29]));
+}
+
+#[test]
+fn a_tail_that_grows_without_end_is_not_played() {
+    let schedule = Some("ta_f16k4f4k2f5k1_g1".parse().expect("a schedule"));
+    let options = DreamOptions { schedule, ..DreamOptions::default() };
+    let error = Dreamer::new(tiny_world(), options).expect_err("it grows");
+    assert!(error.to_string().contains("play has no end"), "{error}");
 }
 
 #[test]

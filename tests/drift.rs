@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::oneiro;
+use crate::support::lpips::lpips_weights;
 use crate::support::world::write_tiny_world;
 
 const RUN: &str = "bench drift --world world --episodes episodes --starts 2 --history 4 --steps 1";
@@ -63,11 +64,181 @@ fn every_arm_is_measured_on_the_same_beginnings() {
     for arm in ["anchor", "discrete", "endpoint", "guidance@1", "inverted", "noise@0.5", "repeat"] {
         assert_ne!(row(arm), row("vanilla"), "{arm}");
     }
-    let films = std::fs::read_dir(dir.path().join("out")).expect("the folder").filter(|file| {
-        let name = file.as_ref().expect("an entry").file_name();
-        name.to_string_lossy().ends_with(".mp4")
+    // One beginning is filmed, in a folder for each arm, under the same name.
+    let films = std::fs::read_dir(dir.path().join("out/films")).expect("the folder");
+    let names: Vec<_> = films
+        .map(|arm| {
+            let mut films = std::fs::read_dir(arm.expect("an entry").path()).expect("a folder");
+            let film = films.next().expect("a film").expect("an entry").file_name();
+            assert!(films.next().is_none());
+            film
+        })
+        .collect();
+    assert!(names.len() == 12 && names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+/// Writes the tiny world with other settings.
+fn write_trained(dir: &Path, changed: impl Fn(&str) -> String) {
+    std::fs::create_dir(dir).expect("a folder can be made");
+    write_tiny_world(dir).expect("the world can be written");
+    let path = dir.join("world.toml");
+    let settings = std::fs::read_to_string(&path).expect("the settings");
+    std::fs::write(&path, changed(&settings)).expect("they can be written");
+}
+
+#[test]
+fn arms_with_worlds_of_their_own_are_made_by_their_masks_and_noise() {
+    let dir = folder();
+    write_trained(&dir.path().join("causal"), |settings| {
+        settings.to_owned() + "history = \"causal\"\n"
     });
-    assert_eq!(films.count(), 12);
+    write_trained(&dir.path().join("forcing"), |settings| "forcing = true\n".to_owned() + settings);
+    let trained = "--arm causal=causal --arm forcing@0=forcing --arm forcing@0.5=forcing --arm \
+                   history-guidance@1=forcing --arms game,vanilla";
+    let table = run(dir.path(), &format!("{trained} --out out"));
+    assert!(table.contains("causal attention (resembles CausVid); uncached"), "{table}");
+    let report = report(dir.path(), "out");
+    let psnr = |arm: &str| {
+        let rows = report["rows"].as_array().expect("rows");
+        rows.iter().find(|row| row["arm"] == arm).expect("the arm")["means"]["psnr"]["mean"].clone()
+    };
+    // With no noise there is nothing to be told of; the weights are the same.
+    assert_eq!(psnr("forcing@0"), psnr("vanilla"));
+    for arm in ["causal", "forcing@0.5", "history-guidance@1"] {
+        assert_ne!(psnr(arm), psnr("vanilla"), "{arm}");
+    }
+    assert_ne!(psnr("forcing@0.5"), psnr("history-guidance@1"));
+    for (words, said) in [
+        ("--arms causal", "trained with causal attention for causal, got Tiny"),
+        ("--arms forcing@0.1", "trained with diffusion forcing for forcing@0.1"),
+        ("--arm vanilla=causal", "history attends to itself for vanilla"),
+        ("--arm causal=none", "none"),
+    ] {
+        let words = format!("{RUN} {SHORT} --out other {words}");
+        let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && error.contains(said), "{words}: {error}");
+    }
+    // Other weights for an arm that was measured already.
+    let path = dir.path().join("causal/codec.safetensors");
+    let mut weights = std::fs::read(&path).expect("weights");
+    let middle = weights.len() / 2;
+    weights[middle] ^= 1;
+    std::fs::write(&path, weights).expect("they can be written");
+    let words = format!("{RUN} {SHORT} {trained} --out out");
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && error.contains("videos of causal by the weights"),
+        "{error}"
+    );
+}
+
+/// A training of `assets/configs/drift` at the tiny size.
+fn tiny_config(text: &str) -> String {
+    let read = |text: &str| text.parse::<toml::Table>().expect("TOML");
+    let mut config = read(text);
+    let mut tiny = read(include_str!("../assets/configs/tiny.toml"));
+    for part in ["codec", "model"] {
+        let mut table = tiny.remove(part).expect("its sizes");
+        if let Some(history) = config[part].get("history") {
+            let table = table.as_table_mut().expect("a table");
+            table.insert("history".to_owned(), history.clone());
+        }
+        config.insert(part.to_owned(), table);
+    }
+    toml::to_string(&config).expect("TOML")
+}
+
+#[test]
+fn trainings_from_one_checkpoint_leave_worlds_that_their_arms_take() {
+    let dir = folder();
+    let play = input::simulate(3, 100, input::Policy::Explore, (64, 48), 17.5);
+    std::fs::create_dir(dir.path().join("play")).expect("a folder can be made");
+    input::write_npz(&play, &dir.path().join("play/e.npz")).expect("an episode can be written");
+    let mut arms = String::new();
+    for (name, arm, text) in [
+        ("vanilla", "vanilla", include_str!("../assets/configs/drift/vanilla.toml")),
+        ("discrete", "discrete", include_str!("../assets/configs/drift/discrete.toml")),
+        ("repeat", "repeat", include_str!("../assets/configs/drift/repeat.toml")),
+        ("causal", "causal", include_str!("../assets/configs/drift/causal.toml")),
+        ("forcing", "forcing@0.5", include_str!("../assets/configs/drift/forcing.toml")),
+    ] {
+        let config = format!("{name}.toml");
+        std::fs::write(dir.path().join(&config), tiny_config(text)).expect("it can be written");
+        let words = format!(
+            "train world --episodes play --codec world/codec.safetensors --from world/model.safetensors \
+             --config {config} --out {name} --steps 2"
+        );
+        let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        arms += &format!(" --arm {arm}={name}/world");
+    }
+    let words = format!(
+        "bench drift --world vanilla/world --episodes episodes --starts 1 --history 4 --steps 1 {SHORT} --out out{arms}"
+    );
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let units = std::fs::read_to_string(dir.path().join("out/units.1-of-1.jsonl")).expect("units");
+    let weights: std::collections::BTreeSet<String> = units
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let unit: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            unit["weights"].as_str().expect("a hash").to_owned()
+        })
+        .collect();
+    // The game's own frames are counted as the shared world's.
+    assert_eq!((units.lines().count(), weights.len()), (1 + 6, 5));
+}
+
+#[test]
+fn a_world_of_causal_attention_is_not_played() {
+    let dir = folder();
+    write_trained(&dir.path().join("causal"), |settings| {
+        settings.to_owned() + "history = \"causal\"\n"
+    });
+    let words = "play --headless --frames 2 --world causal --out walk";
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && error.contains("causal attention in Tiny"),
+        "{error}"
+    );
+}
+
+#[test]
+fn schedules_and_numbers_of_words_have_tables_of_their_own() {
+    let dir = folder();
+    let arms =
+        "--arms vanilla,discrete@16,discrete@2,td_f16k4f2k2f1k1_g4,f1k1_x_g9_f1k1f4k2f1k1_g9+D";
+    let table = run(dir.path(), &format!("{arms} --words-from episodes --out out"));
+    let lines = |part: usize| -> Vec<String> {
+        let part = table.split("## ").nth(part).expect("a part");
+        let lines = part.lines().filter(|line| line.starts_with("| ") && !line.contains("| arm"));
+        lines.map(|line| line.split(' ').nth(1).expect("a name").to_owned()).collect()
+    };
+    assert_eq!(lines(1)[..2], ["f1k1_x_g9_f1k1f4k2f1k1_g9+D", "td_f16k4f2k2f1k1_g4"]);
+    assert_eq!(lines(3)[..3], ["discrete@2", "discrete@16", "vanilla"]);
+}
+
+#[test]
+fn a_metric_is_taken_where_its_weights_are() {
+    let dir = folder();
+    let path = dir.path().join("lpips.safetensors");
+    candle_core::safetensors::save(&lpips_weights(), &path).expect("weights can be written");
+    let arms = "--arms game,vanilla --metric lpips=lpips.safetensors --out out";
+    let table = run(dir.path(), arms);
+    assert!(table.contains("| SSIM | LPIPS |"), "{table}");
+    let report = report(dir.path(), "out");
+    let lpips =
+        |row: usize| report["rows"][row]["means"]["lpips"]["mean"].as_f64().expect("a number");
+    assert!(lpips(0).abs() < 1e-12 && lpips(1) > 1e-3, "{} {}", lpips(0), lpips(1));
+    assert!(dir.path().join("out/lpips.svg").is_file());
+    let words = format!("{RUN} {SHORT} --metric musiq=lpips.safetensors --out out");
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("expected lpips"), "{error}");
 }
 
 #[test]
@@ -90,7 +261,7 @@ fn parts_and_a_broken_run_come_to_the_same() {
     let words = format!("{RUN} {SHORT} {arms} --out whole --seed 7");
     let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("choose another --out"), "{error}");
+    assert!(!output.status.success() && error.contains("choose another"), "{error}");
 }
 
 #[test]

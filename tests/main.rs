@@ -4,6 +4,7 @@ mod bench;
 mod bridge;
 mod browser;
 mod cli;
+mod compare;
 mod dream;
 mod drift;
 mod faults;

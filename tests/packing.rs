@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use engine::lpips::Lpips;
 use input::{Episode, Policy};
 use oneiro::bench::metric::{Picture, psnr};
 use oneiro::bench::similarity::similarity;
 
 use crate::cli::oneiro;
+use crate::support::lpips::lpips_weights;
 use crate::support::world::write_tiny_world;
 
 const RUN: &str = "bench packing --world world --episodes episodes --out out --limit 1 --seconds 0.3 --dream 6 --lambda 0.1,1";
@@ -232,29 +233,7 @@ fn figures_agree_with_those_of_worldproof() {
 
 #[test]
 fn perceptual_distances_agree_with_the_published_code() {
-    // As in `worldproof/make.py`.
-    let weight = |name: &str, shape: &[usize], positive: bool| {
-        let start = name.bytes().map(f64::from).sum::<f64>();
-        let count: usize = shape.iter().product();
-        let value = |i: usize| {
-            let value = (0.37 * i as f64 + start).sin() * 0.05;
-            if positive { value.abs() } else { value }
-        };
-        let values: Vec<f64> = (0..count).map(value).collect();
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-        (name.to_owned(), tensor.to_dtype(DType::F32).unwrap())
-    };
-    let layers =
-        [(0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3)];
-    let mut weights = std::collections::HashMap::new();
-    for (at, (index, inputs, outputs, side)) in layers.into_iter().enumerate() {
-        let shape = [outputs, inputs, side, side];
-        weights.extend([
-            weight(&format!("features.{index}.weight"), &shape, false),
-            weight(&format!("features.{index}.bias"), &[outputs], false),
-            weight(&format!("lin{at}.model.1.weight"), &[1, outputs, 1, 1], true),
-        ]);
-    }
+    let mut weights = lpips_weights();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lpips.safetensors");
     candle_core::safetensors::save(&weights, &path).unwrap();

@@ -37,6 +37,14 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
+/// Gives the world another schedule.
+fn set_schedule(dir: &Path, schedule: &str) {
+    let settings = dir.join("tiny/world.toml");
+    let text = fs::read_to_string(&settings).expect("it is there");
+    let text = text.replace("td_f16k4f4k2f5k1_g1", schedule);
+    fs::write(&settings, text).expect("it can be written");
+}
+
 /// Walks without a window into the folder `walk`.
 fn walk(dir: &Path, more: &[&str]) -> PathBuf {
     let args = ["play", "--world", "tiny", "--headless", "--frames", FRAMES, "--out", "walk"];
@@ -130,11 +138,10 @@ fn tape(dir: &Path, sections: u64, memory: Place, acts: &[(u64, Act)]) -> Vec<Pa
 
 #[test]
 fn a_walk_is_made_again_to_the_bit_in_sections_of_any_length() {
-    for schedule in ["td_f16k4f4k2f5k1_g1", "td_f16k4f4k2f5k1_g4", "td_f16k4f4k2f5k1_g1+D"] {
+    let (long, words) = ("td_f16k4f4k2f5k1_g4", "td_f16k4f4k2f5k1_g1+D");
+    for schedule in ["td_f16k4f4k2f5k1_g1", long, words, "tc_f4k4f2k2f2k1_g1"] {
         let dir = folder();
-        let settings = dir.path().join("tiny/world.toml");
-        let text = fs::read_to_string(&settings).unwrap();
-        fs::write(&settings, text.replace("td_f16k4f4k2f5k1_g1", schedule)).unwrap();
+        set_schedule(dir.path(), schedule);
         let session = walk(dir.path(), &[]);
         let (code, said) = verify_by_program(dir.path(), &[]);
         assert_eq!(code, Some(0), "{schedule}: {said}");
@@ -148,7 +155,14 @@ fn a_walk_is_made_again_to_the_bit_in_sections_of_any_length() {
 
 #[test]
 fn recordings_begun_in_mid_walk_and_going_back_are_made_again() {
+    for schedule in ["td_f16k4f4k2f5k1_g1", "tc_f4k4f2k2f2k1_g1"] {
+        go_back_and_forth(schedule);
+    }
+}
+
+fn go_back_and_forth(schedule: &str) {
     let dir = folder();
+    set_schedule(dir.path(), schedule);
     let (mark, back) = (Act::Wish(Wish::Bookmark), Act::Wish(Wish::GoBack));
     let sessions = tape(
         dir.path(),
@@ -168,9 +182,9 @@ fn recordings_begun_in_mid_walk_and_going_back_are_made_again() {
     );
     assert_eq!(sessions.len(), 2);
     for session in &sessions {
-        verify(session).unwrap();
+        verify(session).expect("it is made again");
     }
-    let records = SessionReader::open(&sessions[0]).unwrap().records().to_vec();
+    let records = SessionReader::open(&sessions[0]).expect("it was recorded").records().to_vec();
     assert_eq!(records[1].tick, 51);
     assert!(records.iter().filter(|record| record.plan["went_back"] == true).count() == 3);
 }

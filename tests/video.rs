@@ -27,24 +27,31 @@ fn pictures(video: &mut Video, frames: u32) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_video_forward_from_its_opening_is_the_walk_that_play_dreams() {
+    for schedule in ["td_f16k4f4k2f5k1_g1", "tc_f4k4f2k2f2k1_g1"] {
+        let schedule: Schedule = schedule.parse().expect("a schedule");
+        check_forward(&tiny_world(), &schedule);
+    }
+}
+
+fn check_forward(world: &Arc<engine::world::World>, schedule: &Schedule) {
     use engine::dreamer::{DreamOptions, Dreamer};
     use engine::pack::Arrangement;
-    let world = tiny_world();
     // Play by time alone, as nothing else is planned in a video.
     let options = DreamOptions {
         seed: 4,
+        schedule: Some(schedule.clone()),
         arrangement: Arrangement::Recency,
         evaluations: Some(2),
         ..DreamOptions::default()
     };
-    let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
+    let mut dreamer = Dreamer::new(Arc::clone(world), options).expect("fits");
     let start = &world.starts[0];
     let frames: Vec<&[u8]> = start.frames().collect();
     dreamer.open_with(&frames, &start.actions).expect("the opening fits");
     let count = u32::try_from(frames.len()).expect("few");
-    let options = VideoOptions::new(world.schedule.clone(), 4);
+    let options = VideoOptions::new(schedule.clone(), 4);
     let options = VideoOptions { evaluations: Some(2), ..options };
-    let mut video = Video::new(Arc::clone(&world), count + 6, options).expect("fits");
+    let mut video = Video::new(Arc::clone(world), count + 6, options).expect("fits");
     for ((at, frame), action) in (0..).zip(&frames).zip(&start.actions) {
         video.tell(at, action).expect("within");
         video.give(at, frame).expect("a picture");

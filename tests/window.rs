@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use input::{Episode, FrameRecord};
+use input::{Episode, Frame, FrameRecord, VideoWriter};
 use x11rb::protocol::xproto::{ClientMessageEvent, ConnectionExt as _, EventMask};
 
 use crate::support::world::write_tiny_world;
@@ -25,7 +25,8 @@ impl Display {
     /// A free display; `None`, with the reason told, where there is nothing to make one with.
     fn open() -> Option<Self> {
         let server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"])
+            // Without a client for a moment, it would begin anew and turn others away meanwhile.
+            .args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
@@ -75,6 +76,23 @@ impl Display {
         let message = ClientMessageEvent::new(32, window, atom("WM_PROTOCOLS"), asked);
         let sent = connection.send_event(false, window, EventMask::NO_EVENT, message);
         sent.expect("it can be sent").check().expect("the window is there");
+    }
+
+    /// Waits for the program's window; whether it has one and did not end without.
+    fn shows(&self, program: &mut Child) -> bool {
+        for _ in 0..PATIENCE * 10 {
+            if program.try_wait().expect("it can be asked").is_some() {
+                return false;
+            }
+            let mut search = Command::new("xdotool");
+            search.args(["search", "--onlyvisible", "--name", "Oneiro"]);
+            let found = search.env("DISPLAY", &self.name).output().expect("xdotool runs");
+            if found.status.success() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no window is shown");
     }
 
     /// The display is gone.
@@ -207,6 +225,61 @@ fn a_window_may_shrink_to_nothing_and_be_put_away_and_play_goes_on() {
     display.close_window();
     assert_eq!(end(&mut program, dir.path()), 0, "{}", said(dir.path()));
     check_recording(dir.path());
+}
+
+#[test]
+fn two_videos_are_voted_on_by_keys_and_a_vote_is_there_at_once() {
+    let Some(display) = Display::open() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for (arm, grey) in [("one", 60), ("two", 180)] {
+        fs::create_dir(dir.path().join(arm)).unwrap();
+        for start in ["a", "b", "c"] {
+            let path = dir.path().join(arm).join(format!("{start}.mp4"));
+            let mut writer = VideoWriter::create(&path, 64, 48, 10.0).unwrap();
+            (0..3).for_each(|_| writer.push(&Frame::filled(64, 48, [grey; 3]).pixels).unwrap());
+            writer.finish().unwrap();
+        }
+    }
+    let votes = || fs::read_to_string(dir.path().join("votes.jsonl")).unwrap_or_default();
+    let run = |keys: &[&str]| {
+        let errors = File::create(dir.path().join("errors")).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_oneiro"))
+            .args(["compare", "one", "two"])
+            .current_dir(dir.path())
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("WAYLAND_SOCKET")
+            .env("DISPLAY", &display.name)
+            .stdout(File::create(dir.path().join("table")).unwrap())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        if !display.shows(&mut program) {
+            assert!(said(dir.path()).contains("no window"), "{}", said(dir.path()));
+            println!("skipped: {}", said(dir.path()));
+            return None;
+        }
+        display.tool("windowfocus --sync");
+        for key in keys {
+            let before = votes();
+            display.plain_tool(&format!("key {key}"));
+            // The last key ends the program, whatever it writes before.
+            for _ in 0..PATIENCE * 10 {
+                if votes() != before || program.try_wait().expect("it can be asked").is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Some(end(&mut program, dir.path()))
+    };
+    let Some(code) = run(&["1", "Escape"]) else { return };
+    assert_eq!(code, 0, "{}", said(dir.path()));
+    assert!(votes().contains(r#""liked":"left""#) && votes().lines().count() == 2, "{}", votes());
+    assert_eq!(run(&["2", "0"]), Some(0), "{}", said(dir.path()));
+    let liked = |what: &str| votes().matches(&format!("\"liked\":\"{what}\"")).count();
+    assert_eq!([liked("left"), liked("right"), liked("neither")], [1, 1, 1], "{}", votes());
+    let table = fs::read_to_string(dir.path().join("table")).unwrap();
+    assert!(table.starts_with("3 votes") && table.contains("| one |"), "{table}");
 }
 
 #[test]

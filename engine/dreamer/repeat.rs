@@ -2,7 +2,7 @@
 
 use super::{Dreamer, Section, feature_shape, gone, look, stored};
 use crate::error::Error;
-use crate::pack::{Group, PackPlan, Slot, SlotKind};
+use crate::pack::{Group, PackPlan, Slot, SlotKind, TAIL_MAX, Tail};
 use half::f16;
 use input::Action;
 use memory::{BranchId, Feature, FrameId, FrameStamp, Record};
@@ -104,10 +104,11 @@ impl Dreamer {
     /// The plan of a recipe that fits the world.
     fn planned(&self, recipe: &Recipe, actions: &[Action]) -> Result<PackPlan, Error> {
         let config = self.world.model.config();
+        let tails = self.schedule.tail() == Tail::Compress;
         let fits = |group: &Group, position: i32| {
             config.kernels.contains(&group.kernel.frames())
                 && group.kernel.is_simplified()
-                && group.frames.len() == group.kernel.frames()
+                && (!group.is_tail() || (tails && (1..=TAIL_MAX).contains(&group.frames.len())))
                 && position.unsigned_abs() <= POSITION_MAX
         };
         let frames = self.section_frames();

@@ -3,6 +3,24 @@
 use crate::ops::Precision;
 use crate::pack::{Grid, Kernel};
 
+/// What groups of history attend to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryAttention {
+    /// Each to itself alone: its keys and values depend on nothing else, and can be kept.
+    #[default]
+    Own,
+    /// To those before it in time as well, as causal attention does (T. Yin et al., "From Slow Bidirectional to Fast
+    /// Causal Video Generators", 2024): what is known of a group depends on the plan, and nothing is kept.
+    Causal,
+}
+
+impl HistoryAttention {
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+}
+
 /// Sizes of the network and of the latents it works on.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +46,9 @@ pub struct ModelConfig {
     /// How products are rounded on a CPU.
     #[serde(default)]
     pub precision: Precision,
+    /// What groups of history attend to.
+    #[serde(default, skip_serializing_if = "HistoryAttention::is_own")]
+    pub history: HistoryAttention,
 }
 
 /// How a kernel's groups become tokens (`FramePack` §3.1): means over boxes of latent cells, then the largest
@@ -54,6 +75,7 @@ impl ModelConfig {
             action: 4,
             kernels: vec![1, 2, 4],
             precision: Precision::F32,
+            history: HistoryAttention::Own,
         }
     }
 
@@ -70,6 +92,7 @@ impl ModelConfig {
             action: 4,
             kernels: vec![1, 2, 4],
             precision: Precision::Bf16,
+            history: HistoryAttention::Own,
         }
     }
 

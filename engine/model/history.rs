@@ -60,14 +60,38 @@ impl PlacedContext {
     }
 }
 
+/// One group of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedGroup {
+    /// What embeds it.
+    pub kernel: Kernel,
+    /// (frames of the kernel, C, H, W).
+    pub latents: Tensor,
+    /// Mean action of its frames: (A).
+    pub action: Tensor,
+    /// Time of its first frame relative to the section.
+    pub position: i32,
+}
+
 impl WorldModel {
     /// Encodes one group: latents (frames of the kernel, C, H, W), mean action of its frames (A).
     ///
     /// A group is always encoded alone in this one shape, so that its bits do not depend on what
     /// else is encoded.
     pub fn encode(&self, kernel: Kernel, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
+        self.encode_at(0.0, kernel, latents, action)
+    }
+
+    /// The same for latents with noise of a level that the network is told.
+    pub fn encode_at(
+        &self,
+        level: f32,
+        kernel: Kernel,
+        latents: &Tensor,
+        action: &Tensor,
+    ) -> Result<GroupKv> {
         let x = self.embed(kernel, &latents.unsqueeze(0)?)?;
-        let condition = silu(&self.group_condition(&action.unsqueeze(0)?)?)?;
+        let condition = silu(&self.group_condition(&[level], &action.unsqueeze(0)?)?)?;
         let phases = group_phases(&self.config, kernel, 0);
         let layers = match &self.stack {
             Some(stack) => {
@@ -155,4 +179,75 @@ impl WorldModel {
         let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
         Ok(PlacedContext { layers: Layers::Plain(layers), tokens })
     }
+
+    /// Encodes the groups of a plan with each other, every one seeing itself and those before it in time, at
+    /// their positions ([`HistoryAttention::Causal`](super::HistoryAttention::Causal)).
+    ///
+    /// `level` is the noise level that the network is told of all of them. Always by the plain blocks, which are not
+    /// packed for play: nothing of it can be kept.
+    pub fn encode_causal(&self, groups: &[PlannedGroup], level: f32) -> Result<PlacedContext> {
+        if groups.is_empty() {
+            return self.place(&[]);
+        }
+        let embed = |group: &PlannedGroup| self.embed(group.kernel, &group.latents.unsqueeze(0)?);
+        let parts = groups.iter().map(embed).collect::<Result<Vec<_>>>()?;
+        let lengths = parts.iter().map(|part| part.dim(0)).collect::<Result<Vec<_>>>()?;
+        let mut x = Tensor::cat(&parts, 0)?;
+        let rows = Rows::new(&lengths);
+        let actions: Vec<_> = groups.iter().map(|group| &group.action).collect();
+        let condition = self.group_condition(&[level], &Tensor::stack(&actions, 0)?)?;
+        let condition = silu(&condition)?;
+        let slots: Vec<_> = groups.iter().map(|group| (group.kernel, group.position)).collect();
+        let routes: Arc<[Route]> = self.causal_routes(&slots, &lengths);
+        let all: Vec<u32> = (0_u32..).take(lengths.iter().sum()).collect();
+        let half = self.config.dim / self.config.heads / 2;
+        let phases: Vec<_> =
+            slots.iter().map(|&(kernel, at)| group_phases(&self.config, kernel, at)).collect();
+        let phases = Phases::concatenated(half, &phases);
+        let mut layers = Vec::with_capacity(self.blocks.len());
+        for (at, block) in self.blocks.iter().enumerate() {
+            let modulation = block.modulation(&condition)?;
+            let mut seen = None;
+            if at + 1 == self.blocks.len() {
+                seen = Some(block.keys_values(&x, &modulation, &rows)?);
+            } else {
+                x = block.forward(&x, &modulation, &rows, |q, k, v| {
+                    seen = Some((k.clone(), v.clone()));
+                    attend(q, &k, &v, &routes, self.config.precision)
+                })?;
+            }
+            let (keys, values) = seen.expect("every block has keys and values");
+            layers.push(Some((place(&keys, &all, &phases)?, values)));
+        }
+        Ok(PlacedContext { layers: Layers::Plain(layers), tokens: all.len() })
+    }
+
+    /// A route for every group, to itself and to those before it.
+    fn causal_routes(&self, slots: &[(Kernel, i32)], lengths: &[usize]) -> Arc<[Route]> {
+        let half = self.config.dim / self.config.heads / 2;
+        let rows = |group: usize| {
+            let first: usize = lengths[..group].iter().sum();
+            (0_u32..).skip(first).take(lengths[group])
+        };
+        let route = |group: usize| {
+            let seen: Vec<usize> = causal(slots, group).collect();
+            let phases =
+                seen.iter().map(|&at| group_phases(&self.config, slots[at].0, slots[at].1));
+            let phases: Vec<_> = phases.collect();
+            let (kernel, position) = slots[group];
+            Route {
+                queries: rows(group).collect(),
+                keys: seen.iter().flat_map(|&at| rows(at)).collect(),
+                query_phases: Arc::new(group_phases(&self.config, kernel, position)),
+                key_phases: Arc::new(Phases::concatenated(half, &phases)),
+            }
+        };
+        (0..slots.len()).map(route).collect()
+    }
+}
+
+/// The groups of a plan that one of them attends to under causal attention: itself, and those that begin before it.
+pub(crate) fn causal(slots: &[(Kernel, i32)], group: usize) -> impl Iterator<Item = usize> {
+    let own = slots[group].1;
+    (0..slots.len()).filter(move |&at| at == group || slots[at].1 < own)
 }

@@ -1,6 +1,6 @@
 //! Packed for play, the network answers what it answers in training.
 
-use super::{ModelConfig, PlacedContext, StepSize, WorldModel};
+use super::{ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
 use crate::noise::Random;
 use crate::ops::Precision;
 use crate::pack::Kernel;
@@ -102,4 +102,58 @@ fn the_newest_frame_leads_the_section() {
         let apart = (led - clean(None)).unwrap().abs().unwrap().max_all().unwrap();
         assert!(apart.to_scalar::<f32>().unwrap() > 0.05, "frozen: {frozen}");
     }
+}
+
+/// Groups of a plan, the newest first.
+fn planned() -> Vec<PlannedGroup> {
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let group = |(k, position): (u16, i32)| {
+        let seed = u64::from(k) + 40;
+        let latents = random(&[usize::from(k), channels, height, width], seed);
+        let (kernel, action) = (Kernel::simplified(k).unwrap(), random(&[action], seed + 7));
+        PlannedGroup { kernel, latents, action, position }
+    };
+    [(1, -1), (2, -3), (4, -7)].map(group).to_vec()
+}
+
+/// What a section sees in noise after such a history.
+fn after(model: &WorldModel, context: &PlacedContext) -> Vec<f32> {
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let noisy = random(&[2, channels, height, width], 90);
+    let lead = model.lead(None, &random(&[2, 3 * action], 92)).unwrap();
+    let clean = model.estimate(&noisy, 0.7, StepSize::Flow, &lead, context).unwrap();
+    clean.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The largest difference as a part of the largest value.
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    largest(&mut a.iter().zip(b).map(|(a, b)| a - b)) / largest(&mut a.iter().copied())
+}
+
+#[test]
+fn a_lone_group_sees_itself_whatever_the_attention() {
+    let (model, groups) = (model(false), planned());
+    for group in &groups {
+        let PlannedGroup { kernel, latents, action, position } = group;
+        let kv = model.encode_at(0.3, *kernel, latents, action).unwrap();
+        let own = model.place(&[(Arc::new(kv), *kernel, *position)]).unwrap();
+        let causal = model.encode_causal(std::slice::from_ref(group), 0.3).unwrap();
+        let off = difference(&after(&model, &own), &after(&model, &causal));
+        // Queries and keys are turned by the same angles more, and rounded to 8 bits after.
+        assert!(off <= 2e-2, "{kernel}: {off}");
+    }
+    let told = |level| after(&model, &model.encode_causal(&groups, level).unwrap());
+    assert!(difference(&told(0.0), &told(0.9)) > 1e-3, "the level is told");
+}
+
+#[test]
+fn causal_history_is_the_same_to_a_network_packed_for_play() {
+    let [plain, packed] = [false, true].map(|frozen| {
+        let model = model(frozen);
+        after(&model, &model.encode_causal(&planned(), 0.0).unwrap())
+    });
+    let off = difference(&plain, &packed);
+    // Packed or not, operands are rounded to 8 bits; sums come in another order.
+    assert!(off <= 1e-2, "{off}");
 }

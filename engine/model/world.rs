@@ -87,6 +87,8 @@ pub struct GroupTokens {
     pub latents: Tensor,
     /// Mean action of each group's frames: (G, A).
     pub actions: Tensor,
+    /// Noise level of each group that the network is told; none for clean ones.
+    pub levels: Option<Vec<f32>>,
 }
 
 /// A training step's input: groups that are encoded once, and the sections that use them.
@@ -285,7 +287,9 @@ impl WorldModel {
         for group in &batch.groups {
             let kernel = group.kernel;
             parts.push(self.embed(kernel, &group.latents)?);
-            conditions.push(self.group_condition(&group.actions)?);
+            conditions.push(
+                self.group_condition(group.levels.as_deref().unwrap_or(&[0.0]), &group.actions)?,
+            );
             let tokens = kernel.tokens(self.config.cells());
             lengths.extend(std::iter::repeat_n(tokens, group.latents.dim(0)?));
         }
@@ -327,9 +331,10 @@ impl WorldModel {
         self.head.forward(&modulate(x, &shift, &scale, rows)?)
     }
 
-    /// History is modulated at noise level 0: (G, condition).
-    pub(super) fn group_condition(&self, actions: &Tensor) -> Result<Tensor> {
-        self.time(&[0.0], actions.device())?.broadcast_add(&self.action_group.forward(actions)?)
+    /// History is modulated at its noise levels, one for each group or one for all; 0 unless it has noise on
+    /// purpose: (G, condition).
+    pub(super) fn group_condition(&self, levels: &[f32], actions: &Tensor) -> Result<Tensor> {
+        self.time(levels, actions.device())?.broadcast_add(&self.action_group.forward(actions)?)
     }
 
     /// One condition for each section frame: (S · g, condition).

@@ -1,12 +1,19 @@
 //! Matrix product of f32 matrices rounded to bf16, accumulated in f32.
 //!
 //! Both operands are packed into panels of adjacent pairs along the reduced dimension, which is
-//! what `vdpbf16ps` multiplies. CPUs without it widen the pairs again and multiply them in f32. Each element of the product is accumulated in one fixed order, so
-//! the number of threads never changes a bit of the result.
+//! what `vdpbf16ps` multiplies. CPUs without it widen the pairs again and multiply them in f32. Each
+//! element of the product is accumulated in one fixed order, so the number of threads never changes a
+//! bit of the result.
+
+mod tile;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use tile::x86;
 
 use super::vectorized;
 use super::wide::has_fused_multiply_add;
 use rayon::prelude::*;
+use tile::tile_product;
 
 /// Rows of a left panel: 12 × 2 accumulators leave registers for the right operand.
 const LEFT: usize = 12;
@@ -323,8 +330,8 @@ fn multiply_rows(
             for tile in 0..rows.div_ceil(LEFT) {
                 let at = tile * LEFT * block_pairs;
                 let left_panel = &packed[at..at + LEFT * block_pairs];
-                let sums = tile_product(left_panel, right_panel);
                 let tile_rows = LEFT.min(rows - tile * LEFT);
+                let sums = tile_product(left_panel, right_panel, tile_rows);
                 let columns = RIGHT.min(width - panel * RIGHT);
                 for (row, sums) in sums.iter().enumerate().take(tile_rows) {
                     let at = (tile * LEFT + row) * width + panel * RIGHT;
@@ -336,131 +343,66 @@ fn multiply_rows(
     }
 }
 
-/// Product of one left and one right panel over the same pairs.
-fn tile_product(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
-    assert_eq!(left.len() * RIGHT, right.len() * LEFT, "panels over the same pairs");
-    #[cfg(target_arch = "x86_64")]
-    if in_hardware() {
-        // SAFETY: the CPU has what is asked for, and the assertion above is the contract of lengths.
-        #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
-        return unsafe { x86::tile(left, right) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    {
-        assert!(has_fused_multiply_add(), "products of pairs need AVX2 and FMA");
-        // SAFETY: the CPU has what is asked for, and the assertion above is the contract of lengths.
-        #[expect(unsafe_code, reason = "reads through pointers")]
-        return unsafe { x86::widened_tile(left, right) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("asked for only where it is available")
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(super) mod x86 {
-    use super::{LEFT, RIGHT};
-    use std::arch::x86_64::{
-        __m256, __m256i, __m512bh, __m512i, _mm256_and_si256, _mm256_castsi256_ps, _mm256_fmadd_ps,
-        _mm256_loadu_si256, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32,
-        _mm256_storeu_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-        _mm512_setzero_ps, _mm512_storeu_ps,
-    };
-
-    /// Both numbers of eight pairs.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn widened(pairs: __m256i) -> [__m256; 2] {
-        let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
-        [
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)),
-            _mm256_castsi256_ps(_mm256_and_si256(pairs, high)),
-        ]
-    }
-
-    /// The product in f32: parts of 4 rows and 16 columns, whose sums stay in registers.
-    ///
-    /// # Safety
-    /// The CPU has AVX2 and FMA, and `left.len() / LEFT == right.len() / RIGHT`.
-    #[expect(unsafe_code, reason = "reads through pointers")]
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn widened_tile(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
-        const ROWS: usize = 4;
-        let mut out = [[0.0; RIGHT]; LEFT];
-        for row in (0..LEFT).step_by(ROWS) {
-            for column in (0..RIGHT).step_by(16) {
-                let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-                let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
-                for _ in 0..right.len() / RIGHT {
-                    // SAFETY: both slices hold LEFT and RIGHT values for each pair, the bound of the loop.
-                    unsafe {
-                        let first = widened(_mm256_loadu_si256(b.add(column).cast()));
-                        let second = widened(_mm256_loadu_si256(b.add(column + 8).cast()));
-                        for (at, sums) in sums.iter_mut().enumerate() {
-                            let pair = _mm256_set1_epi32((*a.add(row + at)).cast_signed());
-                            for (half, value) in widened(pair).into_iter().enumerate() {
-                                sums[0] = _mm256_fmadd_ps(value, first[half], sums[0]);
-                                sums[1] = _mm256_fmadd_ps(value, second[half], sums[1]);
-                            }
-                        }
-                        a = a.add(LEFT);
-                        b = b.add(RIGHT);
-                    }
-                }
-                for (at, sums) in sums.iter().enumerate() {
-                    let out = out[row + at][column..][..16].as_mut_ptr();
-                    // SAFETY: there is room for two vectors of 8.
-                    unsafe {
-                        _mm256_storeu_ps(out, sums[0]);
-                        _mm256_storeu_ps(out.add(8), sums[1]);
-                    }
-                }
-            }
-        }
-        out
-    }
-
-    /// # Safety
-    /// The CPU has AVX-512 F, BW, VL and BF16, and `left.len() / LEFT == right.len() / RIGHT`.
-    #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(super) unsafe fn tile(left: &[u32], right: &[u32]) -> [[f32; RIGHT]; LEFT] {
-        let mut sums = [[_mm512_setzero_ps(); 2]; LEFT];
-        let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
-        for _ in 0..right.len() / RIGHT {
-            // SAFETY: both slices hold LEFT and RIGHT values for each pair, the bound of the loop;
-            // vectors of the same width are reinterpreted.
-            unsafe {
-                let first: __m512bh = transmute(_mm512_loadu_si512(b.cast()));
-                let second: __m512bh = transmute(_mm512_loadu_si512(b.add(16).cast()));
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let pair = transmute(_mm512_set1_epi32((*a.add(row)).cast_signed()));
-                    sums[0] = _mm512_dpbf16_ps(sums[0], pair, first);
-                    sums[1] = _mm512_dpbf16_ps(sums[1], pair, second);
-                }
-                a = a.add(LEFT);
-                b = b.add(RIGHT);
-            }
-        }
-        let mut out = [[0.0; RIGHT]; LEFT];
-        for (out, sums) in out.iter_mut().zip(&sums) {
-            // SAFETY: each row has room for two vectors of 16.
-            unsafe {
-                _mm512_storeu_ps(out.as_mut_ptr(), sums[0]);
-                _mm512_storeu_ps(out.as_mut_ptr().add(16), sums[1]);
-            }
-        }
-        out
-    }
-
-    /// # Safety
-    /// Any 512 bits are a valid vector of bf16.
-    #[expect(unsafe_code, reason = "the intrinsics have no cast from integer vectors")]
-    #[inline(always)]
-    unsafe fn transmute(bits: __m512i) -> __m512bh {
-        // SAFETY: same size, every bit pattern valid.
-        unsafe { std::mem::transmute(bits) }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f32::from(u16::try_from(state >> 20).unwrap()) / 2048.0 - 1.0
+            })
+            .collect()
+    }
+
+    /// Pairs as a panel holds them.
+    pub(super) fn packed(count: usize, seed: u32) -> Vec<u32> {
+        values(2 * count, seed).chunks(2).map(|x| round(x[0]) | (round(x[1]) << 16)).collect()
+    }
+
+    /// The product of the rounded operands, accumulated in f64.
+    fn reference(left: View<'_>, right: View<'_>) -> Vec<f64> {
+        let at = |view: View<'_>, row: usize, column: usize| {
+            let value = view.values[row * view.row_stride + column * view.column_stride];
+            f64::from(f32::from_bits(round(value) << 16))
+        };
+        let mut out = Vec::new();
+        for row in 0..left.rows {
+            for column in 0..right.columns {
+                out.push((0..left.columns).map(|k| at(left, row, k) * at(right, k, column)).sum());
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_product_of_rounded_operands() {
+        for (rows, depth, columns) in
+            [(1, 1, 1), (1, 64, 40), (4, 70, 33), (13, 7, 33), (48, 256, 64), (100, 700, 40)]
+        {
+            let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+            let lefts = [View::rows(&a, rows, depth), View::rows(&a, depth, rows).transposed()];
+            let rights =
+                [View::rows(&b, depth, columns), View::rows(&b, columns, depth).transposed()];
+            for left in lefts {
+                for right in rights {
+                    let mut out = vec![f32::NAN; rows * columns];
+                    multiply(left, &PackedRight::new(right), &mut out);
+                    for (got, want) in out.iter().zip(reference(left, right)) {
+                        // f32 accumulation of at most 700 products of magnitude 1.
+                        assert!((f64::from(*got) - want).abs() < 1e-3, "{got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounds_to_nearest_even() {
+        for value in values(1000, 3) {
+            assert_eq!(round(value), u32::from(half::bf16::from_f32(value).to_bits()));
+        }
+    }
+}

@@ -61,6 +61,8 @@ impl Projection {
 
 #[derive(Clone, Debug)]
 struct PackedBlock {
+    /// From the condition to shifts, scales and gates.
+    modulation: Projection,
     qkv: Projection,
     q_norm: Vec<f32>,
     k_norm: Vec<f32>,
@@ -124,8 +126,6 @@ struct Lane {
 /// All blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
-    /// From the condition to every block's shifts, scales and gates, block after block.
-    modulation: Projection,
     blocks: Vec<PackedBlock>,
     width: usize,
     head: usize,
@@ -134,9 +134,9 @@ pub(crate) struct Stack {
 impl Stack {
     /// Packs the weights of blocks that are `width` wide, of heads of `head` channels.
     pub(crate) fn new(blocks: &[BlockWeights<'_>], width: usize, head: usize) -> Result<Self> {
-        let modulation: Vec<_> = blocks.iter().map(|block| block.modulation).collect();
         let pack = |block: &BlockWeights<'_>| {
             Ok(PackedBlock {
+                modulation: Projection::new(&[block.modulation])?,
                 qkv: Projection::new(&block.qkv)?,
                 q_norm: block.norms[0].to_vec1()?,
                 k_norm: block.norms[1].to_vec1()?,
@@ -145,13 +145,7 @@ impl Stack {
                 down: Projection::new(&[block.down])?,
             })
         };
-        let modulation = Projection::new(&modulation)?;
-        Ok(Self {
-            modulation,
-            blocks: blocks.iter().map(pack).collect::<Result<_>>()?,
-            width,
-            head,
-        })
+        Ok(Self { blocks: blocks.iter().map(pack).collect::<Result<_>>()?, width, head })
     }
 
     /// x: (R, D), condition: (groups, condition) activated, the same number of rows for each group; phases: of
@@ -195,22 +189,18 @@ impl Stack {
         mut take: impl FnMut(usize, &[f32], &[f32]),
     ) -> Vec<f32> {
         let (width, head) = (self.width, self.head);
-        let mut modulation = Vec::new();
-        self.modulation.apply(condition, &mut modulation, &mut Vec::new());
-        let modulation = Modulation {
-            values: &modulation,
-            width,
-            per_group: modulation.len() / condition.rows,
-            group_rows: x.len() / width / condition.rows,
+        let modulate = |block: &PackedBlock| {
+            let mut values = Vec::new();
+            block.modulation.apply(condition, &mut values, &mut Vec::new());
+            Modulation { values, width, group_rows: x.len() / width / condition.rows }
         };
+        let modulations: Vec<_> = self.blocks.par_iter().map(modulate).collect();
         let mut lanes = lanes(x, width);
         let tokens = phases.tokens();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         let mut rotated = vec![0.0; tokens * width];
-        for (at, block) in self.blocks.iter().enumerate() {
-            lanes
-                .par_iter_mut()
-                .for_each(|lane| block.project(lane, &modulation.block(at), phases));
+        for (at, (block, modulation)) in self.blocks.iter().zip(&modulations).enumerate() {
+            lanes.par_iter_mut().for_each(|lane| block.project(lane, modulation, phases));
             keys.clear();
             values.clear();
             for row in lanes.iter().flat_map(|lane| lane.qkv.chunks_exact(3 * width)) {
@@ -221,10 +211,9 @@ impl Stack {
             let Some(history) = history.get(at) else { break };
             turn_all(&keys, phases, &mut rotated);
             let own = PackedKeys::new(&rotated, &values, width, head);
-            let block_modulation = modulation.block(at);
             lanes.par_iter_mut().for_each(|lane| {
                 block.attend(lane, [history.as_ref(), Some(&own)], head);
-                block.feed(lane, &block_modulation);
+                block.feed(lane, modulation);
             });
         }
         lanes.into_iter().flat_map(|lane| lane.x).collect()
@@ -264,36 +253,23 @@ pub(crate) fn turn_all(rows: &[f32], phases: &Phases, out: &mut [f32]) {
     }
 }
 
-/// Shifts, scales and gates of every block: for each group, block after block, six of D.
-struct Modulation<'a> {
-    values: &'a [f32],
+/// Shifts, scales and gates of a block: for each group, six of D.
+struct Modulation {
+    values: Vec<f32>,
     width: usize,
-    per_group: usize,
     group_rows: usize,
 }
 
-impl Modulation<'_> {
-    fn block(&self, at: usize) -> BlockModulation<'_> {
-        BlockModulation { all: self, first: at * 6 * self.width }
-    }
-}
-
-struct BlockModulation<'a> {
-    all: &'a Modulation<'a>,
-    first: usize,
-}
-
-impl BlockModulation<'_> {
+impl Modulation {
     /// One of the six of a row: shift, scale and gate of the attention, then of the perceptron.
     fn of(&self, row: usize, which: usize) -> &[f32] {
-        let Modulation { values, width, per_group, group_rows } = *self.all;
-        &values[row / group_rows * per_group + self.first + which * width..][..width]
+        &self.values[(row / self.group_rows * 6 + which) * self.width..][..self.width]
     }
 }
 
 impl PackedBlock {
     /// The norm before the attention, queries, keys and values.
-    fn project(&self, lane: &mut Lane, modulation: &BlockModulation<'_>, phases: &Phases) {
+    fn project(&self, lane: &mut Lane, modulation: &Modulation, phases: &Phases) {
         let width = lane.x.len() / lane.rows;
         lane.modulate(modulation, [0, 1]);
         self.qkv.apply(
@@ -339,7 +315,7 @@ impl PackedBlock {
     }
 
     /// The way back from the heads, and the perceptron.
-    fn feed(&self, lane: &mut Lane, modulation: &BlockModulation<'_>) {
+    fn feed(&self, lane: &mut Lane, modulation: &Modulation) {
         let (rows, width) = (lane.rows, lane.x.len() / lane.rows);
         self.out.apply(View::rows(&lane.seen, rows, width), &mut lane.normed, &mut lane.scratch);
         lane.add(modulation, 2);
@@ -354,7 +330,7 @@ impl PackedBlock {
 
 impl Lane {
     /// `normed`: layer norm of `x`, with a shift and a scale.
-    fn modulate(&mut self, modulation: &BlockModulation<'_>, [shift, scale]: [usize; 2]) {
+    fn modulate(&mut self, modulation: &Modulation, [shift, scale]: [usize; 2]) {
         let width = self.x.len() / self.rows;
         let rows = self.x.chunks_exact(width).zip(self.normed.chunks_exact_mut(width));
         for (row, (x, out)) in (self.first..).zip(rows) {
@@ -363,7 +339,7 @@ impl Lane {
     }
 
     /// Adds `normed`, gated, to `x`.
-    fn add(&mut self, modulation: &BlockModulation<'_>, gate: usize) {
+    fn add(&mut self, modulation: &Modulation, gate: usize) {
         let width = self.x.len() / self.rows;
         let rows = self.x.chunks_exact_mut(width).zip(self.normed.chunks_exact(width));
         for (row, (x, update)) in (self.first..).zip(rows) {

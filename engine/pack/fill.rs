@@ -3,7 +3,7 @@
 use memory::FrameStamp;
 
 use super::kernel::Kernel;
-use super::plan::{Group, HistoryView, PlanRules, SLOT_GAP, Slot, SlotKind, WINDOW_MAX};
+use super::plan::{Group, HistoryView, PlanRules, SLOT_GAP, Slot, SlotKind, TAIL_MAX, WINDOW_MAX};
 use super::schedule::Tier;
 
 /// A schedule's tiers on their way to slots.
@@ -12,15 +12,19 @@ pub(super) struct Filler<'a> {
     kernels: Vec<Kernel>,
     /// How many of them are k1.
     fine: usize,
+    /// Kernel of the frames beyond all of them, where they are averaged: the coarsest.
+    tail: Option<Kernel>,
     view: HistoryView<'a>,
     ranked: &'a [FrameStamp],
     rules: &'a PlanRules,
 }
 
 impl<'a> Filler<'a> {
-    /// `tiers`: newest first, as [`forward_tiers`](super::Schedule::forward_tiers) gives them.
+    /// `tiers`: newest first, as [`forward_tiers`](super::Schedule::forward_tiers) gives them; `packs_tail`: whether
+    /// frames beyond them are averaged.
     pub(super) fn new(
         tiers: Vec<Tier>,
+        packs_tail: bool,
         view: HistoryView<'a>,
         ranked: &'a [FrameStamp],
         rules: &'a PlanRules,
@@ -30,7 +34,9 @@ impl<'a> Filler<'a> {
         // The finest kernel serves the most important frames, wherever the name puts it.
         kernels.sort_by_key(|kernel| *kernel != Kernel::FINEST);
         let fine = kernels.iter().take_while(|kernel| **kernel == Kernel::FINEST).count();
-        Self { kernels, fine, view, ranked, rules }
+        let volume = |kernel: &&Kernel| kernel.frames() * kernel.height() * kernel.width();
+        let tail = kernels.iter().max_by_key(volume).copied().filter(|_| packs_tail);
+        Self { kernels, fine, tail, view, ranked, rules }
     }
 
     /// Newest frame and ranked frames at k1, time tiers behind the newest.
@@ -80,7 +86,8 @@ impl<'a> Filler<'a> {
     /// window, apart from each other and from the newest.
     fn choose(&self, recent: usize) -> Vec<FrameStamp> {
         let coarse: usize = self.kernels[self.fine..].iter().map(|kernel| kernel.frames()).sum();
-        let window = self.view.window(recent + coarse);
+        let tail = self.tail.map_or(0, |_| TAIL_MAX);
+        let window = self.view.window(recent + coarse + tail);
         let newest = self.view.newest();
         let mut chosen: Vec<FrameStamp> = Vec::new();
         for stamp in self.ranked {
@@ -104,18 +111,31 @@ impl<'a> Filler<'a> {
         let mut slots = Vec::new();
         let mut offset = 0;
         for &kernel in self.kernels[..fine].iter().chain(&self.kernels[self.fine..]) {
+            if !self.view.reaches(offset + kernel.frames()) {
+                break;
+            }
             offset += kernel.frames();
             let Some(run) = self.view.run(offset, kernel.frames()) else { continue };
             let kind = if offset == 1 { SlotKind::Newest } else { SlotKind::Recent };
             slots.push(self.slot(kernel, run, recent_position(offset), kind));
         }
+        slots.extend(self.tail_slot(offset));
         slots
+    }
+
+    /// The frames that lie more than `offset` frames before the section, averaged, next to the last tier.
+    fn tail_slot(&self, offset: usize) -> Option<Slot> {
+        let kernel = self.tail?;
+        let frames = self.view.beyond(offset, TAIL_MAX);
+        let position = recent_position(offset + kernel.frames());
+        (!frames.is_empty()).then(|| self.slot(kernel, frames, position, SlotKind::Tail))
     }
 
     /// Retrieved frames lie beyond the longest recent window of the schedule, in rank order: the
     /// same places whatever fills the window.
     fn retrieved_slots(&self, chosen: &[FrameStamp]) -> Vec<Slot> {
-        let window: usize = self.kernels.iter().map(|kernel| kernel.frames()).sum();
+        let window: usize =
+            self.kernels.iter().chain(&self.tail).map(|kernel| kernel.frames()).sum();
         let mut position = recent_position(window);
         let place = |stamp: &FrameStamp| {
             position -= SLOT_GAP;

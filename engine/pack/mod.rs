@@ -33,7 +33,7 @@ pub use kernel::{Grid, Kernel};
 pub use known::Known;
 pub use plan::{
     Arrangement, Group, HistoryView, PackPlan, PlanError, PlanRules, SLOT_GAP, Slot, SlotKind,
-    WINDOW_MAX,
+    TAIL_MAX, WINDOW_MAX,
 };
 pub use progression::{Progression, ProgressionError, Ratio, Shape};
 pub use schedule::{DiscreteMark, Order, Part, Schedule, ScheduleError, Tail, Tier};

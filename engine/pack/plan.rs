@@ -16,6 +16,10 @@ pub const WINDOW_MAX: i32 = 128;
 /// default schedule trains.
 pub const SLOT_GAP: i32 = 4;
 
+/// Most frames of a compressed tail in live play. Unlike the paper's, which holds all frames of a video, that of a
+/// walk without end holds those that training shows at most.
+pub const TAIL_MAX: usize = 128;
+
 /// One unit of history: the frames that one kernel embeds together, and the key of their cached
 /// keys and values.
 ///
@@ -33,13 +37,17 @@ pub struct Group {
 }
 
 impl Group {
+    /// Whether it is a tail that was compressed.
+    pub fn is_tail(&self) -> bool {
+        self.frames.len() != self.kernel.frames()
+    }
+
     /// The group's frame just before the section, at position -1, where its first one is at `position`.
     ///
     /// A tail, which holds another number of frames than its kernel is long, shows no single one.
     pub fn before_section(&self, position: i32) -> Option<FrameId> {
         let at = usize::try_from(-1 - i64::from(position)).ok()?;
-        let whole = self.frames.len() == self.kernel.frames();
-        self.frames.get(at).copied().filter(|_| whole)
+        self.frames.get(at).copied().filter(|_| !self.is_tail())
     }
 }
 
@@ -96,7 +104,7 @@ pub enum Arrangement {
     Default,
     /// All tiers contiguous from the newest frame back, as released FramePack.
     Recency,
-    /// The ranking's order in place of time, finest kernel first (FramePack §3.2, eq. 3-5).
+    /// The ranking's order in place of time, finest kernel first (FramePack §3.2, eq. 3-5); no frame is in a tail.
     Permutation,
 }
 
@@ -124,14 +132,11 @@ pub enum PlanError {
     /// The section lacks the past-only form.
     #[error("expected a forward schedule such as td_f16k4f4k2f5k1_g1 for live play, got {0}")]
     NotForward(String),
-    /// Tail frames are packed, which live play does not do.
-    #[error("expected tail td for live play, got {tail} in {schedule}: {}", .tail.kept_from_play())]
-    Tail {
-        /// The tail asked for.
-        tail: Tail,
-        /// The schedule.
-        schedule: String,
-    },
+    /// The tail grows without end.
+    #[error(
+        "expected tail td or tc for live play, got ta in {0}: its context grows with every frame, and play has no end"
+    )]
+    Grows(String),
     /// A tier ends within a group.
     #[error("expected a multiple of {kernel_frames} frames, got {tier} in {schedule}")]
     Ragged {
@@ -163,6 +168,21 @@ impl<'a> HistoryView<'a> {
         &self.frames[self.frames.len().saturating_sub(count)..]
     }
 
+    /// At most `count` frames that lie more than `offset` frames before the section, the newest of them and those
+    /// of its branch.
+    pub(super) fn beyond(self, offset: usize, count: usize) -> &'a [FrameStamp] {
+        let end = self.frames.len().saturating_sub(offset);
+        let frames = &self.frames[end.saturating_sub(count)..end];
+        let newest = frames.last().map(|stamp| stamp.branch);
+        let apart = frames.iter().rposition(|stamp| Some(stamp.branch) != newest);
+        &frames[apart.map_or(0, |at| at + 1)..]
+    }
+
+    /// Whether there are so many frames.
+    pub(super) fn reaches(self, count: usize) -> bool {
+        self.frames.len() >= count
+    }
+
     /// The `count` frames whose oldest lies `offset` frames before the section, if they are all
     /// there and of one branch.
     pub(super) fn run(self, offset: usize, count: usize) -> Option<&'a [FrameStamp]> {
@@ -188,7 +208,8 @@ impl Schedule {
         ranked: &[FrameStamp],
         rules: &PlanRules,
     ) -> Result<PackPlan, PlanError> {
-        let filler = Filler::new(self.forward_tiers()?, view, ranked, rules);
+        let packs_tail = self.tail() == Tail::Compress;
+        let filler = Filler::new(self.forward_tiers()?, packs_tail, view, ranked, rules);
         let slots = match rules.arrangement {
             Arrangement::Default => filler.fill_default(),
             Arrangement::Recency => filler.fill_recency(),
@@ -204,13 +225,13 @@ impl Schedule {
     /// The tiers from the newest back, of a schedule that plays forward.
     ///
     /// # Errors
-    /// When the parts are not `td_…_g…`, the tail is packed, or a tier ends within a group.
+    /// When the parts are not `td_…_g…` or `tc_…_g…`, or a tier ends within a group.
     pub fn forward_tiers(&self) -> Result<Vec<Tier>, PlanError> {
         if self.order() != Order::Forward || self.foot.is_some() {
             return Err(PlanError::NotForward(self.to_string()));
         }
-        if self.tail() != Tail::Delete {
-            return Err(PlanError::Tail { tail: self.tail(), schedule: self.to_string() });
+        if self.tail() == Tail::Append {
+            return Err(PlanError::Grows(self.to_string()));
         }
         self.check_whole_groups()?;
         let mut tiers: Vec<Tier> = self.tiers().collect();

@@ -30,17 +30,6 @@ pub enum Tail {
     Compress,
 }
 
-impl Tail {
-    /// Why frames beyond the last tier are not packed so in live play.
-    pub(super) fn kept_from_play(self) -> &'static str {
-        match self {
-            Self::Delete => "",
-            Self::Append => "its context grows with every frame, and play has no end",
-            Self::Compress => "only videos and training average the frames of a tail",
-        }
-    }
-}
-
 /// A run of consecutive frames embedded by one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tier {

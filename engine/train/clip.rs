@@ -1,11 +1,13 @@
 //! Clips of recorded play, drawn at random and planned as play itself plans.
 
 use super::LatentEpisode;
+use super::forcing::Forcing;
 use super::groups::PlannedSection;
 use super::rollout::Rollout;
 use super::scene::{NoisyHistory, Scene};
-use super::schedules::{DrawnSchedule, Schedules, is_played};
+use super::schedules::{Schedules, is_played};
 use super::surroundings::Surroundings;
+use super::world::WorldTraining;
 use crate::codebook::Codebook;
 use crate::model::{ModelConfig, StepSize};
 use crate::noise::Random;
@@ -18,10 +20,6 @@ use std::collections::BTreeMap;
 const RETRIEVED_AGE: usize = 100;
 /// Frames a retrieved frame keeps from the others: half a second at 17.5 frames/s.
 const APART: usize = 9;
-/// Share of the clips whose finest slots are filled by the ranking.
-const RETRIEVAL_ODDS: f32 = 0.5;
-/// Largest noise on history, in standard deviations of a latent.
-const HISTORY_NOISE: f32 = 0.5;
 /// Odds that a rollout ends with a clip: they last about four, of eight frames each. Longer ones lose
 /// the recorded way so far that turning is learnt less than it moves.
 const ROLLOUT_ENDS: f32 = 0.25;
@@ -34,6 +32,12 @@ pub(super) struct ClipSampler {
     pub(super) codebook: Option<Codebook>,
     /// Share of the clips whose history is discretized.
     discrete_odds: f32,
+    /// Share of the clips whose finest slots are filled by the ranking.
+    retrieval: f32,
+    /// Largest noise on history, in standard deviations of a latent.
+    history_noise: f32,
+    /// Noise of history that the network is told, in place of that.
+    forcing: Option<Forcing>,
     schedules: Schedules,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
@@ -50,6 +54,8 @@ pub(super) struct Clip<'a> {
     pub(super) dreams: BTreeMap<usize, Vec<f32>>,
     /// Noise on each recorded history frame, in standard deviations.
     pub(super) noise: f32,
+    /// Share of a section's level that its history's noise has, where the network is told of it.
+    pub(super) forcing: Option<f32>,
     /// What the history is discretized by, if it is.
     pub(super) codebook: Option<&'a Codebook>,
     retrieved: Vec<usize>,
@@ -67,8 +73,7 @@ impl ClipSampler {
     pub(super) fn new(
         config: &ModelConfig,
         episodes: &[LatentEpisode],
-        schedules: &[DrawnSchedule],
-        discrete_odds: f32,
+        training: &WorldTraining,
     ) -> Result<Self> {
         let mut total = 0;
         let ends: Vec<usize> = episodes
@@ -81,8 +86,17 @@ impl ClipSampler {
         if total == 0 {
             candle_core::bail!("expected at least one episode of more than 64 frames");
         }
-        let schedules = Schedules::new(config, schedules)?;
-        Ok(Self { config: config.clone(), codebook: None, discrete_odds, schedules, ends })
+        let &WorldTraining { discrete_odds, retrieval, history_noise, forcing, .. } = training;
+        Ok(Self {
+            config: config.clone(),
+            codebook: None,
+            schedules: Schedules::new(config, &training.schedules)?,
+            discrete_odds,
+            retrieval,
+            history_noise,
+            forcing,
+            ends,
+        })
     }
 
     /// Whether history is always to be discretized under some schedule.
@@ -138,7 +152,7 @@ impl ClipSampler {
         let total = self.ends[self.ends.len() - 1];
         // Where no episode is long enough to retrieve from, the tries run out.
         for tries in 0.. {
-            let retrieve = tries < 64 && random.chance(RETRIEVAL_ODDS);
+            let retrieve = tries < 64 && random.chance(self.retrieval);
             let at = random.below(total);
             let number = self.ends.partition_point(|&end| end <= at);
             let before = number.checked_sub(1).map_or(0, |number| self.ends[number]);
@@ -152,8 +166,10 @@ impl ClipSampler {
                 true if random.chance(0.8) => 4,
                 true => 1 + random.below(3),
             };
-            let noise = if random.chance(0.6) { HISTORY_NOISE * random.uniform() } else { 0.0 };
+            let noise =
+                if random.chance(0.6) { self.history_noise * random.uniform() } else { 0.0 };
             let codebook = self.draw_codebook(random);
+            let forcing = self.forcing.map(|forcing| forcing.draw(random));
             return Clip {
                 episode,
                 number,
@@ -161,8 +177,9 @@ impl ClipSampler {
                 dreams: BTreeMap::new(),
                 retrieved: self.hits(episode, first, wanted),
                 known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
-                // Words hide what noise would: one defence is enough.
-                noise: if codebook.is_some() { 0.0 } else { noise },
+                // Words hide what noise would, and noise that is told is noise enough: one defence will do.
+                noise: if codebook.is_some() || forcing.is_some() { 0.0 } else { noise },
+                forcing,
                 codebook,
                 around: None,
             };
@@ -200,7 +217,7 @@ impl ClipSampler {
         if !sound || first < dreams.len().max(1) || first + frames > episode.frames() {
             return None;
         }
-        let retrieve = first >= RETRIEVED_AGE + 32 && random.chance(RETRIEVAL_ODDS);
+        let retrieve = first >= RETRIEVED_AGE + 32 && random.chance(self.retrieval);
         Some(Clip {
             episode,
             number,
@@ -209,6 +226,7 @@ impl ClipSampler {
             retrieved: self.hits(episode, first, if retrieve { 4 } else { 0 }),
             known: known.min(first),
             noise: 0.0,
+            forcing: None,
             codebook: self.draw_codebook(random),
             around: None,
         })

@@ -100,7 +100,7 @@ impl Scene<'_> {
             let kv = match kept.entry(slot.group.clone()) {
                 Entry::Occupied(known) => Arc::clone(known.get()),
                 Entry::Vacant(free) => {
-                    let latents = self.history.group(section.clip, *kernel, frames, random);
+                    let latents = self.history.group((section.clip, 0.0), *kernel, frames, random);
                     let shape = (kernel.frames(), config.channels, config.height, config.width);
                     let latents = Tensor::from_vec(latents, shape, self.device)?;
                     let action = self.history.mean_action(section.clip, frames);
@@ -170,15 +170,17 @@ impl Scene<'_> {
         random: &mut Random,
     ) -> Result<Batch> {
         let (count, frames, config) = (planned.len(), self.frames, self.config);
-        let table = GroupTable::new(config, planned);
-        let groups = table.tokens(config, &mut self.history, random, self.device)?;
+        let shares = self.history.shares(planned, &levels);
+        let table = GroupTable::new(config, planned, shares.is_some());
+        let groups = table.tokens(&mut self.history, shares.as_deref(), random, self.device)?;
         let (mut actions, mut newest, mut after) = (Vec::new(), Vec::new(), Vec::new());
-        for section in planned {
+        for (number, section) in planned.iter().enumerate() {
             actions.extend(self.actions(section));
+            let share = shares.as_ref().map_or(0.0, |shares| shares[number]);
             let rows = self.frames * config.frame_tokens();
             if let Some(frame) = section.plan.before_section() {
                 let frame = frame.0 as usize;
-                newest.extend_from_slice(self.history.frame(section.clip, frame, random));
+                newest.extend(self.history.shown((section.clip, share), frame, random));
                 after.extend(std::iter::repeat_n(1.0_f32, rows));
             } else {
                 newest.extend(std::iter::repeat_n(0.0, config.latent_len()));
@@ -202,7 +204,7 @@ impl Scene<'_> {
             steps: planned.iter().map(|section| section.step).collect(),
             levels,
             actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), self.device)?,
-            routes: table.routes(config, planned, frames),
+            routes: table.routes(frames),
         })
     }
 
@@ -263,26 +265,34 @@ fn weight(step: StepSize, level: f32) -> f32 {
 pub(super) struct NoisyHistory<'a> {
     pub(super) clips: Vec<Clip<'a>>,
     frames: BTreeMap<(usize, usize), Vec<f32>>,
+    /// Noise that diffusion forcing mixes into frames, at any share the same.
+    noises: BTreeMap<(usize, usize), Vec<f32>>,
 }
 
 impl<'a> NoisyHistory<'a> {
     pub(super) fn new(clips: Vec<Clip<'a>>) -> Self {
-        Self { clips, frames: BTreeMap::new() }
+        Self { clips, frames: BTreeMap::new(), noises: BTreeMap::new() }
     }
 
-    /// The latents that a kernel spans: those of the frames, or where they are another number their mean for
-    /// each.
+    /// Shares of noise in what sections of these levels see, where diffusion forcing mixes any in.
+    fn shares(&self, planned: &[PlannedSection], levels: &[f32]) -> Option<Vec<f32>> {
+        let share = |(section, level): (&PlannedSection, &f32)| {
+            self.clips[section.clip].forcing.map(|share| share * level)
+        };
+        planned.iter().zip(levels).map(share).collect()
+    }
+
+    /// The latents that a kernel spans, of a clip and with a share of noise: those of the frames, or where they are
+    /// another number their mean for each.
     pub(super) fn group(
         &mut self,
-        clip: usize,
+        of: (usize, f32),
         kernel: Kernel,
         frames: &[FrameId],
         random: &mut Random,
     ) -> Vec<f32> {
-        let latents: Vec<Vec<f32>> = frames
-            .iter()
-            .map(|frame| self.frame(clip, frame.0 as usize, random).to_vec())
-            .collect();
+        let latents: Vec<Vec<f32>> =
+            frames.iter().map(|frame| self.shown(of, frame.0 as usize, random)).collect();
         spanned(kernel, &latents)
     }
 
@@ -294,6 +304,22 @@ impl<'a> NoisyHistory<'a> {
             mean.fill(0.0);
         }
         mean
+    }
+
+    /// A frame of a clip with a share of noise.
+    pub(super) fn shown(
+        &mut self,
+        (clip, share): (usize, f32),
+        frame: usize,
+        random: &mut Random,
+    ) -> Vec<f32> {
+        let mut latent = self.frame(clip, frame, random).to_vec();
+        if share > 0.0 {
+            let noise = self.noises.entry((clip, frame));
+            let noise = noise.or_insert_with(|| random.normals(latent.len()));
+            latent.iter_mut().zip(noise).for_each(|(x, n)| *x = (1.0 - share) * *x + share * *n);
+        }
+        latent
     }
 
     pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {

@@ -2,11 +2,9 @@
 //! blanks between, and no action where there is no past yet.
 
 use crate::noise::Random;
-use crate::pack::{BLANK_MAX, Grid, Known, Order, PackPlan, Schedule};
+use crate::pack::{BLANK_MAX, Grid, Known, Order, PackPlan, Schedule, TAIL_MAX};
 use std::ops::Range;
 
-/// Most frames of a side that are known beyond those that a schedule's tiers hold: a tail, where it has one.
-const TAIL_MAX: usize = 128;
 /// Odds that a side knows few frames, as near the beginning or the end of a video.
 const FEW_ODDS: f32 = 0.15;
 /// Most frames that are few.

@@ -9,10 +9,10 @@ use super::init::widen_projections;
 use super::rollout::Rollout;
 use super::scene::Sample;
 use super::teacher::Teacher;
-use super::{Checkpoint, DrawnSchedule, LatentEpisode, Muon, MuonConfig, initial_weights};
+use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::adapter::AdapterConfig;
 use crate::codebook::{CODEBOOK, Codebook};
-use crate::model::{ModelConfig, WorldModel};
+use crate::model::{HistoryAttention, ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
 use crate::sampler::Sampling;
@@ -53,6 +53,13 @@ pub struct WorldTraining {
     pub codebook: usize,
     /// Share of the clips whose history is.
     pub discrete_odds: f32,
+    /// Largest noise on recorded history, in standard deviations of a latent; 0 for none.
+    pub history_noise: f32,
+    /// Share of the clips, of schedules that are played, whose finest slots are filled by the ranking.
+    pub retrieval: f32,
+    /// Noise of history that the network is told, in place of `history_noise`: diffusion forcing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forcing: Option<Forcing>,
     /// Of everything random.
     pub seed: u64,
     /// What sections see: schedules of any order and tail with their shares; where there is none, a mix of those
@@ -77,6 +84,9 @@ impl Default for WorldTraining {
             guidance: 0.5,
             codebook: 128,
             discrete_odds: 0.15,
+            history_noise: 0.5,
+            retrieval: 0.5,
+            forcing: None,
             seed: 0,
             schedules: Vec::new(),
         }
@@ -94,6 +104,18 @@ impl WorldTraining {
     pub fn knows_shortcuts(&self, steps: u32) -> bool {
         let taught = f64::from(steps) - f64::from(self.shortcut_from);
         self.shortcut_share > 0.0 && taught * f64::from(1.0 - self.average) >= 1.0
+    }
+
+    /// Refuses settings that do not go together.
+    fn check(&self, config: &ModelConfig) -> Result<()> {
+        self.forcing.map_or(Ok(()), Forcing::check)?;
+        let causal = config.history == HistoryAttention::Causal;
+        if (self.forcing.is_some() || causal) && self.shortcut_share + self.rollout_share > 0.0 {
+            candle_core::bail!(
+                "expected shortcut_share = 0 and rollout_share = 0 with forcing or causal history: averages teach neither"
+            );
+        }
+        Ok(())
     }
 
     fn shortcut_share_at(&self, step: u32) -> f32 {
@@ -203,8 +225,8 @@ impl WorldTrainer {
         device: &Device,
     ) -> Result<Self> {
         let config = model.config();
-        let mut sampler =
-            ClipSampler::new(config, &episodes, &training.schedules, training.discrete_odds)?;
+        training.check(config)?;
+        let mut sampler = ClipSampler::new(config, &episodes, &training)?;
         if sampler.needs_words() && training.codebook == 0 {
             candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
         }

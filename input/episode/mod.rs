@@ -28,7 +28,7 @@ use self::recording::{Frames, beside};
 pub use self::session::{
     FrameRecord, PastFrame, PastReader, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter,
 };
-pub use self::video::{VideoReader, VideoWriter};
+pub use self::video::{Video, VideoReader, VideoWriter};
 use crate::{Action, ActionLayout, Frame, Pose};
 
 /// Largest width and height of a picture, in pixels.

@@ -2,6 +2,7 @@
 
 mod asked;
 mod blit;
+mod compare;
 mod display;
 mod fetch;
 mod goodbye;
@@ -20,6 +21,7 @@ mod start_up;
 mod window;
 
 pub use blit::{Scaling, placement};
+pub use compare::compare;
 pub use display::{NoWindow, preflight};
 pub use gpu::adapters;
 pub use window::{Elsewhere, Goal, Options, run};

@@ -174,7 +174,7 @@ fn centre(ctx: &Context, contents: impl FnOnce(&mut Ui)) {
 }
 
 /// A dark, see-through panel at one side of the window.
-fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui)) {
+pub(super) fn area(ctx: &Context, name: &str, side: Align2, contents: impl FnOnce(&mut Ui)) {
     bare(ctx, name, side, |ui| {
         Frame::new().fill(SHADE).corner_radius(4).inner_margin(8).show(ui, |ui| {
             ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);

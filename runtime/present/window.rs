@@ -90,7 +90,8 @@ pub fn run(
     }
 }
 
-fn display_name() -> String {
+/// The display that a window is opened on.
+pub(super) fn display_name() -> String {
     let name = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find_map(|variable| {
         let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
         Some(format!("{variable}={value}"))

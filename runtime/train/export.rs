@@ -95,6 +95,7 @@ fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
         evaluations: 4,
         shortcut: false,
         guidance: config.world_training.guidance,
+        forcing: config.world_training.forcing.is_some(),
         layout: episode.layout.clone(),
         codec: config.codec.clone(),
         model: config.model.clone(),

@@ -177,4 +177,51 @@ mod tests {
         assert_eq!(read(Preset::Large).model, ModelConfig::large());
         assert_eq!(read(Preset::Tiny).codec, CodecConfig::tiny());
     }
+
+    /// The trainings of `assets/configs/drift`.
+    const DRIFT: [(&str, &str); 9] = [
+        ("anchor", include_str!("../../assets/configs/drift/anchor.toml")),
+        ("causal", include_str!("../../assets/configs/drift/causal.toml")),
+        ("discrete", include_str!("../../assets/configs/drift/discrete.toml")),
+        ("endpoint", include_str!("../../assets/configs/drift/endpoint.toml")),
+        ("forcing", include_str!("../../assets/configs/drift/forcing.toml")),
+        ("forcing-fixed", include_str!("../../assets/configs/drift/forcing-fixed.toml")),
+        ("inverted", include_str!("../../assets/configs/drift/inverted.toml")),
+        ("repeat", include_str!("../../assets/configs/drift/repeat.toml")),
+        ("vanilla", include_str!("../../assets/configs/drift/vanilla.toml")),
+    ];
+
+    #[test]
+    fn ways_against_drift_are_trained_alike_but_for_plan_mask_and_noise() {
+        let read = |text: &str| toml::from_str::<TrainConfig>(text).unwrap();
+        let vanilla = read(DRIFT[8].1);
+        assert_eq!(vanilla.model, ModelConfig::base());
+        for (name, text) in DRIFT {
+            let config = read(text);
+            let training = &config.world_training;
+            let [one] = &training.schedules[..] else { panic!("{name} has one schedule") };
+            let schedule: engine::pack::Schedule = one.name.parse().unwrap();
+            let frames = training.clips * one.sections * schedule.generate();
+            assert_eq!(frames * training.steps as usize, 20_736, "samples of {name}");
+            // The schedule that the benchmark plans by, and what else makes it this way.
+            let arm = match name {
+                "forcing" | "forcing-fixed" => format!("{name}@0.1"),
+                other => other.to_owned(),
+            };
+            let arm: crate::bench::prevention::arm::Arm = arm.parse().unwrap();
+            let way = arm.way(&engine::pack::Schedule::default(), None, 0).unwrap().unwrap();
+            assert_eq!(way.options.schedule, schedule, "{name}");
+            let causal = config.model.history == engine::model::HistoryAttention::Causal;
+            assert_eq!(causal, name == "causal");
+            assert_eq!(training.forcing.is_some(), name.starts_with("forcing"));
+            let alike = WorldTraining {
+                schedules: vanilla.world_training.schedules.clone(),
+                steps: vanilla.world_training.steps,
+                codebook: vanilla.world_training.codebook,
+                forcing: None,
+                ..training.clone()
+            };
+            assert_eq!(alike, vanilla.world_training, "{name}");
+        }
+    }
 }

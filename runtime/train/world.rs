@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use engine::adapter::AdapterConfig;
 use engine::codec::Codec;
 use engine::dreamer::{DreamOptions, Dreamer};
-use engine::model::ModelConfig;
+use engine::model::{HistoryAttention, ModelConfig};
 use engine::train::{Checkpoint, LatentEpisode, WorldTrainer};
+use engine::video::{Video, VideoOptions};
 use engine::world::{World, WorldConfig};
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
 use input::{ActionLayout, Episode, Recording};
@@ -220,24 +221,49 @@ fn draw_strip(world: &Path, dir: &Path, out: &Path, (width, height): (u32, u32))
         if episode.len() < before + count {
             continue;
         }
-        let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default())?;
-        let history: Vec<&[u8]> = (0..before).map(|t| episode.frame(t)).collect();
-        dreamer.open_with(&history, &episode.actions[..before])?;
-        let shown: Vec<usize> = (before..before + count).step_by(4).collect();
-        let mut dreamed = Vec::new();
-        for t in before..before + count {
-            let frames = dreamer.section(&episode.actions[t..=t])?;
-            if shown.contains(&t) {
-                dreamed.extend(frames);
-            }
-        }
+        let dreamed = match world.config.model.history {
+            HistoryAttention::Own => walked(&world, &episode)?,
+            // It cannot be played.
+            HistoryAttention::Causal => filmed(&world, &episode)?,
+        };
+        let shown = (before..before + count).step_by(4);
         let rows = [
-            shown.iter().map(|&t| episode.frame(t)).collect(),
-            dreamed.iter().map(Vec::as_slice).collect(),
+            shown.map(|t| episode.frame(t)).collect(),
+            dreamed.iter().step_by(4).map(Vec::as_slice).collect(),
         ];
         return picture::write_strip(out, &rows, (episode.width, episode.height));
     }
     bail!("expected an episode of at least {} frames in {}", before + count, dir.display())
+}
+
+/// The frames of a strip as play dreams them.
+fn walked(world: &Arc<World>, episode: &Episode) -> Result<Vec<Vec<u8>>> {
+    let (before, count) = STRIP;
+    let mut dreamer = Dreamer::new(Arc::clone(world), DreamOptions::default())?;
+    let history: Vec<&[u8]> = (0..before).map(|t| episode.frame(t)).collect();
+    dreamer.open_with(&history, &episode.actions[..before])?;
+    let mut dreamed = Vec::with_capacity(count);
+    for t in before..before + count {
+        dreamed.extend(dreamer.section(&episode.actions[t..=t])?);
+    }
+    Ok(dreamed)
+}
+
+/// The same as a video.
+fn filmed(world: &Arc<World>, episode: &Episode) -> Result<Vec<Vec<u8>>> {
+    let (before, count) = STRIP;
+    let (known, frames) = (u32::try_from(before)?, u32::try_from(before + count)?);
+    let options = VideoOptions::new(world.schedule.clone(), 0);
+    let mut video = Video::new(Arc::clone(world), frames, options)?;
+    for (at, t) in (0..frames).zip(0..) {
+        video.tell(at, &episode.actions[t])?;
+        if at < known {
+            video.give(at, episode.frame(t))?;
+        }
+    }
+    (known..frames).try_for_each(|at| video.make(at..at + 1).map(|_| ()))?;
+    let picture = |at| video.picture(at)?.context("every frame was made");
+    (known..frames).map(picture).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A dream made of arithmetic, and controls made of a list.
 
+pub(crate) mod lpips;
 pub(crate) mod models;
 pub(crate) mod world;
 

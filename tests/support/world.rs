@@ -71,6 +71,7 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
         evaluations: 2,
         shortcut: false,
         guidance: 0.0,
+        forcing: false,
         layout: ActionLayout { turn_degrees: 15.0, pitch_degrees: 0.0, buttons: Vec::new() },
         codec,
         model,

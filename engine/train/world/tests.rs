@@ -1,6 +1,7 @@
 //! Training on a tiny network: everything learns, and a checkpoint loses nothing.
 
 mod planned;
+mod rivals;
 
 use super::super::scene::Scene;
 use super::*;
@@ -33,9 +34,16 @@ fn taught(seed: u64) -> WorldTraining {
 }
 
 fn start(training: WorldTraining, weights: Option<BTreeMap<String, Tensor>>) -> WorldTrainer {
-    let config = ModelConfig::tiny();
-    let episodes = vec![still_episode(&config, 260)];
-    WorldTrainer::new(&config, training, episodes, weights, &Device::Cpu).unwrap()
+    start_as(&ModelConfig::tiny(), training, weights)
+}
+
+fn start_as(
+    config: &ModelConfig,
+    training: WorldTraining,
+    weights: Option<BTreeMap<String, Tensor>>,
+) -> WorldTrainer {
+    let episodes = vec![still_episode(config, 260)];
+    WorldTrainer::new(config, training, episodes, weights, &Device::Cpu).unwrap()
 }
 
 fn trainer(seed: u64) -> WorldTrainer {

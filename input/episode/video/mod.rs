@@ -20,6 +20,7 @@ mod yuv;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::Path;
 
 pub(super) use self::avi::decode_jpeg;
@@ -33,13 +34,42 @@ use crate::Frame;
 /// Program that decodes what is not decoded here.
 const FFMPEG: &str = "ffmpeg";
 
-/// A video of somebody else, opened.
-pub(super) struct Video {
-    pub(super) width: u32,
-    pub(super) height: u32,
+/// A video, opened: ours or somebody else's.
+pub struct Video {
+    /// Picture width in pixels.
+    pub width: u32,
+    /// Picture height in pixels.
+    pub height: u32,
     /// Pictures per second, where the file says.
-    pub(super) fps: Option<f32>,
+    pub fps: Option<f32>,
+    /// Pictures left to give, in order.
     pub(super) frames: Frames,
+}
+
+impl fmt::Debug for Video {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, height, fps, .. } = self;
+        f.debug_struct("Video").field("size", &(width, height)).field("fps", fps).finish()
+    }
+}
+
+impl Video {
+    /// Opens the `.mp4` or `.avi` file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or is in a codec that neither is decoded here nor by an `ffmpeg`
+    /// that is installed. Damage in the pictures is found only when they are read.
+    pub fn open(path: &Path) -> Result<Self, EpisodeError> {
+        open(path, 0)
+    }
+}
+
+impl Iterator for Video {
+    type Item = Result<Frame, EpisodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.frames.next()
+    }
 }
 
 /// Opens the video at `path`, an `.mp4` or `.avi` file, from picture number `first` on.
@@ -63,7 +93,9 @@ fn open_with(ffmpeg: &str, path: &Path, first: usize) -> Result<Video, EpisodeEr
         return Ok(Video { width, height, fps, frames });
     }
     let track = mp4::read(path)?;
-    let (width, height, fps, codec) = (track.width, track.height, track.fps, track.codec);
+    let (width, height, codec) = (track.width, track.height, track.codec);
+    // Of a fragmented file the tables do not say, but ours has so many units of time for each picture.
+    let fps = track.fps.or(track.timescale.map(|scale| scale / f32::from(writer::TICKS_PER_FRAME)));
     let h264 = matches!(&codec, b"avc1" | b"avc3") && track.parameters.is_some();
     let frames: Frames = if h264 && !track.samples.is_empty() {
         Box::new(H264Frames::open(path, track, first)?)

@@ -39,6 +39,8 @@ pub(super) struct Track {
     pub(super) height: u32,
     /// Pictures per second, where the tables say.
     pub(super) fps: Option<f32>,
+    /// Units of time in a second, where the file says.
+    pub(super) timescale: Option<f32>,
     /// The decoder's parameters (`avcC`) of H.264.
     pub(super) parameters: Option<Vec<u8>>,
     /// Coded pictures in decoding order; none in a fragmented file, which lists them elsewhere.
@@ -132,9 +134,10 @@ fn track(moov: &[u8], file_bytes: u64) -> Result<Track, &'static str> {
     }
     let parameters = entry.get(78..).and_then(|boxes| inside(boxes, &[b"avcC"]));
     let samples = samples(tables, file_bytes)?;
-    let fps = timescale(track).zip(common_delta(tables)).map(|(scale, delta)| scale / delta);
+    let timescale = timescale(track);
+    let fps = timescale.zip(common_delta(tables)).map(|(scale, delta)| scale / delta);
     let parameters = parameters.map(<[u8]>::to_vec);
-    Ok(Track { codec, width, height, fps, parameters, samples })
+    Ok(Track { codec, width, height, fps, timescale, parameters, samples })
 }
 
 /// Units of time in a second.

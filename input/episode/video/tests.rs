@@ -68,6 +68,9 @@ fn our_own_fragmented_videos_are_read() {
     assert_eq!(read.len(), 3);
     // A plain picture survives but for the rounding of limited range.
     assert!(read[0].pixels[0].abs_diff(80) <= 4, "{}", read[0].pixels[0]);
+    let video = Video::open(&path).unwrap();
+    assert_eq!((video.width, video.height, video.fps), (32, 16, Some(20.0)));
+    assert_eq!(video.count(), 5);
 }
 
 /// Replaces the one table of this kind in a copy of a video by what `change` makes of its content.

@@ -15,7 +15,7 @@ const QUANTISER: u8 = 20;
 
 /// Ticks of the time stamps from frame to frame: whole at every rate, so that no reader that counts frames by their
 /// times is ever one off.
-const TICKS_PER_FRAME: u32 = 1000;
+pub(super) const TICKS_PER_FRAME: u16 = 1000;
 
 /// Writes pictures of one size to an `.mp4` file as they come, one second at a time.
 pub struct VideoWriter {
@@ -213,7 +213,7 @@ fn last_one_frame(fragment: &mut [u8]) {
     // Behind the box's name come flags, a count, an offset, then the first picture's length.
     let Some(at) = fragment.windows(4).position(|name| name == b"trun") else { return };
     if let Some(length) = fragment.get_mut(at + 16..at + 20) {
-        length.copy_from_slice(&TICKS_PER_FRAME.to_be_bytes());
+        length.copy_from_slice(&u32::from(TICKS_PER_FRAME).to_be_bytes());
     }
 }
 

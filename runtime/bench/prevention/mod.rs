@@ -1,20 +1,21 @@
 //! Ways against drift held against each other: `oneiro bench drift` (FramePack Tables 1 and 2).
 //!
 //! Every arm makes the same videos, from the same real beginnings under the same real actions with the same noise, by one
-//! network and one sampler; arms differ in plans, orders and what is done to history ([`arm`]). What a video is like
-//! at its beginning and at its end is measured ([`score`]), kept ([`mod@unit`]) and put into tables and plots
-//! ([`report`]).
-//!
-//! Arms of the paper's Table 2 that need a training of their own are not here: causal attention, and
-//! `DiffusionForcing` with a level of noise that the network is told.
+//! network and one sampler; arms differ in plans, orders, masks and the noise of history ([`arm`]). Some can be made
+//! of any world; others, and all for a fair comparison, have weights of their own, trained on from one checkpoint for
+//! as many samples (`assets/configs/drift`, [`worlds`]). What a video is like at its beginning and at its end is measured
+//! ([`score`], [`metrics`]), kept ([`mod@unit`]) and put into tables and plots ([`report`]).
 
 pub mod arm;
+pub mod metrics;
 mod plot;
 pub mod report;
 pub mod score;
+pub mod table1;
 pub mod unit;
+pub mod worlds;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -28,16 +29,22 @@ use engine::video::Video;
 use engine::world::World;
 use input::{Episode, VideoWriter};
 
-use super::dreamed;
 use super::held::{Held, Start, StartRule};
 use super::metric::Picture;
 use super::some_starts;
 use crate::clock::Clock;
+use crate::compare;
+use crate::ledger::Ledger;
 
 use arm::Arm;
+use metrics::{Networks, Weights};
 use report::Report;
-use score::{Measure, Series};
-use unit::{FORMAT, Header, Key, Ledger, Unit, read_all};
+use score::Series;
+use unit::{FORMAT, Header, Key, Unit, read_all};
+use worlds::{Trained, Worlds};
+
+/// Folder of the videos, one for each arm in it: what `oneiro compare` asks about.
+const FILMS: &str = "films";
 
 /// Options of `bench drift`.
 #[derive(Args, Clone, Debug)]
@@ -48,10 +55,19 @@ pub struct DriftArgs {
     /// Held-out play: .npz clips, sessions, a public data set, or a folder of them
     #[arg(long, value_name = "DIR")]
     pub episodes: PathBuf,
-    /// Arms, such as `vanilla,discrete@64,noise@0.5` [default: all that need no training, discrete where the world
-    /// has words]
+    /// Arms, such as `vanilla,discrete@64,noise@0.5`, schedules among them [default: those with worlds of their own,
+    /// or where there are none all that need no training]
     #[arg(long, value_name = "ARMS", value_delimiter = ',')]
     pub arms: Vec<Arm>,
+    /// Add the schedules of FramePack's Table 1
+    #[arg(long)]
+    pub table1: bool,
+    /// An arm with the world that was trained for it; may be given again
+    #[arg(long = "arm", value_name = "ARM=WORLD")]
+    pub trained: Vec<Trained>,
+    /// A metric that is a network, and its weights: lpips=FILE.safetensors
+    #[arg(long = "metric", value_name = "NAME=FILE")]
+    pub metrics: Vec<Weights>,
     /// Beginnings of videos
     #[arg(long, value_name = "N", default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -72,8 +88,8 @@ pub struct DriftArgs {
     /// Play that words of `discrete@K` are fitted to: what the world was trained on
     #[arg(long, value_name = "DIR")]
     pub words_from: Option<PathBuf>,
-    /// Write the videos of the first N beginnings, too
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Write the videos of the first N beginnings, too, into a folder for each arm
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub films: usize,
     /// Make only every Nth of the videos, beginning with the Ith: run the others elsewhere and put their files
     /// into one folder
@@ -115,7 +131,9 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When the world or the episodes cannot be read, an arm cannot be made, or a file cannot be written.
 pub fn run(args: &DriftArgs) -> Result<Report> {
-    let world = dreamed::open(&args.world)?;
+    let worlds = Worlds::open(&args.world, &args.trained)?;
+    let world = &worlds.shared;
+    let networks = Networks::open(&args.metrics, &world.device)?;
     let size = (u32::try_from(world.config.width)?, u32::try_from(world.config.height)?);
     let held = Held::read_sized(&args.episodes, Some(size))?;
     ensure!(
@@ -131,37 +149,37 @@ pub fn run(args: &DriftArgs) -> Result<Report> {
         seed: args.seed,
     };
     let starts = some_starts(held.moving_starts(rule), "a beginning of a video")?;
-    let header = header(args, &world, frames, held.fps);
-    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
-    let work = Work { args, world, held, header, frames };
-    work.fill(&starts)?;
-    let units = read_all(&args.out, &work.header)?;
-    let report = Report::new(work.header, &units, args.seed);
-    report.write(&args.out)?;
-    Ok(report)
-}
-
-fn header(args: &DriftArgs, world: &World, frames: usize, fps: f32) -> Header {
-    Header {
+    let header = Header {
         format: FORMAT.to_owned(),
         world: world.config.title.clone(),
-        weights: world.hash.clone(),
         schedule: world.config.schedule.clone(),
         evaluations: args.steps.unwrap_or(world.config.evaluations),
-        fps,
+        fps: held.fps,
         frames,
         history: args.history as usize,
         seed: args.seed,
+        metrics: networks.hashes(),
+    };
+    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    let work = Work { args, worlds, networks, held, header };
+    work.fill(&starts)?;
+    let units = read_all(&args.out, &work.header)?;
+    let mut report = Report::new(work.header, &units, args.seed);
+    let votes = args.out.join(FILMS).join(compare::VOTES);
+    if votes.is_file() {
+        report = report.with_votes(&compare::votes::read(&votes)?);
     }
+    report.write(&args.out)?;
+    Ok(report)
 }
 
 /// Everything that the videos of a run share.
 struct Work<'a> {
     args: &'a DriftArgs,
-    world: Arc<World>,
+    worlds: Worlds,
+    networks: Networks,
     held: Held,
     header: Header,
-    frames: usize,
 }
 
 /// One video that is wanted.
@@ -179,12 +197,23 @@ impl Work<'_> {
         let path = self.args.out.join(format!("units.{number}-of-{of}.jsonl"));
         let (mut ledger, mine) = Ledger::open(&path, &self.header)?;
         let others = read_all(&self.args.out, &self.header)?;
-        let known: BTreeSet<Key> =
-            mine.iter().chain(&others).map(|unit| unit.key.clone()).collect();
-        let all = self.wanted(starts)?.into_iter().enumerate();
+        let wanted = self.wanted(starts)?;
+        let known = mine.iter().chain(&others);
+        let known: BTreeMap<&Key, &Unit> = known.map(|unit| (&unit.key, unit)).collect();
+        for one in &wanted {
+            let weights = &self.worlds.of(&one.arm).hash;
+            let other = known.get(&self.key(one)).filter(|unit| unit.weights != *weights);
+            ensure!(
+                other.is_none(),
+                "expected videos of {} by the weights of its world, got some by others in {}; choose another --out",
+                one.arm,
+                self.args.out.display()
+            );
+        }
+        let all = wanted.into_iter().enumerate();
         let own = all.filter(|(at, _)| at % of == number - 1).map(|(_, wanted)| wanted);
-        let missing: Vec<Wanted> = own.filter(|one| !known.contains(&self.key(one))).collect();
-        let words = self.fit_words(missing.iter().map(|one| one.arm))?;
+        let missing: Vec<Wanted> = own.filter(|one| !known.contains_key(&self.key(one))).collect();
+        let words = self.fit_words(missing.iter().map(|one| &one.arm))?;
         let bar = super::progress(missing.len(), "videos");
         let mut reel = self.held.reel();
         for one in &missing {
@@ -199,22 +228,40 @@ impl Work<'_> {
     }
 
     fn wanted(&self, starts: &[Start]) -> Result<Vec<Wanted>> {
-        let arms = if self.args.arms.is_empty() {
-            let has_words = self.world.codebook.is_some();
-            let all = Arm::ALL.into_iter();
-            all.filter(|arm| has_words || *arm != Arm::Discrete(None)).collect()
-        } else {
-            self.args.arms.clone()
-        };
+        let arms = self.arms();
         for arm in &arms {
-            arm.way(&self.world.schedule, None, 0)?;
+            let world = self.worlds.of(arm);
+            arm.check(&world.config, world.codebook.as_ref().map(Codebook::words))?;
+            arm.way(&world.schedule, None, 0)?;
         }
         let of_start = |(number, start): (usize, &Start)| {
             let filmed = number < self.args.films;
             let start = *start;
-            arms.iter().map(move |&arm| Wanted { arm, start, filmed }).collect::<Vec<_>>()
+            let wanted = |arm: &Arm| Wanted { arm: arm.clone(), start, filmed };
+            arms.iter().map(wanted).collect::<Vec<_>>()
         };
         Ok(starts.iter().enumerate().flat_map(of_start).collect())
+    }
+
+    /// The arms that were asked for, each once.
+    fn arms(&self) -> Vec<Arm> {
+        let DriftArgs { arms, trained, table1, .. } = self.args;
+        if arms.is_empty() && trained.is_empty() && !table1 {
+            let has_words = self.worlds.shared.codebook.is_some();
+            let all = Arm::ALL.into_iter();
+            return all.filter(|arm| has_words || *arm != Arm::Discrete(None)).collect();
+        }
+        let game = if arms.is_empty() { Some(Arm::Game) } else { None };
+        let own = trained.iter().map(|trained| trained.arm.clone());
+        let named = table1::NAMES.iter().filter(|_| *table1);
+        let named = named.map(|name| Arm::Named(name.parse().expect("the names are tested")));
+        let mut all: Vec<Arm> = Vec::new();
+        for arm in game.into_iter().chain(arms.iter().cloned()).chain(own).chain(named) {
+            if !all.contains(&arm) {
+                all.push(arm);
+            }
+        }
+        all
     }
 
     fn key(&self, wanted: &Wanted) -> Key {
@@ -224,15 +271,21 @@ impl Work<'_> {
     }
 
     /// Codebooks of the numbers of words that arms ask for, each fitted once.
-    fn fit_words(&self, arms: impl Iterator<Item = Arm>) -> Result<Vec<(usize, Codebook)>> {
-        let counts: BTreeSet<usize> = arms.filter_map(Arm::words).collect();
+    fn fit_words<'b>(&self, arms: impl Iterator<Item = &'b Arm>) -> Result<Vec<(usize, Codebook)>> {
+        // A world that was trained for the arm has its own.
+        let fitted = |arm: &&Arm| {
+            let own = self.worlds.of(arm).codebook.as_ref().map(Codebook::words);
+            own != arm.words()
+        };
+        let counts: BTreeSet<usize> = arms.filter(fitted).filter_map(Arm::words).collect();
         if counts.is_empty() {
             return Ok(Vec::new());
         }
         let from = self.args.words_from.as_deref();
         let from = from.context("expected --words-from DIR to fit the words of discrete@K to")?;
-        let latents = latents(&self.world, from)?;
-        let channels = self.world.config.model.channels;
+        let world = &self.worlds.shared;
+        let latents = latents(world, from)?;
+        let channels = world.config.model.channels;
         let fit = |count| {
             let draw = |random: &mut Random| latents[random.below(latents.len())].clone();
             (count, Codebook::fit(count, channels, self.args.seed, draw))
@@ -248,7 +301,8 @@ impl Work<'_> {
     ) -> Result<Unit> {
         let (clock, first) = (Clock::real(), wanted.start.frame + 1);
         let began = clock.now();
-        let real: Vec<&[u8]> = (first..first + self.frames).map(|t| episode.frame(t)).collect();
+        let frames = self.header.frames;
+        let real: Vec<&[u8]> = (first..first + frames).map(|t| episode.frame(t)).collect();
         let dreamed = self.dream(wanted, episode, words)?;
         let took = (clock.now() - began).as_secs_f64();
         let frames: Vec<&[u8]> = match &dreamed {
@@ -261,9 +315,13 @@ impl Work<'_> {
         let width = self.held.width;
         let frames: Vec<_> = frames.iter().map(|frame| Picture::new(frame, width)).collect();
         let real: Vec<_> = real.iter().map(|frame| Picture::new(frame, width)).collect();
-        let series = Measure::ALL
-            .map(|measure| (measure, Series::of(&measure.values(&frames, &real), self.held.fps)));
-        Ok(Unit { key: self.key(wanted), series: series.into(), took })
+        let mut series = BTreeMap::new();
+        for measure in self.header.measures() {
+            let values = self.networks.values(measure, &frames, &real)?;
+            series.insert(measure, Series::of(&values, self.held.fps));
+        }
+        let weights = self.worlds.of(&wanted.arm).hash.clone();
+        Ok(Unit { key: self.key(wanted), weights, series, took })
     }
 
     /// The frames of a video; nothing for the game's own.
@@ -273,13 +331,15 @@ impl Work<'_> {
         episode: &Episode,
         words: Option<&Codebook>,
     ) -> Result<Option<Vec<Vec<u8>>>> {
-        let way = wanted.arm.way(&self.world.schedule, words, self.args.seed)?;
+        let world = self.worlds.of(&wanted.arm);
+        let way = wanted.arm.way(&world.schedule, words, self.args.seed)?;
         let Some(mut way) = way else { return Ok(None) };
-        way.options.evaluations = self.args.steps;
+        way.options.evaluations = Some(self.header.evaluations);
         let history = self.header.history;
-        let (known, frames) = (u32::try_from(history)?, u32::try_from(history + self.frames)?);
+        let (known, frames) =
+            (u32::try_from(history)?, u32::try_from(history + self.header.frames)?);
         let length = u32::try_from(way.options.schedule.generate())?;
-        let mut video = Video::new(Arc::clone(&self.world), frames, way.options)?;
+        let mut video = Video::new(Arc::clone(world), frames, way.options)?;
         let first = wanted.start.frame + 1 - history;
         for (at, t) in (0..frames).zip(first..) {
             video.tell(at, &episode.actions[t])?;
@@ -296,7 +356,9 @@ impl Work<'_> {
 
     fn film(&self, wanted: &Wanted, frames: &[&[u8]]) -> Result<()> {
         let Key { arm, episode, start } = self.key(wanted);
-        let path = self.args.out.join(format!("{episode}_{start}_{arm}.mp4"));
+        let dir = self.args.out.join(FILMS).join(arm);
+        fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        let path = dir.join(format!("{episode}_{start}.mp4"));
         let (width, height) = (u32::try_from(self.held.width)?, u32::try_from(self.held.height)?);
         let mut writer = VideoWriter::create(&path, width, height, self.held.fps)?;
         frames.iter().try_for_each(|frame| writer.push(frame))?;

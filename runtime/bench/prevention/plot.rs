@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 /// Room for the lines, from the left and from above, and its size.
 const AREA: [f64; 4] = [64.0, 36.0, 520.0, 260.0];
-/// Size of the drawing; the names stand at the right.
+/// Size of the drawing; the names stand at the right, and many of them make it higher.
 const SIZE: [f64; 2] = [760.0, 350.0];
+/// Distance of two names.
+const LINE: f64 = 18.0;
 /// Colours apart for most eyes, on black and on white.
 const COLOURS: [&str; 12] = [
     "#8c8c96", "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#c9a624", "#b07aa1",
@@ -29,6 +31,7 @@ pub(super) fn lines(title: &str, lines: &[(&str, &[f64])]) -> String {
     let x = |second: usize| left + width * (second as f64 + 0.5) / longest.max(1) as f64;
     let y = |value: f64| top + height * (high - value) / (high - low);
     let [across, up] = SIZE;
+    let up = up.max(top + LINE * (lines.len() as f64 + 1.0));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{across}\" height=\"{up}\" font-family=\"sans-serif\" \
          font-size=\"12\"><rect width=\"{across}\" height=\"{up}\" fill=\"#ffffff\"/>\n"
@@ -49,7 +52,7 @@ pub(super) fn lines(title: &str, lines: &[(&str, &[f64])]) -> String {
         text(x(second), top + height + 18.0, "middle", &second.to_string());
     }
     for (at, (name, _)) in lines.iter().enumerate() {
-        text(left + width + 40.0, top + 14.0 + 18.0 * at as f64, "start", name);
+        text(left + width + 40.0, top + 14.0 + LINE * at as f64, "start", name);
     }
     for part in 0..=4_u32 {
         let y = top + height * f64::from(part) / 4.0;
@@ -57,14 +60,19 @@ pub(super) fn lines(title: &str, lines: &[(&str, &[f64])]) -> String {
     }
     for (at, (_, values)) in lines.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
+        // Beyond the colours that can be told apart, lines are dashed.
+        let dash = 5 * (at / COLOURS.len());
         let points = values.iter().enumerate().map(|(at, &v)| format!("{:.1},{:.1}", x(at), y(v)));
         let points = points.collect::<Vec<_>>().join(" ");
         let _ = writeln!(
             svg,
-            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/>"
         );
-        let (x, y) = (left + width + 12.0, top + 10.0 + 18.0 * at as f64);
-        let _ = writeln!(svg, "<path d=\"M{x} {y}h22\" stroke=\"{colour}\" stroke-width=\"3\"/>");
+        let (x, y) = (left + width + 12.0, top + 10.0 + LINE * at as f64);
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{x} {y}h22\" stroke=\"{colour}\" stroke-width=\"3\" stroke-dasharray=\"{dash}\"/>"
+        );
     }
     svg + "</svg>\n"
 }

@@ -14,6 +14,8 @@ use super::score::Measure;
 use super::unit::{Header, Unit};
 use crate::bench::metric;
 use crate::bench::revisit::{Interval, paired_interval};
+use crate::compare::elo::{self, Standing};
+use crate::compare::votes::Vote;
 
 /// One arm.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,6 +24,10 @@ pub struct Row {
     pub arm: String,
     /// What it is.
     pub told: String,
+    /// Which keys and values are used again.
+    pub kept: String,
+    /// Table of the paper that it belongs to: 1 for schedules, 2 for methods.
+    pub table: u8,
     /// Videos.
     pub videos: usize,
     /// Mean of each measure over the videos.
@@ -32,6 +38,8 @@ pub struct Row {
     pub seconds: BTreeMap<Measure, Vec<f64>>,
     /// Mean seconds that a video took.
     pub took: f64,
+    /// Where people's votes put it, if there are any.
+    pub preference: Option<Standing>,
 }
 
 /// What a run has found.
@@ -57,13 +65,26 @@ impl Report {
         let common = arms.values().map(begun_by).reduce(|a, b| &a & &b).unwrap_or_default();
         let episodes: BTreeSet<&str> = units.iter().map(|u| u.key.episode.as_str()).collect();
         let episodes: Vec<&str> = episodes.into_iter().collect();
+        let measures = header.measures();
         let row = |units: Vec<&Unit>| {
             let units: Vec<_> = units.into_iter().filter(|u| common.contains(&begun(u))).collect();
-            row(&units, &episodes, seed)
+            row(&units, &measures, &episodes, seed)
         };
         let rows =
             if common.is_empty() { Vec::new() } else { arms.into_values().map(row).collect() };
         Self { header, rows }
+    }
+
+    /// The same with what people thought of the videos.
+    #[must_use]
+    pub fn with_votes(mut self, votes: &[Vote]) -> Self {
+        for standing in elo::ranking(votes, self.header.seed) {
+            let row = self.rows.iter_mut().find(|row| row.arm == standing.arm);
+            if let Some(row) = row {
+                row.preference = Some(standing);
+            }
+        }
+        self
     }
 
     /// The tables in Markdown, with what is to be known to read them.
@@ -74,28 +95,68 @@ impl Report {
         let seconds = *frames as f64 / f64::from(*fps);
         let mut text = format!(
             "{world}: {videos} beginnings in every arm, {seconds:.1} s each after {history} real frames, \
-             {evaluations} evaluations a section.\n\nMeans over the videos (95 % interval, drawn by episode):\n\n"
+             {evaluations} evaluations a section.\n"
         );
-        text += &self.part(|row| &row.means);
-        text += "\nStart-end contrast, first against last 15 % of the frames (eq. 7), lower is steadier:\n\n";
-        text += &self.part(|row| &row.contrasts);
+        let of_table = |table: u8| self.rows.iter().filter(move |row| row.table == table);
+        text += &self.part("Schedules (as FramePack's Table 1)", &of_table(1).collect::<Vec<_>>());
+        text += &self.part("Ways against drift (as its Table 2)", &of_table(2).collect::<Vec<_>>());
+        let words = self.by_words();
+        if words.len() > 2 {
+            text += &self.part("History in more and more words (K)", &words);
+        }
         text += "\nSharpness (variance of the Laplacian), smoothness (1 less the error of the mean of both \
                  neighbours) and change are figures of the pixels and stand in for the paper's clarity, motion \
-                 and dynamic. PSNR and SSIM are against the game under the same actions.\n\n";
-        for row in &self.rows {
-            let _ = writeln!(text, "- {}: {}; {:.1} s a video", row.arm, row.told, row.took);
+                 and dynamic. PSNR and SSIM, and LPIPS where its weights were given, are against the game under the \
+                 same actions.\n\n";
+        for Row { arm, told, kept, took, .. } in &self.rows {
+            let kept = if kept.is_empty() { String::new() } else { format!("; {kept}") };
+            let _ = writeln!(text, "- {arm}: {told}{kept}; {took:.1} s a video");
         }
-        text += "\nNot here, because they need a training of their own: causal attention, DiffusionForcing \
-                 that is told its level of noise.\n";
         text
     }
 
-    fn part(&self, of: fn(&Row) -> &BTreeMap<Measure, Interval>) -> String {
-        let names = Measure::ALL.map(Measure::name);
+    /// Arms whose history is in so many words, from few to many, then the one without.
+    fn by_words(&self) -> Vec<&Row> {
+        let words = |row: &&Row| row.arm.parse::<Arm>().ok().and_then(|arm| arm.words());
+        let mut rows: Vec<&Row> = self.rows.iter().filter(|row| words(row).is_some()).collect();
+        rows.sort_by_key(words);
+        rows.extend(self.rows.iter().find(|row| row.arm == Arm::Vanilla.to_string()));
+        rows
+    }
+
+    /// Means and contrasts of some arms; nothing of none.
+    fn part(&self, title: &str, rows: &[&Row]) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let mut text =
+            format!("\n## {title}\n\nMeans over the videos (95 % interval, drawn by episode):\n\n");
+        text += &self.lines(rows, |row| &row.means);
+        text += "\nStart-end contrast, first against last 15 % of the frames (eq. 7), lower is steadier:\n\n";
+        text += &self.lines(rows, |row| &row.contrasts);
+        if rows.iter().any(|row| row.preference.is_some()) {
+            text += "\nElo by the votes of `oneiro compare` (K = 32, ties within 16):\n\n\
+                     | arm | Elo (95 % interval) | rank | votes |\n|---|---|---|---|\n";
+        }
+        for row in rows {
+            let Some(Standing { elo, interval: [low, high], rank, votes, .. }) = &row.preference
+            else {
+                continue;
+            };
+            let elo = format!("{elo:.0} ({low:.0} to {high:.0})");
+            let _ = writeln!(text, "| {} | {elo} | {rank} | {votes} |", row.arm);
+        }
+        text
+    }
+
+    fn lines(&self, rows: &[&Row], of: fn(&Row) -> &BTreeMap<Measure, Interval>) -> String {
+        let measures = self.header.measures();
+        let names: Vec<_> = measures.iter().map(|measure| measure.name()).collect();
         let mut text =
             format!("| arm | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-        for row in &self.rows {
-            let cells = Measure::ALL.map(|measure| cell(measure, of(row)[&measure]));
+        for row in rows {
+            let cells: Vec<_> =
+                measures.iter().map(|measure| cell(*measure, of(row)[measure])).collect();
             let _ = writeln!(text, "| {} | {} |", row.arm, cells.join(" | "));
         }
         text
@@ -111,7 +172,7 @@ impl Report {
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))
         };
         let mut page = self.table() + "\n";
-        for measure in Measure::ALL {
+        for measure in self.header.measures() {
             let name = measure.name().to_lowercase();
             let lines = self.rows.iter().map(|row| (row.arm.as_str(), &row.seconds[&measure][..]));
             let title = format!("{} over seconds", measure.name());
@@ -123,9 +184,9 @@ impl Report {
     }
 }
 
-fn row(units: &[&Unit], episodes: &[&str], seed: u64) -> Row {
+fn row(units: &[&Unit], measures: &[Measure], episodes: &[&str], seed: u64) -> Row {
     let arm = units[0].key.arm.clone();
-    let told = arm.parse::<Arm>().map_or_else(|_| arm.clone(), Arm::told);
+    let known = arm.parse::<Arm>().ok();
     let episode = |unit: &Unit| episodes.iter().position(|name| *name == unit.key.episode);
     let interval = |measure: Measure, value: fn(&super::score::Series) -> f64| {
         let values = units
@@ -141,17 +202,21 @@ fn row(units: &[&Unit], episodes: &[&str], seed: u64) -> Row {
         };
         (measure, (0..count).map(at).collect())
     };
+    let of_all = |interval: &dyn Fn(Measure) -> (Measure, Interval)| {
+        measures.iter().copied().map(interval).collect()
+    };
     let took: Vec<f64> = units.iter().map(|unit| unit.took).collect();
     Row {
+        told: known.as_ref().map_or_else(|| arm.clone(), Arm::told),
+        kept: known.as_ref().map_or("", Arm::kept).to_owned(),
+        table: if known.as_ref().is_some_and(Arm::is_schedule) { 1 } else { 2 },
         arm,
-        told,
         videos: units.len(),
-        means: Measure::ALL.map(|measure| interval(measure, |series| series.mean)).into(),
-        contrasts: Measure::ALL
-            .map(|measure| interval(measure, super::score::Series::contrast))
-            .into(),
-        seconds: Measure::ALL.map(seconds).into(),
+        means: of_all(&|measure| interval(measure, |series| series.mean)),
+        contrasts: of_all(&|measure| interval(measure, super::score::Series::contrast)),
+        seconds: measures.iter().copied().map(seconds).collect(),
         took: metric::mean(&took),
+        preference: None,
     }
 }
 
@@ -162,7 +227,7 @@ fn cell(measure: Measure, Interval { mean, low, high }: Interval) -> String {
             format!("{:.2} % ({:.2} to {:.2})", 100.0 * mean, 100.0 * low, 100.0 * high)
         }
         Measure::Psnr => format!("{mean:.2} dB ({low:.2} to {high:.2})"),
-        Measure::Ssim => format!("{mean:.3} ({low:.3} to {high:.3})"),
+        Measure::Ssim | Measure::Lpips => format!("{mean:.3} ({low:.3} to {high:.3})"),
     }
 }
 
@@ -212,5 +277,46 @@ mod tests {
             assert_eq!(svg.matches("<polyline").count(), 3, "{measure}");
         }
         assert!(Report::new(header(), &[], 1).rows.is_empty());
+    }
+
+    #[test]
+    fn votes_stand_beside_what_was_measured() {
+        let lines = [("vanilla", "inverted", "right"), ("inverted", "elsewhere", "left")];
+        let vote = |(left, right, liked): (&str, &str, &str)| {
+            let vote =
+                serde_json::json!({"start": "s", "left": left, "right": right, "liked": liked});
+            serde_json::from_value::<Vote>(vote).unwrap()
+        };
+        let report = report().with_votes(&lines.map(vote));
+        let ranks = report.rows.iter().map(|row| row.preference.as_ref().map(|one| one.rank));
+        // The game was not shown to anybody; who is not here has a rank all the same.
+        assert_eq!(ranks.collect::<Vec<_>>(), [None, Some(1), Some(2)]);
+        assert!(report.table().contains("| vanilla | 984 ("), "{}", report.table());
+    }
+
+    #[test]
+    fn schedules_methods_and_numbers_of_words_have_tables_of_their_own() {
+        let arms = ["vanilla", "discrete@128", "discrete@16", "causal", "td_f16k4f2k2f1k1_g9+D"];
+        let units: Vec<Unit> = arms.iter().map(|arm| unit(arm, 1, 5.0, 4.0)).collect();
+        let report = Report::new(header(), &units, 1);
+        let table = report.table();
+        let parts: Vec<Vec<&str>> = table
+            .split("## ")
+            .skip(1)
+            .map(|part| {
+                let lines =
+                    part.lines().filter(|line| line.starts_with("| ") && !line.contains("| arm"));
+                lines.map(|line| line.split(' ').nth(1).unwrap()).collect()
+            })
+            .collect();
+        let twice = |arms: &[&'static str]| [arms, arms].concat();
+        assert_eq!(parts[0], twice(&["td_f16k4f2k2f1k1_g9+D"]));
+        assert_eq!(parts[1], twice(&["causal", "discrete@128", "discrete@16", "vanilla"]));
+        assert_eq!(parts[2], twice(&["discrete@16", "discrete@128", "vanilla"]));
+        assert!(
+            table.contains("- causal: causal attention (resembles CausVid); uncached"),
+            "{table}"
+        );
+        assert_eq!(report.rows.iter().map(|row| row.table).sum::<u8>(), 9);
     }
 }

@@ -24,6 +24,8 @@ pub enum Measure {
     Psnr,
     /// The same, structural, at most 1.
     Ssim,
+    /// Distance to the game's own frame by a network, LPIPS; 0 for the same.
+    Lpips,
 }
 
 /// One measure of one video.
@@ -38,8 +40,8 @@ pub struct Series {
 }
 
 impl Measure {
-    /// All of them.
-    pub const ALL: [Self; 5] =
+    /// Those of the pixels alone.
+    pub const PIXELS: [Self; 5] =
         [Self::Sharpness, Self::Smoothness, Self::Change, Self::Psnr, Self::Ssim];
 
     /// Its name in tables.
@@ -51,13 +53,14 @@ impl Measure {
             Self::Change => "change",
             Self::Psnr => "PSNR",
             Self::Ssim => "SSIM",
+            Self::Lpips => "LPIPS",
         }
     }
 
     /// Its value for every frame of a video; `real` are the game's frames at the same times.
     ///
     /// # Panics
-    /// When the two have different numbers of frames.
+    /// When the two have different numbers of frames, or a network measures it.
     #[must_use]
     pub fn values(self, frames: &[Picture<'_>], real: &[Picture<'_>]) -> Vec<f64> {
         assert_eq!(frames.len(), real.len(), "every frame has a real one beside it");
@@ -71,6 +74,7 @@ impl Measure {
             }
             Self::Psnr => pairs().map(|(a, b)| metric::psnr(*a, *b)).collect(),
             Self::Ssim => pairs().map(|(a, b)| metric::ssim(*a, *b)).collect(),
+            Self::Lpips => panic!("a network measures {}", self.name()),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Training for videos of any order: what sections see, and that it is what a video shows them.
 
 use super::*;
-use crate::model::{GroupKv, spanned};
+use crate::model::{HistoryAttention, PlannedGroup, spanned};
 use crate::pack::{Group, SlotKind};
 use crate::train::DrawnSchedule;
 use std::sync::Arc;
 
 /// One schedule alone.
-fn only(name: &str, sections: usize) -> WorldTraining {
+pub(super) fn only(name: &str, sections: usize) -> WorldTraining {
     let one = DrawnSchedule { name: name.to_owned(), sections, share: 1.0 };
     WorldTraining { schedules: vec![one], ..short(3) }
 }
@@ -49,34 +49,44 @@ fn one_by_one(
     batch: &Batch,
     random: &mut Random,
 ) -> Tensor {
-    let (config, model) = (ModelConfig::tiny(), &trainer.model);
+    let model = &trainer.model;
+    let config = model.config();
     let sections = scene.planned.clone();
     let estimates = sections.iter().enumerate().map(|(at, section)| {
-        let placed: Vec<(Arc<GroupKv>, _, _)> = section
+        let forced = scene.history.clips[section.clip].forcing;
+        let share = forced.map_or(0.0, |share| share * batch.levels[at]);
+        let of = (section.clip, share);
+        let planned: Vec<PlannedGroup> = section
             .plan
             .slots
             .iter()
             .map(|slot| {
                 let Group { kernel, frames, .. } = &slot.group;
-                let latents: Vec<Vec<f32>> = frames
-                    .iter()
-                    .map(|f| scene.history.frame(section.clip, f.0 as usize, random).to_vec())
-                    .collect();
+                let latents: Vec<Vec<f32>> =
+                    frames.iter().map(|f| scene.history.shown(of, f.0 as usize, random)).collect();
                 let shape = [kernel.frames(), config.channels, config.height, config.width];
                 let latents = model.tensor(spanned(*kernel, &latents), &shape).unwrap();
                 let action = scene.history.mean_action(section.clip, frames);
                 let action = model.tensor(action, &[config.action]).unwrap();
-                let kv = model.encode(*kernel, &latents, &action).unwrap();
-                (Arc::new(kv), *kernel, slot.position)
+                PlannedGroup { kernel: *kernel, latents, action, position: slot.position }
             })
             .collect();
-        let context = model.place(&placed).unwrap();
+        let context = if config.history == HistoryAttention::Causal {
+            model.encode_causal(&planned, share).unwrap()
+        } else {
+            let placed =
+                planned.iter().map(|PlannedGroup { kernel, latents, action, position }| {
+                    let kv = model.encode_at(share, *kernel, latents, action).unwrap();
+                    (Arc::new(kv), *kernel, *position)
+                });
+            model.place(&placed.collect::<Vec<_>>()).unwrap()
+        };
         let frames = scene.frames;
         let actions = batch.actions.narrow(0, at * frames, frames).unwrap();
         let noisy = batch.sections.get(at).unwrap();
         let (level, step) = (batch.levels[at], batch.steps[at]);
         let newest = section.plan.before_section().map(|frame| {
-            let latent = scene.history.frame(section.clip, frame.0 as usize, random).to_vec();
+            let latent = scene.history.shown(of, frame.0 as usize, random);
             model.tensor(latent, &[config.channels, config.height, config.width]).unwrap()
         });
         let lead = model.lead(newest.as_ref(), &actions).unwrap();
@@ -100,20 +110,25 @@ fn a_batch_shows_sections_what_a_video_shows_them() {
         for _ in 0..6 {
             trainer.step().unwrap();
         }
-        let mut random = Random::new(8, 1);
-        let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
-        assert!(scene.planned.iter().any(|section| !section.plan.slots.is_empty()), "{name}");
-        let planned = scene.planned.clone();
-        let len = scene.frames * ModelConfig::tiny().latent_len();
-        let noisy = random.normals(planned.len() * len);
-        let levels = vec![0.7; planned.len()];
-        let batch = scene.batch(&planned, noisy, levels, &mut random).unwrap();
-        let together = trainer.model.estimate_batch(&batch).unwrap().clean;
-        let alone = one_by_one(&trainer, &mut scene, &batch, &mut random);
-        for (a, b) in flat(&together).into_iter().zip(flat(&alone)) {
-            // Sums in another order, over two blocks of width 32.
-            assert!((a - b).abs() < 2e-4, "{name}: {a} together, {b} alone");
-        }
+        check_batch(&trainer, name);
+    }
+}
+
+/// A batch shows every section what a video would.
+pub(super) fn check_batch(trainer: &WorldTrainer, name: &str) {
+    let mut random = Random::new(8, 1);
+    let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
+    assert!(scene.planned.iter().any(|section| !section.plan.slots.is_empty()), "{name}");
+    let planned = scene.planned.clone();
+    let len = scene.frames * ModelConfig::tiny().latent_len();
+    let noisy = random.normals(planned.len() * len);
+    let levels = (0_u8..).take(planned.len()).map(|at| 0.7 - 0.01 * f32::from(at)).collect();
+    let batch = scene.batch(&planned, noisy, levels, &mut random).unwrap();
+    let together = trainer.model.estimate_batch(&batch).unwrap().clean;
+    let alone = one_by_one(trainer, &mut scene, &batch, &mut random);
+    for (a, b) in flat(&together).into_iter().zip(flat(&alone)) {
+        // Sums in another order, over two blocks of width 32.
+        assert!((a - b).abs() < 2e-4, "{name}: {a} together, {b} alone");
     }
 }
 
