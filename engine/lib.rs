@@ -15,6 +15,7 @@
 //! `N` heads, `R` rows of tokens of many groups, `G` groups, `S` sections, `g` frames of a section,
 //! `A` features of an action.
 
+pub mod adapter;
 pub mod codebook;
 pub mod codec;
 pub mod cost;

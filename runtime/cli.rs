@@ -48,7 +48,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show a session again, or make it again and compare every frame
     Replay(ReplayArgs),
-    /// Make a video in any order: forward, towards an endpoint, backwards, past pictures of yours
+    /// Make a video in any order: forward, towards an endpoint, backwards, past pictures of yours; of a world, or of a
+    /// published video model
     Dream(VideoArgs),
     /// Print what a packing schedule puts where, or draw it
     Plan(PlanArgs),
@@ -273,7 +274,7 @@ pub(crate) fn parse_grid(text: &str) -> Result<(u16, u16), String> {
     two(text, 1..=MAX_CELLS).ok_or(format!("expected rows x columns up to {MAX_CELLS}: 12x16"))
 }
 
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
+pub(crate) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     two(text, 2..=MAX_SIDE).ok_or(format!("expected width x height, 2 to {MAX_SIDE}: 128x96"))
 }
 

@@ -54,7 +54,7 @@
 //! | [`recall`], [`memories`] | what worlds remember between walks, and the commands that look after it |
 //! | [`view`] | memory at work, for the window |
 //! | [`compare`], [`ledger`] | which of two videos people like better; files of lines that only grow |
-//! | [`models`] | published video models: looked over, merged with adapters |
+//! | [`models`], [`published`] | published video models: looked over, merged with adapters; their videos |
 //! | [`start`] | a picture of one's own to begin from |
 //!
 //! # Invariants
@@ -105,6 +105,7 @@ pub mod plan;
 pub mod play;
 #[cfg(feature = "window")]
 pub mod present;
+pub mod published;
 pub mod queue;
 pub mod recall;
 pub mod record;

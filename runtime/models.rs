@@ -1,12 +1,12 @@
 //! `oneiro model`: published video models, looked over and merged with what was trained for them.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand};
+use engine::adapter::{Adapter, merge};
 use engine::device::Device;
-use engine::framepack::adapter::{Adapter, merge};
 use engine::framepack::check::Model;
 
 use crate::commands::print;
@@ -61,18 +61,30 @@ pub fn run(command: &ModelCommand) -> Result<()> {
 
 fn check(args: &CheckArgs) -> Result<()> {
     let folder = &args.model;
-    let model = Model::of(folder).with_context(|| format!("look over {}", folder.display()))?;
-    let faults = model.faults(folder);
+    let model = known(folder)?;
+    sound(model, folder, true)?;
+    print(&format!("{}: nothing is missing from {model}\n", folder.display()))
+}
+
+/// The model in a folder.
+///
+/// # Errors
+/// There is none that is known.
+pub(crate) fn known(folder: &Path) -> Result<Model> {
+    Model::of(folder).with_context(|| format!("look over {}", folder.display()))
+}
+
+/// Prints what is wrong with a model; `alone`: without an adapter.
+///
+/// # Errors
+/// Something is.
+pub(crate) fn sound(model: Model, folder: &Path, alone: bool) -> Result<()> {
+    let faults = model.faults(folder, alone);
     let mut text = String::new();
     for fault in &faults {
         writeln!(text, "{fault}")?;
     }
-    if faults.is_empty() {
-        writeln!(text, "{}: nothing is missing from {model}", folder.display())?;
-    }
     print(&text)?;
-    if !faults.is_empty() {
-        bail!("{} faults in {}", faults.len(), folder.display());
-    }
+    ensure!(faults.is_empty(), "{} faults in {}", faults.len(), folder.display());
     Ok(())
 }

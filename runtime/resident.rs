@@ -83,6 +83,14 @@ pub fn rss_peak_mb() -> Option<f64> {
     status_mb(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// Bytes that this machine could still give to programs; `None` where the system has no /proc.
+pub fn available_bytes() -> Option<u64> {
+    let mb = status_mb(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number")]
+    let bytes = (mb * 1e6) as u64;
+    Some(bytes)
+}
+
 fn status_mb(status: &str, name: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -19,6 +19,21 @@ pub(crate) fn oneiro(dir: &Path, args: &[&str]) -> Output {
         .expect("the program was built for this test")
 }
 
+/// Runs the program with these words, separated by spaces: exit code, and all that it said.
+pub(crate) fn said(dir: &Path, words: &str) -> (Option<i32>, String) {
+    let output = oneiro(dir, &words.split(' ').collect::<Vec<_>>());
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text.into_owned())
+}
+
+/// The same, where all has to go well.
+#[track_caller]
+pub(crate) fn done(dir: &Path, words: &str) -> String {
+    let (code, text) = said(dir, words);
+    assert_eq!(code, Some(0), "{words}: {text}");
+    text
+}
+
 #[track_caller]
 fn check(args: &[&str], code: i32, expected: &str) -> String {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");

@@ -11,6 +11,7 @@ mod faults;
 mod memory;
 mod models;
 mod packing;
+mod published;
 mod queue;
 mod recall;
 mod replay;
@@ -20,6 +21,8 @@ mod support;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tidy;
+#[cfg(unix)]
+mod tuning;
 mod video;
 mod walk;
 #[cfg(all(target_os = "linux", feature = "window"))]

@@ -6,23 +6,20 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use crate::cli::oneiro;
+use crate::cli::said;
+use crate::support::models::hunyuan_config;
 
 const NETWORK: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/framepack_tiny.safetensors");
 
-/// The sizes of the tiny network.
-const CONFIG: &str = r#"{"_class_name": "HunyuanVideoTransformer3DModelPacked", "in_channels": 4, "num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2,
-    "num_single_layers": 2, "num_refiner_layers": 1, "mlp_ratio": 2.0, "guidance_embeds": true, "text_embed_dim": 16,
-    "pooled_projection_dim": 8, "rope_theta": 256.0, "rope_axes_dim": [4, 6, 6], "has_image_proj": true,
-    "image_proj_dim": 12, "patch_size": 2, "patch_size_t": 1}"#;
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 const LAYER: &str = "transformer_blocks.0.attn.to_q";
 
 /// The tiny network in a folder of its own.
 fn network(folder: &Path) {
     fs::create_dir_all(folder).expect("folders can be made");
-    fs::write(folder.join("config.json"), CONFIG).expect("files can be written");
+    fs::write(folder.join("config.json"), hunyuan_config([8, 12]).to_string())
+        .expect("files can be written");
     let tensors =
         candle_core::safetensors::load(NETWORK, &Device::Cpu).expect("the fixture is there");
     let weight =
@@ -31,21 +28,15 @@ fn network(folder: &Path) {
     candle_core::safetensors::save(&weights, folder.join(WEIGHTS)).expect("files can be written");
 }
 
-fn said(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let output = oneiro(dir, args);
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text.into_owned())
-}
-
 #[test]
 fn a_folder_is_looked_over() {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    let (code, text) = said(dir.path(), &["model", "check", "here"]);
+    let (code, text) = said(dir.path(), "model check here");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("here/transformer/config.json"), "{text}");
 
     network(&dir.path().join("here/transformer"));
-    let (code, text) = said(dir.path(), &["model", "check", "here"]);
+    let (code, text) = said(dir.path(), "model check here");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("here/vae: expected config.json of the codec; published at "), "{text}");
     assert!(!text.contains("here/transformer"), "{text}");
@@ -64,10 +55,10 @@ fn an_adapter_is_merged() {
     ]);
     candle_core::safetensors::save(&pair, dir.path().join("a.safetensors"))
         .expect("files can be written");
-    let args = ["model", "merge", "network", "--adapter", "a.safetensors", "--out", "merged"];
-    let (code, text) = said(dir.path(), &args);
+    let words = "model merge network --adapter a.safetensors --out merged";
+    let (code, text) = said(dir.path(), words);
     assert_eq!(code, Some(0), "{text}");
-    let (code, text) = said(dir.path(), &args);
+    let (code, text) = said(dir.path(), words);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("expected a folder that is not there yet: merged"), "{text}");
 
@@ -88,6 +79,6 @@ fn an_adapter_is_merged() {
     }
     assert_eq!(
         fs::read_to_string(dir.path().join("merged/config.json")).ok().as_deref(),
-        Some(CONFIG)
+        Some(&hunyuan_config([8, 12]).to_string()[..])
     );
 }

@@ -4,7 +4,7 @@
 //! HunyuanVideo takes as its pooled prompt (A. Radford et al., "Learning Transferable Visual Models From Natural
 //! Language Supervision" (2021), §2.4).
 
-use super::layers::{causal, embed, under};
+use super::layers::{Tensors, causal, embed, under};
 use super::tower::{Activation, Tower, TowerConfig};
 use crate::weights::check_sizes;
 use candle_core::{Result, Tensor, bail};
@@ -49,19 +49,13 @@ impl ClipTextConfig {
 }
 
 /// The network with its weights.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ClipText {
     config: ClipTextConfig,
-    vb: VarBuilder<'static>,
+    vb: Tensors,
     positions: Tensor,
     tower: Tower,
     norm: LayerNorm,
-}
-
-impl std::fmt::Debug for ClipText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClipText").field("config", &self.config).finish_non_exhaustive()
-    }
 }
 
 impl ClipText {
@@ -89,7 +83,7 @@ impl ClipText {
             positions: vb.get((length, width), "embeddings.position_embedding.weight")?,
             tower: Tower::new(tower, &vb.pp("encoder"))?,
             norm: candle_nn::layer_norm(width, EPSILON, vb.pp("final_layer_norm"))?,
-            vb,
+            vb: Tensors(vb),
         })
     }
 

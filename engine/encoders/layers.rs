@@ -3,6 +3,24 @@
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::{Embedding, Module as _, VarBuilder};
 
+/// Tensors that are read when they are needed.
+#[derive(Clone)]
+pub(super) struct Tensors(pub(super) VarBuilder<'static>);
+
+impl std::fmt::Debug for Tensors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tensors").field(&self.0.prefix()).finish()
+    }
+}
+
+impl std::ops::Deref for Tensors {
+    type Target = VarBuilder<'static>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// (L, N · d) to (N, L, d).
 pub(super) fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     let (length, width) = x.dims2()?;

@@ -6,7 +6,7 @@
 //! A prompt is encoded once and the layers are large, so each is read from the weights, used and let go of. Prompts are
 //! not padded: attention looks back only, so that padding behind a prompt changes nothing before it.
 
-use super::layers::{attend, causal, embed, head_scale, rms_norm, split_heads, under};
+use super::layers::{Tensors, attend, causal, embed, head_scale, rms_norm, split_heads, under};
 use crate::weights::check_sizes;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::{Linear, Module as _, VarBuilder, linear_no_bias};
@@ -86,16 +86,10 @@ impl LlamaConfig {
 }
 
 /// The network.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Llama {
     config: LlamaConfig,
-    vb: VarBuilder<'static>,
-}
-
-impl std::fmt::Debug for Llama {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Llama").field("config", &self.config).finish_non_exhaustive()
-    }
+    vb: Tensors,
 }
 
 impl Llama {
@@ -105,7 +99,7 @@ impl Llama {
     /// The sizes are none that the network can have, or there is no table of tokens.
     pub fn new(config: &LlamaConfig, vb: &VarBuilder<'static>) -> Result<Self> {
         config.check()?;
-        Ok(Self { config: config.clone(), vb: under(vb, &PREFIXES, TABLE)? })
+        Ok(Self { config: config.clone(), vb: Tensors(under(vb, &PREFIXES, TABLE)?) })
     }
 
     /// Reads every tensor once.

@@ -45,7 +45,8 @@ impl Tokens {
     pub fn open(folder: &Path, longest: usize) -> Result<Self, Error> {
         let file = folder.join(WHOLE);
         let (file, tokenizer) = if file.is_file() {
-            let tokenizer = whole(&read_text(&file)?).map_err(|error| wrong(&file, &error))?;
+            let tokenizer =
+                whole(&read_text(&file, "tokenizer")?).map_err(|error| wrong(&file, &error))?;
             (file, tokenizer)
         } else {
             let vocabulary = folder.join(VOCABULARY);
@@ -53,7 +54,10 @@ impl Tokens {
                 let reason = format!("expected {WHOLE}, or {VOCABULARY} and {MERGES}");
                 return Err(wrong(folder, &reason));
             }
-            let (vocabulary, merges) = (read_text(&vocabulary)?, read_text(&folder.join(MERGES))?);
+            let (vocabulary, merges) = (
+                read_text(&vocabulary, "vocabulary")?,
+                read_text(&folder.join(MERGES), "merges of tokens")?,
+            );
             (
                 folder.join(VOCABULARY),
                 clip(&vocabulary, &merges).map_err(|why| wrong(folder, &why))?,

@@ -6,7 +6,7 @@
 //! A prompt is encoded once and the layers are large, so each is read from the weights, used and let go of. Prompts are
 //! not padded, so nothing has to be masked. In f16 the published weights overflow: use bf16 or f32.
 
-use super::layers::{attend, embed, rms_norm, split_heads};
+use super::layers::{Tensors, attend, embed, rms_norm, split_heads};
 use crate::weights::check_sizes;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Linear, Module as _, VarBuilder, linear_no_bias};
@@ -80,17 +80,11 @@ impl Umt5Config {
 }
 
 /// The network.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Umt5 {
     config: Umt5Config,
     table: &'static str,
-    vb: VarBuilder<'static>,
-}
-
-impl std::fmt::Debug for Umt5 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Umt5").field("config", &self.config).finish_non_exhaustive()
-    }
+    vb: Tensors,
 }
 
 impl Umt5 {
@@ -103,7 +97,7 @@ impl Umt5 {
         let Some(table) = TABLES.into_iter().find(|name| vb.contains_tensor(name)) else {
             bail!("cannot find tensor {}", TABLES.join(" nor "));
         };
-        Ok(Self { config: config.clone(), table, vb: vb.clone() })
+        Ok(Self { config: config.clone(), table, vb: Tensors(vb.clone()) })
     }
 
     /// Reads every tensor once.

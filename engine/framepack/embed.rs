@@ -2,9 +2,9 @@
 
 use super::layers::{Projection, Rotation};
 use super::packed::{Packed, Stream};
-use super::weights::Weights;
 use crate::model::{Rotary, patchify};
 use crate::ops::Phases;
+use crate::weights::Weights;
 use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
 

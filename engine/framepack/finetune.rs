@@ -1,6 +1,6 @@
 //! Finetuning of a published network with `FramePack`.
 //!
-//! What is trained is an [`Adapter`](super::adapter::Adapter): low-rank pairs beside the layers of the blocks, and the
+//! What is trained is an [`Adapter`](crate::adapter::Adapter): low-rank pairs beside the layers of the blocks, and the
 //! projections of packed history whole. The loss is that of flow matching: along `x_s` = (1 - s) x + s n the network
 //! is to answer n - x, on the tokens of the section alone.
 
@@ -11,6 +11,9 @@ use candle_core::{Result, Tensor, bail};
 
 /// Shift that noise levels of training are drawn with: less than that of sampling, as sections are short.
 const SHIFT: f64 = 3.0;
+
+/// Most sections that lie between the start picture and one, as sampling takes it.
+const PADDING_MAX: usize = 3;
 
 /// A section to learn from, with the true history before it.
 #[derive(Clone, Debug)]
@@ -24,31 +27,30 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Section `section` of the clip (B, C, T, H, W), whose first frame is the start picture, made forward in sections
-    /// of `frames` frames. History that is not there is zeros.
+    /// Section `section` of the clip (B, C, T, H, W), whose first frame is the start picture, in sections of `frames`
+    /// frames. Forward, its history is what comes before it; inverted, what comes after. Where there is none it is
+    /// zeros.
     ///
     /// # Errors
     /// The clip ends before the section does.
-    pub fn forward(
+    pub fn new(
+        order: Order,
         clip: &Tensor,
         section: usize,
         frames: usize,
         random: &mut Random,
     ) -> Result<Self> {
-        let (batch, channels, length, height, width) = clip.dims5()?;
+        let length = clip.dim(2)?;
         let first = 1 + section * frames;
         if frames == 0 || first + frames > length {
             bail!("expected at least {} frames, got {length}", first + frames.max(1));
         }
-        let absent = HISTORY.saturating_sub(first);
-        let zeros =
-            Tensor::zeros((batch, channels, absent, height, width), clip.dtype(), clip.device())?;
-        let past = clip.narrow(2, first + absent - HISTORY, HISTORY - absent)?;
-        let history = Tensor::cat(&[zeros, past], 2)?;
+        let history = history(order, clip, first, frames)?;
         let [near, half, quarter] =
-            Order::Forward.split().map(|range| history.narrow(2, range.start, range.len()));
+            order.split().map(|range| history.narrow(2, range.start, range.len()));
         let clean = Tensor::cat(&[clip.narrow(2, 0, 1)?, near?], 2)?;
-        let times = Order::Forward.times(frames, 0);
+        // As in sampling, what lies between is taken to be no longer than some sections.
+        let times = order.times(frames, section.min(PADDING_MAX) * frames);
         let section = clip.narrow(2, first, frames)?;
         let noise =
             Tensor::from_vec(random.normals(section.elem_count()), section.shape(), clip.device())?;
@@ -79,6 +81,22 @@ impl Sample {
     /// Mean squared error of a predicted velocity.
     pub fn loss(&self, predicted: &Tensor) -> Result<Tensor> {
         (predicted - &self.velocity)?.sqr()?.mean_all()
+    }
+}
+
+/// The frames of a clip that are nearest to the section of `frames` frames from `first` on, zeros where there are none.
+fn history(order: Order, clip: &Tensor, first: usize, frames: usize) -> Result<Tensor> {
+    let (batch, channels, length, height, width) = clip.dims5()?;
+    let there = match order {
+        Order::Forward => first.saturating_sub(HISTORY)..first,
+        Order::Inverted => first + frames..length.min(first + frames + HISTORY),
+    };
+    let absent = (batch, channels, HISTORY - there.len(), height, width);
+    let absent = Tensor::zeros(absent, clip.dtype(), clip.device())?;
+    let there = clip.narrow(2, there.start, there.len())?;
+    match order {
+        Order::Forward => Tensor::cat(&[absent, there], 2),
+        Order::Inverted => Tensor::cat(&[there, absent], 2),
     }
 }
 

@@ -70,6 +70,26 @@ impl Generation {
         Ok(self)
     }
 
+    /// Goes on, inverted, with the `sections` sections before what is made, after another start picture (B, C, 1, H, W).
+    ///
+    /// What was the start picture so far is the nearest history of these sections: the picture that they end at.
+    ///
+    /// # Errors
+    /// Sections are made forward, some are still to be made, or the start has another shape.
+    pub fn before(mut self, start: &Tensor, sections: usize) -> Result<Self> {
+        if self.order != Order::Inverted || self.left() > 0 || sections == 0 {
+            bail!("expected sections before others that are all made, inverted");
+        }
+        if start.dims() != self.start.dims() {
+            bail!("expected a start picture of {:?}, got {start:?}", self.start);
+        }
+        self.start = start.clone();
+        self.end = None;
+        self.paddings = paddings(sections);
+        self.section = 0;
+        Ok(self)
+    }
+
     /// Sections still to be made.
     pub fn left(&self) -> usize {
         self.paddings.len() - self.section
@@ -243,7 +263,12 @@ mod tests {
         video.push(&section).unwrap();
         assert!(video.packed(&section).is_err() && video.push(&section).is_err(), "all are made");
         assert_eq!(video.latents().dim(2).unwrap(), 7);
+        let mut earlier = video.before(&frame(2.0), 1).unwrap();
+        assert_eq!(clean(&earlier), [2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0]);
+        earlier.push(&section).unwrap();
+        assert_eq!(earlier.latents().dim(2).unwrap(), 11);
         let forward = Generation::new(Order::Forward, &frame(1.0), 2, 3).unwrap();
+        assert!(forward.clone().before(&frame(1.0), 1).is_err(), "forward nothing comes before");
         assert!(forward.ending(&frame(9.0)).is_err(), "forward there is no end");
     }
 }

@@ -1,8 +1,8 @@
 //! Layers that the published networks have in common. Tokens are (B, L, D).
 
-use super::adapter::LowRank;
-use super::weights::Weights;
+use crate::adapter::LowRank;
 use crate::ops::{self, Linear, Phases, Precision, Rows, silu, softmax_last};
+use crate::weights::Weights;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 /// Numbers that describe a noise level or a guidance scale.
@@ -168,6 +168,67 @@ pub(super) fn rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
 pub(super) fn heads(x: &Tensor, count: usize) -> Result<Tensor> {
     let (batch, tokens, width) = x.dims3()?;
     x.reshape((batch, tokens, count, width / count))?.transpose(1, 2)?.contiguous()
+}
+
+/// Projections of an attention to queries, keys and values, of which the first two are normed.
+#[derive(Clone, Debug)]
+pub(super) struct Qkv {
+    heads: usize,
+    q: Projection,
+    k: Projection,
+    v: Projection,
+    q_norm: Tensor,
+    k_norm: Tensor,
+}
+
+/// Names of the projections of an attention and of its norms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QkvNames {
+    pub(super) qkv: [&'static str; 3],
+    pub(super) norms: [&'static str; 2],
+}
+
+impl QkvNames {
+    /// Those of the video's tokens.
+    pub(super) const VIDEO: Self =
+        Self { qkv: ["to_q", "to_k", "to_v"], norms: ["norm_q", "norm_k"] };
+    /// Those of the text's, where it has its own.
+    pub(super) const TEXT: Self = Self {
+        qkv: ["add_q_proj", "add_k_proj", "add_v_proj"],
+        norms: ["norm_added_q", "norm_added_k"],
+    };
+}
+
+impl Qkv {
+    /// `run`: channels that are normed together.
+    pub(super) fn new(
+        width: usize,
+        heads: usize,
+        run: usize,
+        names: QkvNames,
+        weights: &Weights,
+    ) -> Result<Self> {
+        let layer = |name| Projection::new(width, width, &weights.pp(name));
+        let norm = |name| weights.pp(name).get(run, "weight");
+        let ([q, k, v], [q_norm, k_norm]) = (names.qkv, names.norms);
+        let (q, k, v) = (layer(q)?, layer(k)?, layer(v)?);
+        Ok(Self { heads, q, k, v, q_norm: norm(q_norm)?, k_norm: norm(k_norm)? })
+    }
+
+    /// x: (B, L, D) to (B, N, L, head).
+    pub(super) fn queries(&self, x: &Tensor) -> Result<Tensor> {
+        heads(&rms_norm(&self.q.forward(x)?, &self.q_norm)?, self.heads)
+    }
+
+    /// x: (B, L, D) to (B, N, L, head).
+    pub(super) fn keys(&self, x: &Tensor) -> Result<Tensor> {
+        heads(&rms_norm(&self.k.forward(x)?, &self.k_norm)?, self.heads)
+    }
+
+    /// x: (B, L, D) to (B, N, L, head).
+    pub(super) fn values(&self, x: &Tensor) -> Result<Tensor> {
+        heads(&self.v.forward(x)?, self.heads)
+    }
 }
 
 /// Rotary phases on a device.

@@ -8,28 +8,34 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`weights`] | tensors of memory-mapped files, in one or many parts |
 //! | [`packed`], [`embed`] | a section with its packed history, and its tokens |
 //! | [`hunyuan`], [`wan`], [`blocks`] | the networks, and whether their blocks stay in memory |
 //! | [`flow`] | noise levels and the solvers that go down them |
 //! | [`window`], [`generate`] | which history each section sees, and the loop over sections |
-//! | [`adapter`], [`finetune`] | low-rank finetuning |
+//! | [`network`], [`told`], [`types`] | either network, what it is told, what it computes in |
+//! | [`film`], [`kept`], [`memory`] | a video with its pictures, its sections as files, what it needs of memory |
+//! | [`finetune`], [`tune`] | low-rank finetuning, of an [`Adapter`](crate::adapter::Adapter) |
 //! | [`check`] | a folder of a model, looked over |
 //!
 //! L. Zhang et al., "Frame Context Packing and Drift Prevention in Next-Frame-Prediction Video Diffusion Models",
 //! arXiv 2504.12626.
 
-pub mod adapter;
 pub mod blocks;
 pub mod check;
 pub mod embed;
+pub mod film;
 pub mod finetune;
 pub mod flow;
 pub mod generate;
 pub mod hunyuan;
+pub mod kept;
+pub mod memory;
+pub mod network;
 pub mod packed;
+pub mod told;
+pub mod tune;
+pub mod types;
 pub mod wan;
-pub mod weights;
 pub mod window;
 
 mod layers;

@@ -1,7 +1,7 @@
 //! What the configurations of all networks have in common.
 
-use super::weights::read_text;
 use crate::error::Error;
+use crate::weights::read_text;
 use std::path::Path;
 
 /// Most blocks of one kind: far beyond what is published.
@@ -31,4 +31,17 @@ pub(super) fn check(widths: &[usize], blocks: &[usize]) -> Result<(), String> {
         return Err(format!("expected at most {BLOCKS_MAX} blocks of a kind"));
     }
     Ok(())
+}
+
+/// Texts that a change of `text` makes are refused, each for its reason.
+#[cfg(test)]
+pub(super) fn refused<T: std::fmt::Debug>(
+    parse: fn(&str) -> Result<T, String>,
+    text: &str,
+    changes: &[(&str, &str, &str)],
+) {
+    for (from, to, complaint) in changes {
+        let error = parse(&text.replace(from, to)).expect_err("it is refused");
+        assert!(error.contains(complaint), "{from} as {to}: {error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Training, on the CPU and on CUDA.
 
+mod adapted;
 mod checkpoint;
 mod clip;
 mod codec;
@@ -24,4 +25,5 @@ pub use init::initial_weights;
 pub use latents::LatentEpisode;
 pub use optimizer::{Muon, MuonConfig};
 pub use schedules::DrawnSchedule;
+pub(crate) use world::rate_at;
 pub use world::{WorldStep, WorldTrainer, WorldTraining};

@@ -64,6 +64,15 @@ impl Muon {
         Ok(Self { config, precision, slots: slots.collect::<Result<_>>()?, step: 0 })
     }
 
+    /// The same with Adam on everything, as for low-rank pairs: their factors are no maps of their own.
+    pub fn without_matrices(vars: &BTreeMap<String, Var>, config: MuonConfig) -> Result<Self> {
+        let mut optimizer = Self::new(vars, config, Precision::F32)?;
+        for slot in optimizer.slots.values_mut() {
+            slot.square = Some(slot.mean.zeros_like()?);
+        }
+        Ok(optimizer)
+    }
+
     /// A copy of the state under names, for a checkpoint.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();

@@ -3,12 +3,14 @@
 #[cfg(test)]
 mod tests;
 
+use super::adapted::Adapted;
 use super::clip::ClipSampler;
 use super::init::widen_projections;
 use super::rollout::Rollout;
 use super::scene::Sample;
 use super::teacher::Teacher;
 use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig, initial_weights};
+use crate::adapter::AdapterConfig;
 use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{HistoryAttention, ModelConfig, WorldModel};
 use crate::noise::Random;
@@ -94,10 +96,7 @@ impl Default for WorldTraining {
 impl WorldTraining {
     /// The rate of step `step`.
     pub fn rate_at(&self, step: u32) -> f64 {
-        let steps = f64::from(self.steps.max(1));
-        let rise = (f64::from(step) + 1.0) / f64::from(self.warmup.max(1));
-        let fall = (steps - f64::from(step)) / (steps * self.cooldown).max(1.0);
-        self.rate * rise.min(fall).clamp(0.0, 1.0)
+        rate_at(self.rate, (self.warmup, self.steps, self.cooldown), step)
     }
 
     /// Whether the average of the weights after `steps` steps knows shortcuts: once the steps that
@@ -132,6 +131,15 @@ impl WorldTraining {
     }
 }
 
+/// The rate of step `step` of `steps`: it rises from zero over `warmup` steps and falls to it over the last `cooldown`
+/// share.
+pub(crate) fn rate_at(rate: f64, (warmup, steps, cooldown): (u32, u32, f64), step: u32) -> f64 {
+    let all = f64::from(steps.max(1));
+    let rise = (f64::from(step) + 1.0) / f64::from(warmup.max(1));
+    let fall = (all - f64::from(step)) / (all * cooldown).max(1.0);
+    rate * rise.min(fall).clamp(0.0, 1.0)
+}
+
 /// What one step did.
 #[derive(Clone, Copy, Debug)]
 pub struct WorldStep {
@@ -150,7 +158,10 @@ pub struct WorldTrainer {
     model: WorldModel,
     sampler: ClipSampler,
     episodes: Vec<LatentEpisode>,
+    /// What is trained: all weights, or an adapter's.
     vars: BTreeMap<String, Var>,
+    adapted: Option<Adapted>,
+    /// Moving average of the variables.
     average: BTreeMap<String, Vec<f32>>,
     optimizer: Muon,
     rollouts: Vec<Rollout>,
@@ -174,37 +185,70 @@ impl WorldTrainer {
             }
             None => initial_weights(config, training.seed, device)?,
         };
-        training.check(config)?;
-        let mut sampler = ClipSampler::new(config, &episodes, &training)?;
-        if sampler.needs_words() && training.codebook == 0 {
-            candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
-        }
         // Words belong to the data: those of weights trained on other play are not taken over.
         let _other_words = weights.remove(CODEBOOK);
-        sampler.codebook =
-            (training.codebook > 0).then(|| fit_codebook(config, &training, &episodes));
         let vars = weights
             .into_iter()
             .map(|(name, weight)| Ok((name, Var::from_tensor(&weight.to_device(device)?)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-        let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, device);
-        let model = WorldModel::new(config, &vb)?;
+        let model = network(config, tensors.collect(), device)?;
+        let optimizer = Muon::new(&vars, MuonConfig::default(), config.precision)?;
+        Self::begin((model, vars, None), optimizer, training, episodes, device)
+    }
+
+    /// Starts from `weights`, which stay as they are: an adapter of low rank beside them is what is trained.
+    ///
+    /// # Errors
+    /// The weights are none of such a network.
+    pub fn adapting(
+        config: &ModelConfig,
+        training: WorldTraining,
+        episodes: Vec<LatentEpisode>,
+        mut weights: BTreeMap<String, Tensor>,
+        adapter: AdapterConfig,
+        device: &Device,
+    ) -> Result<Self> {
+        widen_projections(config, &mut weights)?;
+        let _other_words = weights.remove(CODEBOOK);
+        let (adapted, vars) = Adapted::new(weights, adapter, device)?;
+        let model = network(config, adapted.applied()?, device)?;
+        let optimizer = Muon::without_matrices(&vars, MuonConfig::default())?;
+        Self::begin((model, vars, Some(adapted)), optimizer, training, episodes, device)
+    }
+
+    fn begin(
+        (model, vars, adapted): (WorldModel, BTreeMap<String, Var>, Option<Adapted>),
+        optimizer: Muon,
+        training: WorldTraining,
+        episodes: Vec<LatentEpisode>,
+        device: &Device,
+    ) -> Result<Self> {
+        let config = model.config();
+        training.check(config)?;
+        let mut sampler = ClipSampler::new(config, &episodes, &training)?;
+        if sampler.needs_words() && training.codebook == 0 {
+            candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
+        }
+        sampler.codebook =
+            (training.codebook > 0).then(|| fit_codebook(config, &training, &episodes));
         let average = vars
             .iter()
             .map(|(name, var)| Ok((name.clone(), values(var)?)))
             .collect::<Result<_>>()?;
+        let (device, rollouts, step) = (device.clone(), Vec::new(), 0);
         Ok(Self {
-            sampler,
-            optimizer: Muon::new(&vars, MuonConfig::default(), config.precision)?,
-            device: device.clone(),
-            rollouts: Vec::new(),
-            step: 0,
             training,
             model,
+            sampler,
             episodes,
             vars,
+            adapted,
             average,
+            optimizer,
+            rollouts,
+            step,
+            device,
         })
     }
 
@@ -234,20 +278,31 @@ impl WorldTrainer {
         let rollouts = self.rollouts.iter().enumerate().map(|(at, rollout)| rollout.tensors(at));
         Ok(Checkpoint {
             weights: weights.chain(self.words()).collect::<Result<_>>()?,
-            average: self.average()?,
+            average: self.averages()?,
             optimizer: self.optimizer.state()?,
             rollouts: rollouts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect(),
             step: self.step,
         })
     }
 
-    /// The moving average of the weights with the codebook, on the CPU: what is played.
+    /// The moving average of the weights with the codebook, on the CPU: what is played. An adapter is worked into it.
     pub fn average(&self) -> Result<BTreeMap<String, Tensor>> {
+        let averages = self.averages()?;
+        let mut weights = match &self.adapted {
+            Some(adapted) => adapted.merged(averages)?,
+            None => averages,
+        };
+        weights.extend(self.words().transpose()?);
+        Ok(weights)
+    }
+
+    /// The moving averages of the variables, on the CPU.
+    fn averages(&self) -> Result<BTreeMap<String, Tensor>> {
         let tensor = |(name, values): (&String, &Vec<f32>)| {
             let shape = self.vars[name].shape().clone();
             Ok((name.clone(), Tensor::from_slice(values, shape, &Device::Cpu)?))
         };
-        self.average.iter().map(tensor).chain(self.words()).collect()
+        self.average.iter().map(tensor).collect()
     }
 
     /// The codebook under its name, if there is one.
@@ -275,6 +330,9 @@ impl WorldTrainer {
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
         let sample = self.sample(&mut random)?;
+        if let Some(adapted) = &self.adapted {
+            self.model = network(self.model.config(), adapted.applied()?, &self.device)?;
+        }
         let loss = self.loss(&sample)?;
         let rate = self.training.rate_at(self.step);
         let gradient = self.optimizer.step(&loss.backward()?, rate)?;
@@ -327,6 +385,15 @@ impl WorldTrainer {
         }
         Ok(())
     }
+}
+
+fn network(
+    config: &ModelConfig,
+    weights: BTreeMap<String, Tensor>,
+    device: &Device,
+) -> Result<WorldModel> {
+    let vb = VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, device);
+    WorldModel::new(config, &vb)
 }
 
 /// Words for the cells of `episodes`.

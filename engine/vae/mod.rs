@@ -4,6 +4,7 @@
 //! is a latent of its own. Videos and latents are (B, C, T, H, W) outside; inside one video goes through at a time,
 //! frames first, (T, C, H, W), so that convolutions over pictures take frames for a batch.
 
+pub mod autoencoder;
 #[cfg(test)]
 mod check;
 mod conv;
@@ -14,6 +15,7 @@ mod tiling;
 pub mod video;
 mod wan;
 
+pub use autoencoder::Autoencoder;
 pub use hunyuan::{HunyuanVae, HunyuanVaeConfig};
 pub use posterior::Posterior;
 pub use tiling::{Tiles, Tiling};

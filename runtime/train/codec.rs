@@ -1,14 +1,12 @@
 //! `oneiro train codec`.
 
-use super::progress::Progress;
+use super::going::{Trainer, go_on};
 use super::{TrainArgs, TrainConfig, episode_paths, picture, picture_size};
-use crate::clock::Clock;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use engine::train::{Checkpoint, CodecTrainer, load_weights, save_weights};
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
 use input::{Action, Episode, Frame, Recording};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Pictures of a strip.
 const STRIP: usize = 8;
@@ -27,39 +25,46 @@ pub(super) fn train(args: &TrainArgs) -> Result<()> {
     let episodes = some_pictures(&episode_paths(&args.episodes)?, &config, MOST_BYTES)?;
     let mut training = config.codec_training.clone();
     training.steps = args.steps.unwrap_or(training.steps);
-    let pictures = training.pictures;
     let from = args.from.as_deref().map(|path| load_weights(path, &device)).transpose()?;
-    let mut trainer = CodecTrainer::new(&config.codec, training, episodes, from, &device)?;
+    let (steps, minutes) = (training.steps, args.checkpoint_minutes);
+    let trainer = CodecTrainer::new(&config.codec, training, episodes, from, &device)?;
     let checkpoint = args.out.join("codec.checkpoint.safetensors");
-    if checkpoint.exists() {
-        trainer.restore(&Checkpoint::load(&checkpoint, &device)?)?;
-        eprintln!("going on from step {}", trainer.steps());
+    let mut trained = Trained { trainer, out: &args.out };
+    go_on(&mut trained, (&checkpoint, &device), steps, minutes)
+}
+
+/// A codec in training, with its folder.
+struct Trained<'a> {
+    trainer: CodecTrainer,
+    out: &'a Path,
+}
+
+impl Trainer for Trained<'_> {
+    fn steps(&self) -> u32 {
+        self.trainer.steps()
     }
-    let clock = Clock::real();
-    let every = Duration::from_secs(60 * args.checkpoint_minutes.max(1));
-    let mut progress = Progress::new(&args.out, trainer.steps(), trainer.training().steps)?;
-    let (mut saved, mut started, mut seen) = (clock.now(), clock.now(), 0_usize);
-    while trainer.steps() < trainer.training().steps {
-        let step = trainer.step()?;
-        if !step.loss.is_finite() {
-            bail!("the loss is no number at step {}; lower the rate", trainer.steps());
-        }
-        seen += pictures;
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let rate = seen as f64 / (clock.now() - started).as_secs_f64();
-        progress.step(trainer.steps(), step.loss, rate);
-        if clock.now() - saved >= every || trainer.steps() == trainer.training().steps {
-            trainer.checkpoint()?.save(&checkpoint)?;
-            save_weights(&trainer.finish()?, &args.out.join("codec.safetensors"))?;
-            progress.save()?;
-            let strip = trainer.strip(STRIP)?;
-            let path = args.out.join(format!("codec_{:06}.png", trainer.steps()));
-            picture::write_strip(&path, &[vec![&strip.pixels]], (strip.width, strip.height))?;
-            progress.say(&format!("step {}: wrote {}", trainer.steps(), path.display()));
-            (saved, started, seen) = (clock.now(), clock.now(), 0);
-        }
+
+    fn step(&mut self) -> Result<(f32, usize)> {
+        let step = self.trainer.step()?;
+        Ok((step.loss, self.trainer.training().pictures))
     }
-    Ok(())
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        Ok(self.trainer.checkpoint()?)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        Ok(self.trainer.restore(checkpoint)?)
+    }
+
+    /// The weights, and pictures that went through them.
+    fn save(&mut self) -> Result<String> {
+        save_weights(&self.trainer.finish()?, &self.out.join("codec.safetensors"))?;
+        let strip = self.trainer.strip(STRIP)?;
+        let path = self.out.join(format!("codec_{:06}.png", self.steps()));
+        picture::write_strip(&path, &[vec![&strip.pixels]], (strip.width, strip.height))?;
+        Ok(path.display().to_string())
+    }
 }
 
 /// The recordings' pictures at the model's size; only every so many of each where all take more than `most_bytes`.

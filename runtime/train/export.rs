@@ -18,7 +18,7 @@ const OPENINGS: usize = 4;
 /// is to be told its step size.
 pub(super) fn world(
     dir: &Path,
-    config: &TrainConfig,
+    (config, base): (&TrainConfig, Option<&WorldConfig>),
     trainer: &WorldTrainer,
     codec: &Path,
     episodes: &[PathBuf],
@@ -34,7 +34,8 @@ pub(super) fn world(
             input::write_npz(&opening, &starts.join(format!("start_{number:02}.npz")))?;
         }
     }
-    settings(&dir.join("world.toml"), config, first, trainer.knows_shortcuts())?;
+    let shortcut = trainer.knows_shortcuts() || base.is_some_and(|base| base.shortcut);
+    settings(&dir.join("world.toml"), (config, base), first, shortcut)?;
     let copied = dir.join("codec.safetensors");
     std::fs::copy(codec, &copied)
         .with_context(|| format!("copy {} to {}", codec.display(), copied.display()))?;
@@ -43,7 +44,12 @@ pub(super) fn world(
 }
 
 /// Writes a world's settings, or their `shortcut` where they are there already.
-fn settings(path: &Path, config: &TrainConfig, episode: &Path, shortcut: bool) -> Result<()> {
+fn settings(
+    path: &Path,
+    (config, base): (&TrainConfig, Option<&WorldConfig>),
+    episode: &Path,
+    shortcut: bool,
+) -> Result<()> {
     let mut settings = if path.exists() {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -54,7 +60,8 @@ fn settings(path: &Path, config: &TrainConfig, episode: &Path, shortcut: bool) -
         }
         settings
     } else {
-        describe(config, &Recording::open(episode)?)?
+        let new = describe(config, &Recording::open(episode)?)?;
+        base.map_or(new.clone(), |base| adapted(base, new))
     };
     settings.shortcut = shortcut;
     std::fs::write(path, toml::to_string(&settings)?)
@@ -95,6 +102,20 @@ fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
     })
 }
 
+/// The settings of a world that was brought to the play that `new` describes.
+fn adapted(base: &WorldConfig, new: WorldConfig) -> WorldConfig {
+    let mut credits = base.credits.clone();
+    credits.extend(new.credits.into_iter().filter(|credit| !base.credits.contains(credit)));
+    WorldConfig {
+        title: format!("{}, adapted", base.title),
+        description: format!("{} Adapted: {}", base.description, new.description),
+        credits,
+        fps: new.fps,
+        layout: new.layout,
+        ..base.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +129,7 @@ mod tests {
         let simulated = input::simulate(3, 40, Policy::Explore, (64, 48), 17.5);
         input::write_npz(&simulated, &episode).unwrap();
         let write = |shortcut| {
-            settings(&path, &config, &episode, shortcut).unwrap();
+            settings(&path, (&config, None), &episode, shortcut).unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
             toml::from_str::<WorldConfig>(&text).unwrap()
         };
@@ -117,6 +138,14 @@ mod tests {
         let named = WorldConfig { title: "Mine".to_owned(), ..young };
         std::fs::write(&path, toml::to_string(&named).unwrap()).unwrap();
         assert_eq!(write(false), named);
-        assert_eq!(write(true), WorldConfig { shortcut: true, ..named });
+        assert_eq!(write(true), WorldConfig { shortcut: true, ..named.clone() });
+        // A world brought to this play keeps what is not of the play.
+        std::fs::remove_file(&path).unwrap();
+        let base = WorldConfig { fps: 35.0, evaluations: 7, time_weight: 0.9, ..named };
+        settings(&path, (&config, Some(&base)), &episode, false).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let adapted: WorldConfig = toml::from_str(&text).unwrap();
+        assert_eq!((adapted.fps, adapted.evaluations, adapted.time_weight), (17.5, 7, 0.9));
+        assert_eq!(adapted.title, "Mine, adapted");
     }
 }

@@ -2,9 +2,13 @@
 
 mod codec;
 mod export;
+mod going;
+mod model;
 pub(crate) mod picture;
 mod progress;
 mod world;
+
+pub use model::ModelArgs;
 
 use crate::cores;
 use anyhow::{Context as _, Result, bail};
@@ -22,6 +26,8 @@ pub enum Train {
     Codec(TrainArgs),
     /// The world model, on a codec's latents
     World(WorldArgs),
+    /// An adapter that finetunes a published video model with FramePack; the whole network has to fit in memory
+    Model(ModelArgs),
 }
 
 /// Sizes and rates that come with the program.
@@ -56,7 +62,8 @@ pub struct TrainArgs {
     /// Minutes between checkpoints
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub checkpoint_minutes: u64,
-    /// Weights to start from where no checkpoint is found (.safetensors)
+    /// Weights to start from where no checkpoint is found (.safetensors); for `train world` also a world's folder,
+    /// whose sizes, codec and settings are taken too
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
 }
@@ -67,9 +74,13 @@ pub struct WorldArgs {
     /// Common settings
     #[command(flatten)]
     pub common: TrainArgs,
-    /// The codec's weights (codec.safetensors of `train codec`, or of a world)
+    /// The codec's weights (codec.safetensors of `train codec`, or of a world) [default: those of the world in --from]
     #[arg(long, value_name = "FILE")]
-    pub codec: PathBuf,
+    pub codec: Option<PathBuf>,
+    /// Leave the weights of --from as they are and train an adapter of this rank beside them: a world brought to
+    /// other play
+    #[arg(long, value_name = "RANK", requires = "from", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub adapter: Option<u16>,
     /// Episodes for the pictures of real against dreamed frames
     #[arg(long, value_name = "DIR")]
     pub held_out: Option<PathBuf>,
@@ -114,6 +125,7 @@ pub fn run(train: &Train) -> Result<()> {
     match train {
         Train::Codec(args) => codec::train(args),
         Train::World(args) => world::train(args),
+        Train::Model(args) => model::train(args),
     }
 }
 
@@ -127,6 +139,13 @@ fn episode_paths(dir: &Path) -> Result<Vec<PathBuf>> {
         );
     }
     Ok(paths)
+}
+
+/// Name of the file that keeps what was encoded of an episode. The whole path is in it: files of one name in two
+/// folders are two episodes.
+fn kept_name(path: &Path) -> String {
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    format!("{}.safetensors", path.to_string_lossy().chars().map(plain).collect::<String>())
 }
 
 /// Width and height of the pictures that a model of this size sees; those of recordings are brought to it.

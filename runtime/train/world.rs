@@ -1,20 +1,19 @@
 //! `oneiro train world`.
 
-use super::progress::Progress;
-use super::{TrainConfig, WorldArgs, episode_paths, export, picture, picture_size};
-use crate::clock::Clock;
+use super::going::{Trainer, go_on};
+use super::{TrainConfig, WorldArgs, episode_paths, export, kept_name, picture, picture_size};
 use anyhow::{Context as _, Result, bail, ensure};
+use engine::adapter::AdapterConfig;
 use engine::codec::Codec;
 use engine::dreamer::{DreamOptions, Dreamer};
 use engine::model::{HistoryAttention, ModelConfig};
 use engine::train::{Checkpoint, LatentEpisode, WorldTrainer};
 use engine::video::{Video, VideoOptions};
-use engine::world::World;
+use engine::world::{World, WorldConfig};
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
 use input::{ActionLayout, Episode, Recording};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Frames that the codec encodes together.
 const ENCODED_AT_ONCE: usize = 32;
@@ -38,45 +37,121 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         Some(first) => Recording::open(first)?.layout,
         None => bail!("expected recorded play"),
     };
-    config.model.action = layout.feature_count();
-    let codec = Codec::open(&config.codec, &args.codec, &device)?;
-    let episodes = encoded(&paths, &layout, &codec, &config.model, &latents_dir)?;
+    let base = Base::read(common.from.as_deref())?;
+    let codec = base.settle(&mut config, args.codec.as_deref())?;
+    let features = layout.feature_count();
+    ensure!(
+        base.config.is_none() || config.model.action == features,
+        "expected actions of {} numbers as the world in --from has, got {features}: {}",
+        config.model.action,
+        paths[0].display()
+    );
+    config.model.action = features;
+    let opened = Codec::open(&config.codec, &codec, &device)?;
+    let episodes = encoded(&paths, &layout, &opened, &config.model, &latents_dir)?;
     let mut training = config.world_training.clone();
     training.steps = common.steps.unwrap_or(training.steps);
-    let from = common.from.as_deref().map(|path| engine::train::load_weights(path, &device));
-    let mut trainer =
-        WorldTrainer::new(&config.model, training, episodes, from.transpose()?, &device)?;
+    let (steps, minutes) = (training.steps, common.checkpoint_minutes);
+    let from = base.weights.as_deref().map(|path| engine::train::load_weights(path, &device));
+    let from = from.transpose()?;
+    let trainer = match (args.adapter, from) {
+        (Some(rank), Some(weights)) => {
+            let alpha = f32::from(rank);
+            let adapter = AdapterConfig { rank: rank.into(), alpha, seed: training.seed };
+            WorldTrainer::adapting(&config.model, training, episodes, weights, adapter, &device)?
+        }
+        (_, from) => WorldTrainer::new(&config.model, training, episodes, from, &device)?,
+    };
     let checkpoint = common.out.join("world.checkpoint.safetensors");
-    if checkpoint.exists() {
-        trainer.restore(&Checkpoint::load(&checkpoint, &device)?)?;
-        eprintln!("going on from step {}", trainer.steps());
+    let mut trained = Trained { trainer, args, config, base: base.config, codec, paths };
+    go_on(&mut trained, (&checkpoint, &device), steps, minutes)
+}
+
+/// A world in training, with where it comes from and goes to.
+struct Trained<'a> {
+    trainer: WorldTrainer,
+    args: &'a WorldArgs,
+    config: TrainConfig,
+    base: Option<WorldConfig>,
+    codec: PathBuf,
+    paths: Vec<PathBuf>,
+}
+
+impl Trainer for Trained<'_> {
+    fn steps(&self) -> u32 {
+        self.trainer.steps()
     }
-    let clock = Clock::real();
-    let every = Duration::from_secs(60 * common.checkpoint_minutes.max(1));
-    let mut progress = Progress::new(&common.out, trainer.steps(), trainer.training().steps)?;
-    let (mut saved, mut started, mut frames) = (clock.now(), clock.now(), 0_usize);
-    while trainer.steps() < trainer.training().steps {
-        let step = trainer.step()?;
-        if !step.loss.is_finite() {
-            bail!("the loss is no number at step {}; lower the rate", trainer.steps());
-        }
-        frames += step.frames;
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let rate = frames as f64 / (clock.now() - started).as_secs_f64();
-        progress.step(trainer.steps(), step.loss, rate);
-        if clock.now() - saved >= every || trainer.steps() == trainer.training().steps {
-            trainer.checkpoint()?.save(&checkpoint)?;
-            let world = common.out.join("world");
-            export::world(&world, &config, &trainer, &args.codec, &paths)?;
-            progress.save()?;
-            let shown = args.held_out.as_deref().unwrap_or(&common.episodes);
-            let strip = common.out.join(format!("strip_{:06}.png", trainer.steps()));
-            draw_strip(&world, shown, &strip, picture_size(&config.model)?)?;
-            progress.say(&format!("step {}: wrote {}", trainer.steps(), strip.display()));
-            (saved, started, frames) = (clock.now(), clock.now(), 0);
-        }
+
+    fn step(&mut self) -> Result<(f32, usize)> {
+        let step = self.trainer.step()?;
+        Ok((step.loss, step.frames))
     }
-    Ok(())
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        Ok(self.trainer.checkpoint()?)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        Ok(self.trainer.restore(checkpoint)?)
+    }
+
+    /// The world's folder, and real frames above dreamed ones.
+    fn save(&mut self) -> Result<String> {
+        let common = &self.args.common;
+        let world = common.out.join("world");
+        let settings = (&self.config, self.base.as_ref());
+        export::world(&world, settings, &self.trainer, &self.codec, &self.paths)?;
+        let shown = self.args.held_out.as_deref().unwrap_or(&common.episodes);
+        let strip = common.out.join(format!("strip_{:06}.png", self.steps()));
+        draw_strip(&world, shown, &strip, picture_size(&self.config.model)?)?;
+        Ok(strip.display().to_string())
+    }
+}
+
+/// What a training starts from.
+#[derive(Default)]
+struct Base {
+    weights: Option<PathBuf>,
+    /// Settings and folder, where it is a world.
+    config: Option<WorldConfig>,
+    codec: Option<PathBuf>,
+}
+
+impl Base {
+    /// `from`: a file of weights or a world's folder.
+    fn read(from: Option<&Path>) -> Result<Self> {
+        let Some(from) = from else { return Ok(Self::default()) };
+        if !from.is_dir() {
+            return Ok(Self { weights: Some(from.to_owned()), ..Self::default() });
+        }
+        let path = from.join("world.toml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let config = toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        Ok(Self {
+            weights: Some(from.join("model.safetensors")),
+            config: Some(config),
+            codec: Some(from.join("codec.safetensors")),
+        })
+    }
+
+    /// Brings the sizes of a training to those of the world, and its teaching to what the world knows already; answers
+    /// where the codec is.
+    fn settle(&self, config: &mut TrainConfig, codec: Option<&Path>) -> Result<PathBuf> {
+        if let Some(world) = &self.config {
+            config.codec = world.codec.clone();
+            config.model = world.model.clone();
+            let training = &mut config.world_training;
+            training.guidance = world.guidance;
+            training.rollout_from = 0;
+            training.shortcut_from = 0;
+            if !world.shortcut {
+                training.shortcut_share = 0.0;
+            }
+        }
+        let codec = codec.map(Path::to_owned).or_else(|| self.codec.clone());
+        codec.context("expected --codec, or a world's folder in --from")
+    }
 }
 
 /// The episodes' latents, each encoded once and kept in `dir`; all have to have actions of this layout.
@@ -91,13 +166,7 @@ fn encoded(
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
     let mut episodes = Vec::with_capacity(paths.len());
     for path in paths.iter().progress_with(bar) {
-        // The whole path is in the name: files of one name in two folders are two episodes.
-        let name: String = path
-            .to_string_lossy()
-            .chars()
-            .map(|c| if c.is_alphanumeric() { c } else { '_' })
-            .collect();
-        let kept = dir.join(format!("{name}.safetensors"));
+        let kept = dir.join(kept_name(path));
         if kept.exists() {
             episodes.push(LatentEpisode::load(&kept)?);
             continue;

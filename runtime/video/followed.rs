@@ -18,9 +18,10 @@ pub(super) fn json(
     made: &[Made],
 ) -> Value {
     let frame = |at: u32| i64::from(at) - i64::from(film.first);
-    let waypoints = film.waypoints.iter().zip(&args.waypoints).map(|(&at, waypoint)| {
-        json!({"frame": frame(at), "picture": waypoint.picture.display().to_string()})
-    });
+    let waypoints =
+        film.waypoints.iter().zip(&args.waypoints).map(
+            |(&at, waypoint)| json!({"frame": frame(at), "picture": waypoint.aim.to_string()}),
+        );
     let sections = made.iter().map(|made| {
         let slots = made.plan.slots.iter().map(|slot| slot_json(slot, &frame));
         json!({
@@ -34,7 +35,7 @@ pub(super) fn json(
     json!({
         "world": world.config.title,
         "origin": Origin::here(world),
-        "order": args.order.to_string(),
+        "order": args.order().to_string(),
         "schedule": schedule.to_string(),
         "note": schedule.has_two_sections().then_some("two g: planned as the inverted form of section 5.1"),
         "seed": args.seed,

@@ -1,12 +1,14 @@
 //! `oneiro dream`: a video of a world made in any order (FramePack §4.1), with the plan it followed.
 
 mod followed;
+mod waypoint;
+
+pub use waypoint::{Aim, Waypoint};
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +20,7 @@ use input::{Action, Controller as _, Script, VideoWriter, Wander};
 
 use crate::commands::Usage;
 use crate::headless::progress;
+use crate::published::{self, PublishedArgs};
 use crate::train::picture::write_strip;
 use crate::{start, worlds};
 
@@ -32,20 +35,21 @@ pub struct VideoArgs {
     /// Folder of the world, or the name of one that came with the program
     #[arg(long, value_name = "WORLD", default_value = "doom-rooms")]
     pub world: PathBuf,
-    /// In which order sections are made
-    #[arg(long, value_enum, default_value = "vanilla")]
-    pub order: VideoOrder,
+    /// In which order sections are made [default: vanilla; with --model inverted]
+    #[arg(long, value_enum)]
+    pub order: Option<VideoOrder>,
     /// What sections see, in the notation of FramePack [default: the world's own, turned to the order]
     #[arg(long, value_name = "SCHEDULE")]
     pub schedule: Option<Schedule>,
     /// Length of the video
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
     pub seconds: f64,
-    /// Begin from your own picture [default: the world's first opening]
-    #[arg(long, value_name = "PNG")]
+    /// Begin from your own picture [default: the world's first opening; with --model, from nothing]
+    #[arg(long, visible_alias = "image", value_name = "PNG")]
     pub start: Option<PathBuf>,
-    /// A picture that the video comes by, T seconds from its beginning; may be given again
-    #[arg(long = "waypoint", value_name = "T=PNG")]
+    /// A picture that the video comes by, T seconds from its beginning, or with --model what it shows from then on;
+    /// may be given again
+    #[arg(long = "waypoint", value_name = "T=PNG|TEXT")]
     pub waypoints: Vec<Waypoint>,
     /// Actions, one for each frame [default: a walk that goes anywhere]
     #[arg(long, value_name = "FILE")]
@@ -53,12 +57,30 @@ pub struct VideoArgs {
     /// Seed of the noise, and of the walk
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Evaluations of the network for each section [default: the world's own]
+    /// Evaluations of the network for each section [default: the world's own; with --model 25]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub steps: Option<u32>,
-    /// Folder for the video, a sheet of its pictures, and the plan it followed
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// Folder for the video, a sheet of its pictures, and the plan it followed; with --model a video found there goes on
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    pub out: Option<PathBuf>,
+    /// Options of published models
+    #[command(flatten)]
+    pub published: PublishedArgs,
+}
+
+impl VideoArgs {
+    /// The order that a world's sections are made in.
+    fn order(&self) -> VideoOrder {
+        self.order.unwrap_or(VideoOrder::Vanilla)
+    }
+
+    /// The folder for the video.
+    ///
+    /// # Errors
+    /// There is none, as where a model is only looked over.
+    pub(crate) fn out(&self) -> Result<&Path> {
+        self.out.as_deref().context("expected --out")
+    }
 }
 
 /// An order of making sections, as it is typed.
@@ -70,15 +92,6 @@ pub enum VideoOrder {
     Endpoint,
     /// From the end towards the beginning
     Inverted,
-}
-
-/// A picture at a time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Waypoint {
-    /// Seconds from the beginning.
-    pub seconds: f64,
-    /// Its file.
-    pub picture: PathBuf,
 }
 
 impl VideoOrder {
@@ -111,19 +124,6 @@ impl fmt::Display for VideoOrder {
     }
 }
 
-impl FromStr for Waypoint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected seconds and a picture, such as 4.5=door.png".to_owned();
-        let (seconds, picture) = text.split_once('=').ok_or_else(expected)?;
-        let seconds = seconds.parse().ok().filter(|t| (0.0..=SECONDS_MAX).contains(t));
-        let picture = (!picture.is_empty()).then(|| PathBuf::from(picture));
-        let (seconds, picture) = seconds.zip(picture).ok_or_else(expected)?;
-        Ok(Self { seconds, picture })
-    }
-}
-
 fn parse_seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= SECONDS_MAX);
     seconds.ok_or_else(|| format!("expected more than 0 and at most {SECONDS_MAX} seconds"))
@@ -145,6 +145,10 @@ fn frames_in(seconds: f64, fps: f32) -> u32 {
 /// # Errors
 /// When the world, a picture or the actions cannot be read, the schedule does not fit, or a file cannot be written.
 pub fn run(args: &VideoArgs) -> Result<()> {
+    if let Some(folder) = &args.published.model {
+        return published::run(folder, args);
+    }
+    let (out, order) = (args.out()?, args.order());
     let dir = worlds::find(&args.world)?;
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
@@ -152,28 +156,28 @@ pub fn run(args: &VideoArgs) -> Result<()> {
     }
     let world = Arc::new(World::open(&dir, &device, |_| ())?);
     let schedule = schedule(args, &world.schedule)?;
-    fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     let mut film = Film::begin(args, &world, &schedule)?;
-    let made = film.make(args.order.made(), &schedule)?;
+    let made = film.make(order.made(), &schedule)?;
     let plan = followed::json(args, &world, &schedule, &film, &made);
-    let path = args.out.join("plan.json");
+    let path = out.join("plan.json");
     fs::write(&path, serde_json::to_string_pretty(&plan)? + "\n")
         .with_context(|| format!("write {}", path.display()))?;
-    film.write(&args.out)?;
+    film.write(out)?;
     let seconds = f64::from(film.frames - film.first) / f64::from(world.config.fps);
     let sections = made.len();
-    writeln!(io::stdout(), "{sections} sections, {seconds:.1} s: {}", args.out.display())?;
+    writeln!(io::stdout(), "{sections} sections, {seconds:.1} s: {}", out.display())?;
     Ok(())
 }
 
 /// The schedule asked for, which has to be of the order asked for, or the world's own turned to it.
 fn schedule(args: &VideoArgs, own: &Schedule) -> Result<Schedule> {
-    let order = args.order.planned(!args.waypoints.is_empty());
+    let order = args.order().planned(!args.waypoints.is_empty());
     let Some(schedule) = &args.schedule else { return Ok(own.in_order(order)?) };
     if schedule.order() != order {
         let such = own.in_order(order)?;
         let wanted = if args.waypoints.is_empty() { "" } else { " with waypoints" };
-        let order = args.order;
+        let order = args.order();
         let message =
             format!("expected a schedule such as {such} for {order} order{wanted}, got {schedule}");
         return Err(Usage(message).into());
@@ -217,7 +221,11 @@ impl Film {
     }
 
     fn come_by(&mut self, waypoint: &Waypoint) -> Result<()> {
-        let Waypoint { seconds, picture } = waypoint;
+        let Waypoint { seconds, aim } = waypoint;
+        let Aim::Picture(picture) = aim else {
+            let wanted = "expected waypoints of a world to be pictures (.png); --model takes text";
+            return Err(Usage(format!("{wanted}, got {aim}")).into());
+        };
         let at = self.first + frames_in(*seconds, self.fps);
         ensure!(
             (self.first + 1..self.frames).contains(&at),
@@ -291,19 +299,10 @@ fn walk(args: &VideoArgs, frames: u32) -> Result<Vec<Action>> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn waypoints_are_a_time_and_a_picture() {
-        let read = |text: &str| text.parse::<Waypoint>();
-        let door = Waypoint { seconds: 4.5, picture: PathBuf::from("a=b.png") };
-        assert_eq!(read("4.5=a=b.png"), Ok(door));
-        for wrong in ["", "4.5", "=a.png", "4.5=", "-1=a.png", "nan=a.png", "3601=a.png", "x=a.png"]
-        {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
+    fn times_are_bounded_and_whole_frames() {
         for wrong in ["0", "-1", "inf", "NaN", "3601", "long"] {
             assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }
@@ -316,12 +315,5 @@ mod tests {
         assert_eq!(planned(VideoOrder::Vanilla), [Order::Forward, Order::Endpoint]);
         assert_eq!(planned(VideoOrder::Endpoint), [Order::Endpoint; 2]);
         assert_eq!(planned(VideoOrder::Inverted), [Order::Inverted; 2]);
-    }
-
-    proptest! {
-        #[test]
-        fn reading_a_waypoint_never_panics(text in "\\PC*") {
-            let _ = text.parse::<Waypoint>();
-        }
     }
 }

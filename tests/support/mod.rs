@@ -1,6 +1,7 @@
 //! A dream made of arithmetic, and controls made of a list.
 
 pub(crate) mod lpips;
+pub(crate) mod models;
 pub(crate) mod world;
 
 use std::sync::{Arc, Mutex};

@@ -1,12 +1,12 @@
 //! Finetuning of tiny random networks.
 
 use super::*;
-use crate::framepack::adapter::{Adapter, AdapterConfig, merge};
+use crate::adapter::{Adapter, AdapterConfig, merge};
 use crate::framepack::blocks::Residence;
 use crate::framepack::embed::history_weights;
 use crate::framepack::hunyuan::tests::{Golden, worst};
-use crate::framepack::weights::Weights;
 use crate::framepack::{hunyuan, wan};
+use crate::weights::Weights;
 use candle_core::{DType, Device, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use std::collections::{BTreeMap, HashMap};
@@ -93,7 +93,8 @@ fn train(case: &Case, steps: usize) -> (f32, f32, Adapter, BTreeMap<String, Var>
     let params = ParamsAdamW { lr: 5e-3, weight_decay: 0.0, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(vars.values().cloned().collect(), params).unwrap();
     let mut random = Random::new(1, 2);
-    let samples = [0, 1].map(|section| Sample::forward(&clip(), section, 4, &mut random).unwrap());
+    let samples = [0, 1]
+        .map(|section| Sample::new(Order::Forward, &clip(), section, 4, &mut random).unwrap());
     let mut losses = Vec::new();
     for _ in 0..steps {
         let loss = |sample: &Sample| sample.loss(&(case.predict)(&weights, sample)?);
@@ -131,7 +132,7 @@ fn check_training(case: &Case) {
 
     // Every tensor gets a gradient; the first factors only now that the second ones are not zero.
     let weights = case.weights.with(Arc::new(trained.clone()));
-    let sample = Sample::forward(&clip(), 1, 4, &mut Random::new(5, 5)).unwrap();
+    let sample = Sample::new(Order::Forward, &clip(), 1, 4, &mut Random::new(5, 5)).unwrap();
     let predicted = (case.predict)(&weights, &sample).unwrap();
     let gradients = sample.loss(&predicted).unwrap().backward().unwrap();
     for (name, var) in &vars {
@@ -165,4 +166,27 @@ fn hunyuan_video_is_finetuned() {
 #[test]
 fn wan_is_finetuned() {
     check_training(&wan());
+}
+
+/// What a sample is shown is what the loop over sections shows when it gets there.
+#[test]
+fn samples_are_shown_what_sampling_shows() {
+    use crate::framepack::generate::Generation;
+    let clip = randn(&[1, 4, 13, 6, 6], 8);
+    let section = |at: usize| clip.narrow(2, 1 + 4 * at, 4).unwrap();
+    for order in [Order::Forward, Order::Inverted] {
+        let start = clip.narrow(2, 0, 1).unwrap();
+        let mut video = Generation::new(order, &start, 3, 4).unwrap();
+        for made in 0..3 {
+            let at = if order == Order::Forward { made } else { 2 - made };
+            let sample = Sample::new(order, &clip, at, 4, &mut Random::new(1, 1)).unwrap();
+            let packed = video.packed(&sample.packed.noisy.latents).unwrap();
+            for ((k, want), (_, got)) in packed.history.iter().zip(&sample.packed.history) {
+                assert_eq!(worst(&got.latents, &want.latents), 0.0, "{order:?} {at} k{k}");
+                assert_eq!(got.times, want.times, "{order:?} {at} k{k}");
+            }
+            assert_eq!(sample.packed.noisy.times, packed.noisy.times);
+            video.push(&section(at)).unwrap();
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::Config;
 use crate::framepack::layers::{LevelEmbedder, Perceptron};
-use crate::framepack::weights::Weights;
 use crate::ops::silu;
+use crate::weights::Weights;
 use candle_core::{Result, Tensor, bail};
 
 /// Conditions of a section.

@@ -2,21 +2,17 @@
 
 use super::{Config, Scene};
 use crate::framepack::layers::{
-    Perceptron, Projection, attention, gated_add, heads, modulate, rms_norm,
+    Perceptron, Projection, Qkv, QkvNames, attention, gated_add, modulate,
 };
-use crate::framepack::weights::Weights;
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{Result, Tensor};
 
 /// The layers of one stream.
 #[derive(Clone, Debug)]
 struct Side {
     modulation: Projection,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    q_norm: Tensor,
-    k_norm: Tensor,
+    qkv: Qkv,
     out: Projection,
     ff: Perceptron,
 }
@@ -24,24 +20,17 @@ struct Side {
 /// Names of a stream's layers.
 struct Names {
     modulation: &'static str,
-    qkv: [&'static str; 3],
-    norms: [&'static str; 2],
+    qkv: QkvNames,
     out: &'static str,
     ff: &'static str,
 }
 
-const VIDEO: Names = Names {
-    modulation: "norm1.linear",
-    qkv: ["attn.to_q", "attn.to_k", "attn.to_v"],
-    norms: ["attn.norm_q", "attn.norm_k"],
-    out: "attn.to_out.0",
-    ff: "ff",
-};
+const VIDEO: Names =
+    Names { modulation: "norm1.linear", qkv: QkvNames::VIDEO, out: "attn.to_out.0", ff: "ff" };
 
 const TEXT: Names = Names {
     modulation: "norm1_context.linear",
-    qkv: ["attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"],
-    norms: ["attn.norm_added_q", "attn.norm_added_k"],
+    qkv: QkvNames::TEXT,
     out: "attn.to_add_out",
     ff: "ff_context",
 };
@@ -50,25 +39,18 @@ impl Side {
     fn new(config: &Config, names: &Names, weights: &Weights) -> Result<Self> {
         let (width, head) = (config.width(), config.attention_head_dim);
         let layer = |outputs, name| Projection::new(width, outputs, &weights.pp(name));
-        let [q, k, v] = names.qkv;
-        let norm = |name| weights.pp(name).get(head, "weight");
+        let (heads, attention) = (config.num_attention_heads, weights.pp("attn"));
         Ok(Self {
             modulation: layer(6 * width, names.modulation)?,
-            q: layer(width, q)?,
-            k: layer(width, k)?,
-            v: layer(width, v)?,
-            q_norm: norm(names.norms[0])?,
-            k_norm: norm(names.norms[1])?,
+            qkv: Qkv::new(width, heads, head, names.qkv, &attention)?,
             out: layer(width, names.out)?,
             ff: Perceptron::feed_forward(width, config.hidden(), gelu, &weights.pp(names.ff))?,
         })
     }
 
     /// Queries, keys and values of normed tokens: three of (B, N, L, head).
-    fn qkv(&self, x: &Tensor, count: usize) -> Result<[Tensor; 3]> {
-        let q = heads(&rms_norm(&self.q.forward(x)?, &self.q_norm)?, count)?;
-        let k = heads(&rms_norm(&self.k.forward(x)?, &self.k_norm)?, count)?;
-        Ok([q, k, heads(&self.v.forward(x)?, count)?])
+    fn qkv(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+        Ok([self.qkv.queries(x)?, self.qkv.keys(x)?, self.qkv.values(x)?])
     }
 
     /// The tokens after attention, whose result is `attended`, and the perceptron.
@@ -84,7 +66,6 @@ impl Side {
 /// One block.
 #[derive(Clone, Debug)]
 pub(super) struct DualBlock {
-    heads: usize,
     video: Side,
     text: Side,
 }
@@ -92,7 +73,6 @@ pub(super) struct DualBlock {
 impl DualBlock {
     pub(super) fn new(config: &Config, weights: &Weights) -> Result<Self> {
         Ok(Self {
-            heads: config.num_attention_heads,
             video: Side::new(config, &VIDEO, weights)?,
             text: Side::new(config, &TEXT, weights)?,
         })
@@ -108,10 +88,10 @@ impl DualBlock {
         let of_video = self.video.modulation.forward(&scene.embedding)?.chunk(6, 1)?;
         let of_text = self.text.modulation.forward(&scene.embedding)?.chunk(6, 1)?;
         let h = modulate(video, &of_video[0], &of_video[1])?;
-        let [q, k, v] = self.video.qkv(&h, self.heads)?;
+        let [q, k, v] = self.video.qkv(&h)?;
         let (q, k) = (scene.rotation.apply(&q)?, scene.rotation.apply(&k)?);
         let h = modulate(text, &of_text[0], &of_text[1])?;
-        let [text_q, text_k, text_v] = self.text.qkv(&h, self.heads)?;
+        let [text_q, text_k, text_v] = self.text.qkv(&h)?;
         let h = attention(
             &Tensor::cat(&[q, text_q], 2)?,
             &Tensor::cat(&[k, text_k], 2)?,

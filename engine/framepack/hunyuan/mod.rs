@@ -17,9 +17,9 @@ use super::blocks::{Blocks, Residence};
 use super::embed::Embedders;
 use super::layers::{Perceptron, Projection, Rotation, key_mask, modulate};
 use super::packed::Packed;
-use super::weights::Weights;
 use crate::model::unpatchify;
 use crate::ops::silu;
+use crate::weights::Weights;
 use candle_core::{DType, Result, Tensor};
 use condition::ConditionEmbedding;
 use dual::DualBlock;
@@ -73,11 +73,22 @@ impl Transformer {
             refiner: Refiner::new(config, &weights.pp("context_embedder"))?,
             image: image.transpose()?,
             dual: Blocks::new(config, dual, DualBlock::new, dual_weights, residence)?,
-            single: Blocks::new(config, single, SingleBlock::new, single_weights, residence)?,
+            single: Blocks::new(
+                config,
+                single,
+                SingleBlock::new,
+                single_weights,
+                residence.after(dual),
+            )?,
             final_modulation: Projection::new(width, 2 * width, &weights.pp("norm_out.linear"))?,
             head: Projection::new(width, 4 * config.in_channels, &weights.pp("proj_out"))?,
             config: config.clone(),
         })
+    }
+
+    /// Sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The velocity of the noisy section, in 32 bits: (B, C, T, H, W).

@@ -4,8 +4,8 @@ use super::{Condition, Config};
 use crate::framepack::layers::{
     LevelEmbedder, Norm, Perceptron, Projection, attention, gated_add, heads,
 };
-use crate::framepack::weights::Weights;
 use crate::ops::silu;
+use crate::weights::Weights;
 use candle_core::{Device, Result, Tensor};
 
 /// Hidden width of the refiner's perceptrons over the width of a token, whatever the other blocks have.

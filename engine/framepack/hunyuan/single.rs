@@ -1,21 +1,16 @@
 //! Blocks in which video and text share all layers; attention and perceptron run side by side.
 
 use super::{Config, Scene};
-use crate::framepack::layers::{Projection, attention, gated_add, heads, modulate, rms_norm};
-use crate::framepack::weights::Weights;
+use crate::framepack::layers::{Projection, Qkv, QkvNames, attention, gated_add, modulate};
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{D, Result, Tensor};
 
 /// One block.
 #[derive(Clone, Debug)]
 pub(super) struct SingleBlock {
-    heads: usize,
     modulation: Projection,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    q_norm: Tensor,
-    k_norm: Tensor,
+    qkv: Qkv,
     up: Projection,
     out: Projection,
 }
@@ -25,15 +20,10 @@ impl SingleBlock {
         let (width, head) = (config.width(), config.attention_head_dim);
         let hidden = config.hidden();
         let layer = |inputs, outputs, name| Projection::new(inputs, outputs, &weights.pp(name));
-        let norm = |name| weights.pp(name).get(head, "weight");
+        let (heads, attention) = (config.num_attention_heads, weights.pp("attn"));
         Ok(Self {
-            heads: config.num_attention_heads,
             modulation: layer(width, 3 * width, "norm.linear")?,
-            q: layer(width, width, "attn.to_q")?,
-            k: layer(width, width, "attn.to_k")?,
-            v: layer(width, width, "attn.to_v")?,
-            q_norm: norm("attn.norm_q")?,
-            k_norm: norm("attn.norm_k")?,
+            qkv: Qkv::new(width, heads, head, QkvNames::VIDEO, &attention)?,
             up: layer(width, hidden, "proj_mlp")?,
             out: layer(width + hidden, width, "proj_out")?,
         })
@@ -43,14 +33,13 @@ impl SingleBlock {
     pub(super) fn forward(&self, x: &Tensor, words: usize, scene: &Scene) -> Result<Tensor> {
         let modulation = self.modulation.forward(&scene.embedding)?.chunk(3, 1)?;
         let h = modulate(x, &modulation[0], &modulation[1])?;
-        let rotated = |layer: &Projection, norm: &Tensor| {
-            let x = heads(&rms_norm(&layer.forward(&h)?, norm)?, self.heads)?; // B, N, L, head
+        let rotated = |x: Tensor| {
             let tokens = x.dim(2)? - words;
             let video = scene.rotation.apply(&x.narrow(2, 0, tokens)?.contiguous()?)?;
             Tensor::cat(&[video, x.narrow(2, tokens, words)?], 2)
         };
-        let (q, k) = (rotated(&self.q, &self.q_norm)?, rotated(&self.k, &self.k_norm)?);
-        let v = heads(&self.v.forward(&h)?, self.heads)?;
+        let (q, k) = (rotated(self.qkv.queries(&h)?)?, rotated(self.qkv.keys(&h)?)?);
+        let v = self.qkv.values(&h)?;
         let attended = attention(&q, &k, &v, scene.mask.as_ref())?;
         let both = Tensor::cat(&[attended, gelu(&self.up.forward(&h)?)?], D::Minus1)?;
         gated_add(x, &self.out.forward(&both)?, &modulation[2])

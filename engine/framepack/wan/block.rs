@@ -2,10 +2,11 @@
 
 use super::Config;
 use crate::framepack::layers::{
-    Norm, Perceptron, Projection, Rotation, attention, gated_add, heads, modulate, rms_norm,
+    Norm, Perceptron, Projection, Qkv, QkvNames, Rotation, attention, gated_add, heads, modulate,
+    rms_norm,
 };
-use crate::framepack::weights::Weights;
 use crate::ops::gelu;
+use crate::weights::Weights;
 use candle_core::{D, Result, Tensor};
 
 /// What every block is told beside its tokens.
@@ -20,40 +21,22 @@ pub(super) struct Scene {
     pub(super) image: Option<Tensor>,
 }
 
-/// Projections of an attention; queries and keys are normed over all heads together.
+/// An attention; queries and keys are normed over all heads together.
 #[derive(Clone, Debug)]
 struct Attention {
     heads: usize,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    q_norm: Tensor,
-    k_norm: Tensor,
+    qkv: Qkv,
     out: Projection,
 }
 
 impl Attention {
     fn new(config: &Config, weights: &Weights) -> Result<Self> {
-        let width = config.width();
-        let layer = |name| Projection::new(width, width, &weights.pp(name));
+        let (width, heads) = (config.width(), config.num_attention_heads);
         Ok(Self {
-            heads: config.num_attention_heads,
-            q: layer("to_q")?,
-            k: layer("to_k")?,
-            v: layer("to_v")?,
-            q_norm: weights.pp("norm_q").get(width, "weight")?,
-            k_norm: weights.pp("norm_k").get(width, "weight")?,
-            out: layer("to_out.0")?,
+            heads,
+            qkv: Qkv::new(width, heads, width, QkvNames::VIDEO, weights)?,
+            out: Projection::new(width, width, &weights.pp("to_out.0"))?,
         })
-    }
-
-    fn queries(&self, x: &Tensor) -> Result<Tensor> {
-        heads(&rms_norm(&self.q.forward(x)?, &self.q_norm)?, self.heads)
-    }
-
-    fn keys_values(&self, x: &Tensor) -> Result<[Tensor; 2]> {
-        let k = heads(&rms_norm(&self.k.forward(x)?, &self.k_norm)?, self.heads)?;
-        Ok([k, heads(&self.v.forward(x)?, self.heads)?])
     }
 }
 
@@ -102,9 +85,9 @@ impl Block {
     pub(super) fn forward(&self, x: &Tensor, scene: &Scene) -> Result<Tensor> {
         let modulation = modulations(&self.table, &scene.modulation, x)?;
         let h = modulate(x, &modulation[0], &modulation[1])?;
-        let [k, v] = self.own.keys_values(&h)?;
-        let q = scene.rotation.apply(&self.own.queries(&h)?)?;
-        let h = attention(&q, &scene.rotation.apply(&k)?, &v, None)?;
+        let (own, rotation) = (&self.own.qkv, &scene.rotation);
+        let (q, k) = (rotation.apply(&own.queries(&h)?)?, rotation.apply(&own.keys(&h)?)?);
+        let h = attention(&q, &k, &own.values(&h)?, None)?;
         let x = gated_add(x, &self.own.out.forward(&h)?, &modulation[2])?;
         let x = (&x + self.look(&self.cross_norm.forward(&x)?, scene)?)?;
         let h = modulate(&x, &modulation[3], &modulation[4])?;
@@ -113,9 +96,9 @@ impl Block {
 
     /// Cross-attention: text and image are looked at one apart from the other, and what is seen is summed.
     fn look(&self, x: &Tensor, scene: &Scene) -> Result<Tensor> {
-        let q = self.cross.queries(x)?;
-        let [k, v] = self.cross.keys_values(&scene.text)?;
-        let mut seen = attention(&q, &k, &v, None)?;
+        let (cross, text) = (&self.cross.qkv, &scene.text);
+        let q = cross.queries(x)?;
+        let mut seen = attention(&q, &cross.keys(text)?, &cross.values(text)?, None)?;
         if let (Some(added), Some(image)) = (&self.added, &scene.image) {
             let k = rms_norm(&added.k.forward(image)?, &added.k_norm)?;
             let k = heads(&k, self.cross.heads)?;

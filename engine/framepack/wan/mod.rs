@@ -13,9 +13,9 @@ use super::blocks::{Blocks, Residence};
 use super::embed::Embedders;
 use super::layers::{LevelEmbedder, Norm, Perceptron, Projection, modulate};
 use super::packed::Packed;
-use super::weights::Weights;
 use crate::model::unpatchify;
 use crate::ops::{gelu, silu};
+use crate::weights::Weights;
 use block::{Block, Scene, modulations};
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -74,6 +74,11 @@ impl Transformer {
             head: Projection::new(width, 4 * config.out_channels, &weights.pp("proj_out"))?,
             config: config.clone(),
         })
+    }
+
+    /// Sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The velocity of the noisy section, in 32 bits: (B, C, T, H, W).

@@ -1,7 +1,7 @@
 //! The network against the reference implementation, stage by stage.
 
 use super::*;
-use crate::framepack::adapter::{Adapter, AdapterConfig};
+use crate::adapter::{Adapter, AdapterConfig};
 use crate::framepack::embed::history_weights;
 use crate::framepack::hunyuan::tests::{Golden, worst};
 use crate::framepack::packed::Stream;

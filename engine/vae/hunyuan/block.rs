@@ -70,6 +70,20 @@ impl Residual {
         })
     }
 
+    /// `count` blocks in a row.
+    pub(super) fn run(
+        config: &HunyuanVaeConfig,
+        count: usize,
+        (inputs, width): (usize, usize),
+        vb: &VarBuilder<'_>,
+    ) -> Result<Vec<Self>> {
+        let block = |at: usize| {
+            let inputs = if at == 0 { inputs } else { width };
+            Self::new(config, inputs, width, &vb.pp(at))
+        };
+        (0..count).map(block).collect()
+    }
+
     /// x: (T, in, H, W) to (T, out, H, W).
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let inner = self.conv1.causal(&self.norm1.forward(x)?.silu()?)?;

@@ -56,15 +56,13 @@ impl Depth {
         (inputs, width): (usize, usize),
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
-        let blocks = (0..=config.layers_per_block).map(|block| {
-            let inputs = if block == 0 { inputs } else { width };
-            Residual::new(config, inputs, width, &vb.pp("resnets").pp(block))
-        });
+        let blocks =
+            Residual::run(config, config.layers_per_block + 1, (inputs, width), &vb.pp("resnets"))?;
         let halving = config.halving(at);
         let up =
             halving.any().then(|| convolution(width, width, &vb.pp("upsamplers.0").pp("conv")));
         let up = up.transpose()?.map(|convolution| (halving, convolution));
-        Ok(Self { blocks: blocks.collect::<Result<_>>()?, up })
+        Ok(Self { blocks, up })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

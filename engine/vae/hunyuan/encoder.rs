@@ -54,17 +54,15 @@ impl Depth {
         (inputs, width): (usize, usize),
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
-        let blocks = (0..config.layers_per_block).map(|block| {
-            let inputs = if block == 0 { inputs } else { width };
-            Residual::new(config, inputs, width, &vb.pp("resnets").pp(block))
-        });
+        let blocks =
+            Residual::run(config, config.layers_per_block, (inputs, width), &vb.pp("resnets"))?;
         let halving = config.halving(at);
         let stride = (1 + usize::from(halving.time), 1 + usize::from(halving.side));
         let kernel = Kernel { size: (3, 3), stride, border: Border::Replicate };
         let down = halving.any().then(|| {
             Conv3d::new(width, width, kernel, &vb.pp("downsamplers.0").pp("conv").pp("conv"))
         });
-        Ok(Self { blocks: blocks.collect::<Result<_>>()?, down: down.transpose()? })
+        Ok(Self { blocks, down: down.transpose()? })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

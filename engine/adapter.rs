@@ -5,10 +5,10 @@
 //!
 //! E. Hu et al., "`LoRA`: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685.
 
-use super::weights::Weights;
 use crate::error::Error;
 use crate::noise::Random;
 use crate::train::save_atomically;
+use crate::weights::Weights;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -45,7 +45,7 @@ pub struct Adapter {
 impl Adapter {
     /// An adapter that changes nothing yet, of pairs beside the attention and projection layers of all blocks.
     ///
-    /// `own`: further tensors to train whole, such as [`history_weights`](super::embed::history_weights).
+    /// `own`: further tensors to train whole, such as [`history_weights`](crate::framepack::embed::history_weights).
     ///
     /// # Errors
     /// The rank is 0, or the network has no such layers.
@@ -74,6 +74,13 @@ impl Adapter {
             bail!("expected a network with layers in {BLOCKS:?}");
         }
         Ok(adapter)
+    }
+
+    /// The same adapter with these tensors of its own too.
+    #[must_use]
+    pub fn with_own(mut self, own: BTreeMap<String, Tensor>) -> Self {
+        self.tensors.extend(own);
+        self
     }
 
     /// The same adapter made of variables, with these by name: what is built from it can be trained.
@@ -159,17 +166,17 @@ impl Adapter {
     }
 
     /// A tensor of the adapter's own.
-    pub(super) fn tensor(&self, name: &str) -> Option<&Tensor> {
+    pub(crate) fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
     /// The names of the adapter's own tensors, those that belong to no pair.
-    pub(super) fn own(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&String, &Tensor)> {
         self.tensors.iter().filter(|(name, _)| !name.ends_with(DOWN) && !name.ends_with(UP))
     }
 
     /// The pair of the layer at `path`.
-    pub(super) fn low_rank(
+    pub(crate) fn low_rank(
         &self,
         path: &str,
         inputs: usize,
@@ -189,23 +196,29 @@ impl Adapter {
         Ok(Some(LowRank { down: down.clone(), up: up.clone(), scale }))
     }
 
-    /// The tensor `name` of the network with the adapter worked into it.
+    /// The same adapter with other values.
+    pub(crate) fn of(&self, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { tensors, alphas: self.alphas.clone() }
+    }
+
+    /// The tensor `name` of the network with the adapter worked into it, of the tensor's type.
     ///
     /// # Errors
     /// The adapter's factors have another shape.
     pub fn merged(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
+        self.applied(name, tensor)?.detach().to_dtype(tensor.dtype())
+    }
+
+    /// The same in 32 bits where the adapter changes it; gradients lead through it to the factors.
+    pub(crate) fn applied(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
         if let Some(own) = self.tensor(name) {
-            return own.detach().to_dtype(tensor.dtype());
+            return Ok(own.clone());
         }
-        let Some(path) = name.strip_suffix(".weight") else { return Ok(tensor.clone()) };
-        if !self.alphas.contains_key(path) {
-            return Ok(tensor.clone());
-        }
+        let path = name.strip_suffix(".weight").filter(|path| self.alphas.contains_key(*path));
+        let Some(path) = path else { return Ok(tensor.clone()) };
         let (outputs, inputs) = tensor.dims2()?;
         match self.low_rank(path, inputs, outputs)? {
-            Some(pair) => {
-                (tensor.to_dtype(DType::F32)? + pair.product()?)?.to_dtype(tensor.dtype())
-            }
+            Some(pair) => tensor.to_dtype(DType::F32)? + pair.product()?,
             None => Ok(tensor.clone()),
         }
     }
@@ -224,7 +237,7 @@ fn layers(weights: &Weights) -> impl Iterator<Item = (String, usize, usize)> {
 
 /// (α / r) · B · A beside a layer.
 #[derive(Clone, Debug)]
-pub(super) struct LowRank {
+pub(crate) struct LowRank {
     /// A: (r, in).
     down: Tensor,
     /// B: (out, r).
@@ -234,14 +247,14 @@ pub(super) struct LowRank {
 
 impl LowRank {
     /// x: (R, in) to (R, out), in 32 bits.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let narrow = x.to_dtype(DType::F32)?.matmul(&self.down.t()?)?;
         narrow.matmul(&self.up.t()?)? * self.scale
     }
 
     /// What is added to the layer's weight: (out, in).
     fn product(&self) -> Result<Tensor> {
-        self.up.detach().matmul(&self.down.detach())? * self.scale
+        self.up.matmul(&self.down)? * self.scale
     }
 }
 

@@ -1,5 +1,6 @@
 //! Weights in one file and in parts, of several types, and hostile ones.
 
+use super::files::parse_index;
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -58,9 +59,11 @@ fn what_is_wrong_is_named() {
     let folder = folder.path();
     let text = complaint(folder);
     assert!(
-        text.contains(INDEX) && text.contains("diffusion_pytorch_model.safetensors)"),
+        text.contains("expected diffusion_pytorch_model.safetensors or model.safetensors"),
         "{text}"
     );
+    let text = complaint(&folder.join("none"));
+    assert!(text.contains("cannot read weights") && text.contains("none"), "{text}");
 
     in_parts(folder);
     let weights = open(folder).unwrap();
@@ -87,12 +90,42 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn a_network_is_its_configuration_and_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let twos = Tensor::full(2.0_f32, (2, 3), &Device::Cpu).unwrap();
+    save(&folder.join("model.safetensors"), &[("a", twos)]);
+    let read = || {
+        read_network(folder, DType::F32, &Device::Cpu, |sizes: &[usize; 2], vb| {
+            vb.get((sizes[0], sizes[1]), "a")?.sum_all()?.to_scalar::<f32>()
+        })
+    };
+    assert!(read().unwrap_err().to_string().contains("config.json"));
+    fs::write(folder.join("config.json"), "[2, 3]").unwrap();
+    assert_eq!(read().unwrap(), 12.0);
+    fs::write(folder.join("config.json"), "[2]").unwrap();
+    let error = read().unwrap_err().to_string();
+    assert!(error.contains("invalid length 1") && error.contains("config.json"), "{error}");
+    fs::write(folder.join("config.json"), "[3, 2]").unwrap();
+    assert!(read().unwrap_err().to_string().contains("expected [3, 2] for a, got [2, 3]"));
+}
+
+#[test]
 fn an_index_leads_nowhere_else() {
-    for part in ["../a.safetensors", "/etc/a.safetensors", "a.bin", "", "..", "sub/a.safetensors"] {
+    for part in [
+        "../a.safetensors",
+        "/etc/a.safetensors",
+        "c\\\\b.safetensors",
+        "a.bin",
+        "",
+        "..",
+        "sub/a.safetensors",
+    ] {
         let text = format!(r#"{{"weight_map": {{"x": "{part}"}}}}"#);
         assert!(parse_index(&text).is_err(), "{part}");
     }
-    assert!(parse_index(r#"{"weight_map": {}}"#).is_err());
+    assert!(parse_index(r#"{"weight_map": {}}"#).unwrap_err().contains("1 to 4096"));
+    assert!(parse_index("[]").is_err());
 }
 
 proptest! {

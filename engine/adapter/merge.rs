@@ -2,8 +2,8 @@
 
 use super::Adapter;
 use crate::error::Error;
-use crate::framepack::weights::{Index, index_name, parts};
 use crate::train::save_atomically;
+use crate::weights::{Index, parts};
 use candle_core::{Device, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn merge(folder: &Path, adapter: &Adapter, out: &Path) -> std::result::Resul
     let mut left: BTreeMap<_, _> =
         adapter.own().map(|(name, tensor)| (name.clone(), tensor)).collect();
     let parts = parts(folder)?;
-    for (at, part) in parts.keys().enumerate() {
+    for (at, part) in parts.files.keys().enumerate() {
         let path = folder.join(part);
         let wrong = |error: candle_core::Error| Error::World {
             reason: error.to_string(),
@@ -31,7 +31,7 @@ pub fn merge(folder: &Path, adapter: &Adapter, out: &Path) -> std::result::Resul
         };
         let mut tensors = merged(&path, adapter).map_err(wrong)?;
         left.retain(|name, _| !tensors.contains_key(name));
-        if at + 1 == parts.len() {
+        if at + 1 == parts.files.len() {
             for (name, tensor) in &left {
                 tensors.insert(name.clone(), tensor.to_device(&Device::Cpu).map_err(wrong)?);
             }
@@ -39,9 +39,9 @@ pub fn merge(folder: &Path, adapter: &Adapter, out: &Path) -> std::result::Resul
         index.weight_map.extend(tensors.keys().map(|name| (name.clone(), part.clone())));
         save_atomically(&tensors, &out.join(part)).map_err(wrong)?;
     }
-    if parts.len() > 1 {
+    if parts.files.len() > 1 {
         let text = serde_json::to_string_pretty(&index).expect("names are text");
-        std::fs::write(out.join(index_name()), text).map_err(write)?;
+        std::fs::write(out.join(parts.index()), text).map_err(write)?;
     }
     match std::fs::copy(folder.join("config.json"), out.join("config.json")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(write(error)),
