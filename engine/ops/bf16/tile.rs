@@ -57,7 +57,7 @@ pub(crate) mod x86 {
     /// The CPU has AVX2 and FMA, and `left.len() / LEFT == right.len() / RIGHT`.
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn widened_tile(
+    pub(crate) unsafe fn widened_tile(
         left: &[u32],
         right: &[u32],
         rows: usize,
@@ -143,37 +143,5 @@ pub(crate) mod x86 {
     unsafe fn transmute(bits: __m512i) -> __m512bh {
         // SAFETY: same size, every bit pattern valid.
         unsafe { std::mem::transmute(bits) }
-    }
-}
-
-#[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use super::super::tests::packed;
-    use super::*;
-
-    #[test]
-    fn widened_pairs_give_the_same_product() {
-        if !has_fused_multiply_add() {
-            println!("skipped: this CPU has no FMA");
-            return;
-        }
-        let (left, right) = (packed(50 * LEFT, 5), packed(50 * RIGHT, 6));
-        // SAFETY: the CPU has what is asked for, and both panels hold 50 pairs.
-        #[expect(unsafe_code, reason = "features are found when the program runs")]
-        let got = unsafe { x86::widened_tile(&left, &right, LEFT) };
-        let both = |pair: u32| {
-            [pair << 16, pair & 0xffff_0000].map(|bits| f64::from(f32::from_bits(bits)))
-        };
-        for (row, got) in got.iter().enumerate() {
-            for (column, got) in got.iter().enumerate() {
-                let products = (0..50).map(|at| {
-                    let (a, b) = (both(left[at * LEFT + row]), both(right[at * RIGHT + column]));
-                    a[0] * b[0] + a[1] * b[1]
-                });
-                let want: f64 = products.sum();
-                // f32 accumulation of 100 products of magnitude 1.
-                assert!((f64::from(*got) - want).abs() < 1e-4, "{got} for {want}");
-            }
-        }
     }
 }
