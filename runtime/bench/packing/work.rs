@@ -104,14 +104,16 @@ impl Order<'_> {
         }
         missing.retain(|(_, wanted)| !wanted.is_empty());
         missing.sort_by_key(|(trial, _)| (trial.episode, trial.cut));
+        let walkers = if ground.world.device.is_cpu() { rayon::current_num_threads() } else { 1 };
+        // Where there is little to do, nobody waits for the one who has it all.
+        let most = JOB.min(missing.len().div_ceil(2 * walkers)).max(1);
         let jobs: Vec<&[Missing<'_>]> = missing
             .chunk_by(|(a, _), (b, _)| a.episode == b.episode)
-            .flat_map(|of_episode| of_episode.chunks(JOB))
+            .flat_map(|of_episode| of_episode.chunks(most))
             .collect();
         let walks = missing.iter().map(|(_, wanted)| wanted.len()).sum();
         let bar = crate::bench::progress(walks, said);
         let next = AtomicUsize::new(0);
-        let walkers = if ground.world.device.is_cpu() { rayon::current_num_threads() } else { 1 };
         let made = thread::scope(|scope| {
             let walker = |at: usize| {
                 let work = || self.walk(ground, ledger, &jobs, &next, &bar);
