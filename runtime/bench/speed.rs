@@ -121,23 +121,19 @@ pub fn run(args: &SpeedArgs, clock: &Clock) -> Result<SpeedReport> {
     let world = dreamed::open(&args.world)?;
     let rate = rate(world.config.model.precision, clock)?;
     let bar = super::progress(usize::try_from(args.sections)?, "sections");
-    let mut walks = [true, false]
-        .map(|reuse| Timed::new(&world, DreamOptions { reuse, ..options.clone() }, clock));
+    let walk = |reuse| Timed::new(&world, DreamOptions { reuse, ..options.clone() }, clock);
+    let mut walks = [walk(true)?, walk(false)?];
     for at in 0..WARM_UP + args.sections {
-        if at == WARM_UP {
-            for walk in walks.iter_mut().flatten() {
+        for walk in &mut walks {
+            if at == WARM_UP {
                 walk.spent = Spent::default();
             }
-        }
-        for walk in &mut walks {
-            let walk = walk.as_mut().map_err(|error| anyhow::anyhow!("{error:#}"))?;
             walk.section()?;
         }
         bar.inc(u64::from(at >= WARM_UP));
     }
     bar.finish_and_clear();
     let [with, without] = walks;
-    let (with, without) = (with?, without?);
     let report = SpeedReport::new(&with, &without, args.sections, rate);
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -234,6 +230,7 @@ impl Timed {
 
     /// Counts what the section that is packed cannot do without.
     fn count(&mut self, encodings: u32) {
+        let evaluations = self.evaluations();
         let config = &self.world.config;
         let frames = self.dreamer.section_frames();
         let account = self.dreamer.account();
@@ -249,8 +246,7 @@ impl Timed {
         let evaluation = cost::evaluation(&config.model, frames, history);
         let counted = &mut self.spent.multiply_adds;
         counted[Part::Encode as usize] += u64::from(encodings) * groups;
-        counted[Part::Denoise as usize] +=
-            u64::from(self.dreamer.evaluations() + u32::from(config.guidance != 0.0)) * evaluation;
+        counted[Part::Denoise as usize] += u64::from(evaluations) * evaluation;
         counted[Part::Decode as usize] += frames as u64 * cost::picture(&config.codec, cells);
     }
 }
