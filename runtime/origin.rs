@@ -70,7 +70,7 @@ mod tests {
         let here = Origin {
             version: "1.0.0".into(),
             build: build().expect("a test can be read"),
-            arithmetic: "x86_64 fma+avx512+bf16".into(),
+            arithmetic: "x86_64 fma+avx512".into(),
             shortcut: true,
             guidance: 0.5,
         };
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(
             here.differences(&there),
             [
-                "recorded with the arithmetic of x86_64 fma, here x86_64 fma+avx512+bf16",
+                "recorded with the arithmetic of x86_64 fma, here x86_64 fma+avx512",
                 "recorded with a network not told, here told its steps",
                 "recorded with guidance 0, here 0.5",
             ]

@@ -26,7 +26,7 @@ fn product(criterion: &mut Criterion) {
         let weight = Var::from_tensor(&random((outputs, inputs), 2)).expect("the CPU has room");
         let weights = HashMap::from([("weight".to_owned(), weight.as_tensor().clone())]);
         let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in [Precision::F32, Precision::Int16] {
             let linear = Linear::without_bias(inputs, outputs, precision, &vb).expect("it fits");
             let name = format!("{precision:?}").to_lowercase();
             let size = format!("{rows}x{inputs}x{outputs}");

@@ -74,7 +74,7 @@ impl CodecConfig {
             high: 48,
             blocks: 2,
             high_blocks: 1,
-            precision: Precision::Bf16,
+            precision: Precision::Int16,
         }
     }
 }

@@ -49,9 +49,9 @@ fn agrees_with_the_pytorch_module() {
 }
 
 #[test]
-fn bf16_stays_near_and_freezing_changes_no_bit() {
+fn int16_stays_near_and_freezing_changes_no_bit() {
     let golden = golden();
-    let mut codec = codec(Precision::Bf16, &golden);
+    let mut codec = codec(Precision::Int16, &golden);
     let (frames, height, width) = frames(&golden);
     let run = |codec: &Codec| {
         let latents = codec.encode(&frames, height, width).unwrap();

@@ -91,7 +91,7 @@ impl ModelConfig {
             condition: 128,
             action: 4,
             kernels: vec![1, 2, 4],
-            precision: Precision::Bf16,
+            precision: Precision::Int16,
             history: HistoryAttention::Own,
         }
     }

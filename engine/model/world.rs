@@ -176,7 +176,7 @@ impl WorldModel {
 
     /// Prepares weights that no longer change for play.
     pub fn freeze(&mut self) -> Result<()> {
-        if self.config.precision.is_bf16() && self.step.device().is_cpu() {
+        if self.config.precision.is_int16() && self.step.device().is_cpu() {
             let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
             let weights: Vec<_> = self.blocks.iter().map(Block::weights).collect();
             self.stack = Some(Arc::new(Stack::new(&weights, dim, head)?));

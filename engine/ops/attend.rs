@@ -1,6 +1,6 @@
 //! Attention along routes: which rows each query attends to, and at which phases.
 
-use super::bf16::{self, PackedRight, View};
+use super::int16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
 use super::wide::{dot, exp, vectorized};
 use super::{Precision, floats, fused, stored, with_floats};
@@ -38,7 +38,7 @@ pub fn attend(
     routes: &Arc<[Route]>,
     precision: Precision,
 ) -> Result<Tensor> {
-    if fused(q) && precision.is_bf16() {
+    if fused(q) && precision.is_int16() {
         q.apply_op3(k, v, Attend(Arc::clone(routes)))
     } else {
         plain_attend(q, k, v, routes)
@@ -184,7 +184,7 @@ impl Head {
 
 fn product(left: View<'_>, right: View<'_>) -> Vec<f32> {
     let mut out = vec![0.0; left.rows * right.columns];
-    bf16::multiply(left, &PackedRight::new(right), &mut out);
+    int16::multiply(left, &PackedRight::new(right), &mut out);
     out
 }
 
@@ -419,10 +419,6 @@ mod tests {
 
     #[test]
     fn follows_the_plain_one() {
-        if !bf16::available() {
-            println!("skipped: this CPU has no fast products");
-            return;
-        }
         let routes: Arc<[Route]> = [
             Route {
                 queries: (0..6).collect(),
@@ -443,7 +439,7 @@ mod tests {
         same_with_gradients(
             &[&[10, 32], &[10, 32], &[10, 32]],
             2e-2,
-            |t| attend(&t[0], &t[1], &t[2], &routes, Precision::Bf16),
+            |t| attend(&t[0], &t[1], &t[2], &routes, Precision::Int16),
             |t| plain_attend(&t[0], &t[1], &t[2], &routes),
         );
     }

@@ -1,6 +1,6 @@
 //! 3x3 convolution of channel-last pictures, zero-padded to the same size.
 //!
-//! In bf16, a picture is rounded once into a buffer with a border of zeros. There the three pixels
+//! In integers, a picture is rounded once into a buffer with a border of zeros. There the three pixels
 //! under one row of the filter are adjacent, so that the convolution is a product of matrices whose
 //! left operand overlaps itself: nothing is copied nine times. Positions run over the border too;
 //! what they give there is dropped.
@@ -43,9 +43,9 @@ impl Conv2d {
         Ok(Self { weight, bias: vb.get(outputs, "bias")?, precision, packed: None })
     }
 
-    /// Packs the weight for the bf16 kernel: call when it no longer changes.
+    /// Packs the weight for the integer kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
-        if self.precision.is_bf16() && self.weight.device().is_cpu() {
+        if self.precision.is_int16() && self.weight.device().is_cpu() {
             let (outputs, inputs, ..) = self.weight.dims4()?;
             let weight = self.weight.contiguous()?;
             let packed = with_floats([&weight], |[weight]| {
@@ -67,7 +67,7 @@ impl Conv2d {
     }
 
     fn apply(&self, x: &Tensor, before: Before) -> Result<Tensor> {
-        if fused(x) && self.precision.is_bf16() {
+        if fused(x) && self.precision.is_int16() {
             let packed = self.packed.clone();
             x.contiguous()?.apply_op3(&self.weight, &self.bias, Convolution { before, packed })
         } else {
@@ -119,7 +119,7 @@ struct Convolution {
 
 impl CustomOp3 for Convolution {
     fn name(&self) -> &'static str {
-        "bf16_conv2d"
+        "int16_conv2d"
     }
 
     fn cpu_fwd(
@@ -173,7 +173,6 @@ impl CustomOp3 for Convolution {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bf16;
     use super::super::check::{random, same_with_gradients};
     use super::*;
     use candle_core::{DType, Device};
@@ -183,11 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn bf16_convolution_follows_the_plain_one() {
-        if !bf16::available() {
-            println!("skipped: this CPU has no fast products");
-            return;
-        }
+    fn int16_convolution_follows_the_plain_one() {
         // Odd and even channels, panels of 16, 32 and both, lines shorter and longer than a tile.
         for (shape, outputs) in
             [([1, 1, 1, 1], 1), ([2, 5, 3, 7], 12), ([3, 9, 20, 16], 40), ([1, 24, 32, 6], 64)]
@@ -207,10 +202,6 @@ mod tests {
 
     #[test]
     fn threads_and_packing_change_no_bit() {
-        if !bf16::available() {
-            println!("skipped: this CPU has no fast products");
-            return;
-        }
         let run = |threads: usize, freeze: bool| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| -> Result<Vec<Vec<f32>>> {
@@ -221,7 +212,7 @@ mod tests {
                     ("bias".to_owned(), random(&[40], 3)?),
                 ];
                 let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
-                let mut conv = Conv2d::new(6, 40, Precision::Bf16, &vb)?;
+                let mut conv = Conv2d::new(6, 40, Precision::Int16, &vb)?;
                 if freeze {
                     conv.freeze()?;
                 }

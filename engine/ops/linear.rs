@@ -1,9 +1,9 @@
 //! The linear layer.
 
-use super::{Precision, bf16, floats, stored, vectorized, with_floats};
-use bf16::{PackedRight, View};
+use super::{Precision, floats, int16, stored, vectorized, with_floats};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
+use int16::{PackedRight, View};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -53,9 +53,9 @@ impl Linear {
         [&self.weight, self.bias.as_ref().expect("asked of layers with a bias")]
     }
 
-    /// Packs the weight for the bf16 kernel: call when it no longer changes.
+    /// Packs the weight for the integer kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
-        if self.precision.is_bf16() && self.weight.device().is_cpu() {
+        if self.precision.is_int16() && self.weight.device().is_cpu() {
             let (outputs, inputs) = self.weight.dims2()?;
             let weight = self.weight.contiguous()?;
             let packed = with_floats([&weight], |[weight]| {
@@ -70,7 +70,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let op = Product(self.packed.clone());
         match &self.bias {
-            _ if !(self.precision.is_bf16() && x.device().is_cpu()) => self.plain_forward(x),
+            _ if !(self.precision.is_int16() && x.device().is_cpu()) => self.plain_forward(x),
             Some(bias) => x.apply_op3(&self.weight, bias, op),
             None => x.apply_op2(&self.weight, op),
         }
@@ -85,7 +85,7 @@ impl Linear {
     }
 }
 
-/// `x · weightᵀ`, or `x · weightᵀ + bias`, in bf16.
+/// `x · weightᵀ`, or `x · weightᵀ + bias`, in integers.
 struct Product(Option<Arc<PackedRight>>);
 
 /// Rows whose gradients are summed into one part of the bias's: fixed, so that the sum has one order.
@@ -112,7 +112,7 @@ impl Product {
                 &fresh
             }
         };
-        bf16::multiply_biased(View::rows(x, rows, inputs), packed, bias, &mut out);
+        int16::multiply_biased(View::rows(x, rows, inputs), packed, bias, &mut out);
         Ok(stored(out, (rows, outputs)))
     }
 
@@ -123,10 +123,10 @@ impl Product {
             let gradient = View::rows(gradient, rows, outputs);
             let mut to_x = vec![0.0; rows * inputs];
             let weight = PackedRight::new(View::rows(weight, outputs, inputs));
-            bf16::multiply(gradient, &weight, &mut to_x);
+            int16::multiply(gradient, &weight, &mut to_x);
             let mut to_weight = vec![0.0; outputs * inputs];
             let x = PackedRight::new(View::rows(x, rows, inputs));
-            bf16::multiply(gradient.transposed(), &x, &mut to_weight);
+            int16::multiply(gradient.transposed(), &x, &mut to_weight);
             Ok((to_x, to_weight))
         })?;
         let to_x = Tensor::from_vec(to_x, (rows, inputs), x.device())?;
@@ -160,7 +160,7 @@ fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
 
 impl CustomOp2 for Product {
     fn name(&self) -> &'static str {
-        "bf16_product"
+        "int16_product"
     }
 
     fn cpu_fwd(
@@ -187,7 +187,7 @@ impl CustomOp2 for Product {
 
 impl CustomOp3 for Product {
     fn name(&self) -> &'static str {
-        "bf16_linear"
+        "int16_linear"
     }
 
     fn cpu_fwd(
@@ -226,11 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bf16_product_follows_the_plain_one() {
-        if !bf16::available() {
-            println!("skipped: this CPU has no fast products");
-            return;
-        }
+    fn int16_product_follows_the_plain_one() {
         // Operands are rounded to 8 bits of mantissa: 2^-9 each, over sums of about sqrt(n) / 3.
         same_with_gradients(
             &[&[50, 70], &[40, 70]],

@@ -5,9 +5,9 @@
 //! memory once, vectorises by run-time detection, and gives the same bits at any number of threads.
 
 mod attend;
-mod bf16;
 mod conv;
 mod elementwise;
+mod int16;
 mod linear;
 mod norm;
 mod pass;
@@ -17,9 +17,9 @@ mod wide;
 
 pub(crate) use attend::softmax_last;
 pub use attend::{Route, attend};
-pub(crate) use bf16::View;
 pub use conv::Conv2d;
 pub use elementwise::{gated_add, gelu, silu};
+pub(crate) use int16::View;
 pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
 pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
@@ -38,20 +38,15 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to bf16 and accumulated in f32, where the CPU has AVX-512 BF16 or at least AVX2 and
-    /// FMA; f32 elsewhere.
-    Bf16,
+    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits: see
+    /// [`int16`].
+    Int16,
 }
 
 impl Precision {
-    /// The fastest precision this CPU has.
-    pub fn fastest() -> Self {
-        if bf16::available() { Self::Bf16 } else { Self::F32 }
-    }
-
-    /// Whether the bf16 kernels run.
-    pub(crate) fn is_bf16(self) -> bool {
-        self == Self::Bf16 && bf16::available()
+    /// Whether the integer kernels run.
+    pub(crate) fn is_int16(self) -> bool {
+        self == Self::Int16
     }
 }
 
@@ -66,9 +61,6 @@ pub(crate) fn features() -> Vec<&'static str> {
         if is_x86_feature_detected!("avx512f") {
             features.push("avx512");
         }
-    }
-    if bf16::in_hardware() {
-        features.push("bf16");
     }
     features
 }

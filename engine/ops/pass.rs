@@ -1,10 +1,10 @@
 //! Single passes over the values of large tensors, for the optimizer: nothing here has a gradient.
 
 use super::wide::{sum, vectorized};
-use super::{bf16, floats, fused, with_floats};
+use super::{floats, fused, int16, with_floats};
 use crate::ops::Precision;
-use bf16::{PackedRight, View};
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, bail};
+use int16::{PackedRight, View};
 use rayon::prelude::*;
 
 /// Values per task: enough to outweigh handing it out, few enough to stay in the L2 cache.
@@ -72,7 +72,7 @@ pub(crate) fn approach(x: &mut [f32], target: &Tensor, share: f32) -> Result<()>
 
 /// `a · b`, either of them possibly a transposed view.
 pub(crate) fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
-    if !(precision.is_bf16() && fused(a)) {
+    if !(precision.is_int16() && fused(a)) {
         return a.matmul(b);
     }
     let (rows, columns) = (a.dim(0)?, b.dim(1)?);
@@ -80,7 +80,7 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Te
     {
         let (left, right) = (a.storage_and_layout(), b.storage_and_layout());
         let right = PackedRight::new(view(&right.0, right.1)?);
-        bf16::multiply(view(&left.0, left.1)?, &right, &mut out);
+        int16::multiply(view(&left.0, left.1)?, &right, &mut out);
     }
     Tensor::from_vec(out, (rows, columns), a.device())
 }
@@ -172,7 +172,7 @@ mod tests {
         let turned = |x: &Tensor| x.t().unwrap().contiguous().unwrap().t().unwrap();
         let want = a.matmul(&b).unwrap();
         for (a, b) in [(a.clone(), b.clone()), (turned(&a), b.clone()), (a.clone(), turned(&b))] {
-            let got = product(&a, &b, Precision::Bf16).unwrap();
+            let got = product(&a, &b, Precision::Int16).unwrap();
             let worst = (got - &want).unwrap().abs().unwrap().max_all().unwrap();
             // Operands are rounded to 8 bits of mantissa: 2^-9 each, over sums of 50.
             assert!(worst.to_scalar::<f32>().unwrap() < 3e-2);

@@ -6,8 +6,8 @@
 //! is in, so any number of threads gives the same bits.
 
 use super::attend::{scale, softmax_in_parts};
-use super::bf16::{PackedRight, View, accumulate, whole_rows};
 use super::elementwise::{gated_add_row, gelu_in_place};
+use super::int16::{PackedRight, Scratch, View, accumulate, whole_rows};
 use super::norm::{modulate_row, rms_norm_row};
 use super::place::{Phases, rotate};
 use super::vectorized;
@@ -50,7 +50,7 @@ impl Projection {
     }
 
     /// `out = x · weightᵀ + bias`, on the calling thread. `out` is as long as it needs to be.
-    fn apply(&self, x: View<'_>, out: &mut Vec<f32>, scratch: &mut Vec<u32>) {
+    fn apply(&self, x: View<'_>, out: &mut Vec<f32>, scratch: &mut Scratch) {
         out.clear();
         for _ in 0..x.rows {
             out.extend_from_slice(&self.bias);
@@ -120,7 +120,7 @@ struct Lane {
     scores: [Vec<f32>; 2],
     head: Vec<f32>,
     hidden: Vec<f32>,
-    scratch: Vec<u32>,
+    scratch: Scratch,
 }
 
 /// All blocks.
@@ -191,7 +191,7 @@ impl Stack {
         let (width, head) = (self.width, self.head);
         let modulate = |block: &PackedBlock| {
             let mut values = Vec::new();
-            block.modulation.apply(condition, &mut values, &mut Vec::new());
+            block.modulation.apply(condition, &mut values, &mut Scratch::default());
             Modulation { values, width, group_rows: x.len() / width / condition.rows }
         };
         let modulations: Vec<_> = self.blocks.par_iter().map(modulate).collect();

@@ -26,14 +26,6 @@ pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Whether this CPU has AVX2 and FMA.
-pub(super) fn has_fused_multiply_add() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return x86::has_middle();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     #[inline(always)]

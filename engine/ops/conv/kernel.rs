@@ -1,9 +1,13 @@
-//! The convolution as a product of bf16 pairs.
+//! The convolution as a product of pairs of integers, as [`int16`](super::super::int16) multiplies matrices.
 
-use super::super::bf16;
+use super::super::int16::both;
+#[cfg(target_arch = "x86_64")]
+use super::super::int16::x86::{has_middle, has_wide};
+use super::super::int16::{larger, limit, pair, scale};
 use super::super::{exp, vectorized};
 use super::{Before, Pictures};
 use rayon::prelude::*;
+use std::array::from_fn;
 
 /// Positions of a tile: 12 × 2 accumulators leave registers for the filter.
 const TILE: usize = 12;
@@ -14,20 +18,20 @@ const PANEL: usize = 2 * LANES;
 /// Positions given to one task: enough to read a panel of the filter from the L1 cache.
 const TASK: usize = 8 * TILE;
 
-/// Two bf16 values in the order in which the CPU multiplies them, rounded to nearest even.
-#[inline(always)]
-fn pair(low: f32, high: f32) -> u32 {
-    let round = |value: f32| {
-        let bits = value.to_bits();
-        bits + 0x7fff + ((bits >> 16) & 1)
-    };
-    (round(low) >> 16) | (round(high) & 0xffff_0000)
+/// Sums in f32: of each position with each output.
+type Sums = [[f32; PANEL]; TILE];
+
+/// The largest integer of an operand: what a line of the filter sums, stays within 32 bits.
+fn largest_integer(channels: usize) -> f32 {
+    limit(3 * channels.next_multiple_of(2))
 }
 
 /// A filter in the kernel's order: panels of outputs, each (3 lines, 3 columns, input pairs, outputs).
 #[derive(Clone, Debug)]
 pub(super) struct PackedFilter {
     pairs: Vec<u32>,
+    /// Of each output.
+    scales: Vec<f32>,
     inputs: usize,
     outputs: usize,
 }
@@ -52,6 +56,16 @@ impl PackedFilter {
     ) -> Self {
         let input_pairs = inputs.div_ceil(2);
         let depth = 9 * input_pairs;
+        let measure = |output: usize| {
+            let of_tap = |tap: usize| (0..inputs).map(move |input| (input, tap));
+            let weights = (0..9).flat_map(of_tap).map(|(input, tap)| weight(output, input, tap));
+            scale(f32::from_bits(weights.fold(0, larger)), largest_integer(inputs))
+        };
+        let (scales, inverses): (Vec<_>, Vec<_>) = (0..outputs)
+            .into_par_iter()
+            .map(measure)
+            .map(|[scale, inverse]| (scale, inverse))
+            .unzip();
         let mut pairs = vec![0; outputs.div_ceil(LANES) * LANES * depth];
         pairs.par_chunks_mut(PANEL * depth).enumerate().for_each(|(panel, out)| {
             let width = out.len() / depth;
@@ -60,17 +74,19 @@ impl PackedFilter {
                 for (output, out) in (panel * PANEL..outputs).zip(out) {
                     let has_high = input + 1 < inputs;
                     let high = if has_high { weight(output, input + 1, tap) } else { 0.0 };
-                    *out = pair(weight(output, input, tap), high);
+                    *out = pair([weight(output, input, tap), high], inverses[output]);
                 }
             }
         });
-        Self { pairs, inputs, outputs }
+        Self { pairs, scales, inputs, outputs }
     }
 }
 
-/// Pictures rounded to bf16, each with a border of zeros: (B, H + 2, W + 2, channel pairs).
+/// Pictures rounded to integers, each with a border of zeros: (B, H + 2, W + 2, channel pairs).
 pub(super) struct PaddedPairs {
     pairs: Vec<u32>,
+    /// Of each line: (B, H + 2).
+    scales: Vec<f32>,
     pictures: Pictures,
 }
 
@@ -81,8 +97,9 @@ impl PaddedPairs {
         let line = pictures.padded_width() * pixel;
         // The last tile may reach past the last picture.
         let mut pairs = vec![0; count * (height + 2) * line + TILE * pixel];
-        let lines = pairs.par_chunks_mut(line).take(count * (height + 2)).enumerate();
-        lines.for_each(|(at, out)| {
+        let mut scales = vec![0.0; count * (height + 2)];
+        let lines = pairs.par_chunks_mut(line).zip(&mut scales).enumerate();
+        lines.for_each(|(at, (out, scale))| {
             let (picture, y) = (at / (height + 2), at % (height + 2));
             if y == 0 || y > height {
                 return;
@@ -90,7 +107,7 @@ impl PaddedPairs {
             let source = &x[(picture * height + y - 1) * width * channels..][..width * channels];
             let out = &mut out[pixel..pixel * (width + 1)];
             // Closures that are not inlined are compiled without the wide instructions.
-            match before {
+            *scale = match before {
                 Before::Nothing => vectorized(
                     #[inline(always)]
                     || round_pixels(source, channels, out),
@@ -101,13 +118,13 @@ impl PaddedPairs {
                         #[inline(always)]
                         || {
                             silu(source, &mut values);
-                            round_pixels(&values, channels, out);
+                            round_pixels(&values, channels, out)
                         },
-                    );
+                    )
                 }
-            }
+            };
         });
-        Self { pairs, pictures }
+        Self { pairs, scales, pictures }
     }
 
     /// The filtered pictures: (B, H, W, outputs).
@@ -142,13 +159,22 @@ impl PaddedPairs {
             let columns = panel.0 * PANEL..outputs.min((panel.0 + 1) * PANEL);
             for tile in (0..positions).step_by(TILE) {
                 let left = &self.pairs[(first * padded + tile) * pixel..];
-                tile_product(left, pixel, padded * pixel, panel.1, &mut sums);
+                // What lies past the last line is dropped.
+                let scale =
+                    |line: usize| self.scales.get(first + line).copied().unwrap_or_default();
+                let scales = from_fn(|row| from_fn(|at| scale((tile + at) / padded + row)));
+                tile_product(left, pixel, padded * pixel, panel.1, &scales, &mut sums);
                 for (position, sums) in (tile..positions).zip(&sums) {
                     let (y, x) = (position / padded, position % padded);
                     if x < width {
                         let out = &mut out[(y * width + x) * outputs..][columns.clone()];
-                        let terms = sums.iter().zip(&bias[columns.clone()]);
-                        out.iter_mut().zip(terms).for_each(|(out, (sum, bias))| *out = sum + bias);
+                        let (scales, bias) =
+                            (&filter.scales[columns.clone()], &bias[columns.clone()]);
+                        for (((out, sum), scale), bias) in
+                            out.iter_mut().zip(sums).zip(scales).zip(bias)
+                        {
+                            *out = sum * scale + bias;
+                        }
                     }
                 }
             }
@@ -162,113 +188,155 @@ pub(super) fn silu(x: &[f32], out: &mut [f32]) {
     x.iter().zip(out).for_each(|(&x, out)| *out = x / (1.0 + exp(-x)));
 }
 
+/// Rounds the pixels of a line to pairs; answers their scale.
 #[inline(always)]
-fn round_pixels(values: &[f32], channels: usize, out: &mut [u32]) {
+fn round_pixels(values: &[f32], channels: usize, out: &mut [u32]) -> f32 {
+    let mut largest = 0;
+    for &value in values {
+        largest = larger(largest, value);
+    }
+    let [scale, inverse] = scale(f32::from_bits(largest), largest_integer(channels));
     // Pairs of an even number of channels never straddle pixels: one run for the whole line.
     let run = if channels.is_multiple_of(2) { values.len() } else { channels };
     for (values, out) in values.chunks(run.max(1)).zip(out.chunks_mut(run.div_ceil(2).max(1))) {
         let whole = values.chunks_exact(2);
         if let ([last], Some(out)) = (whole.remainder(), out.last_mut()) {
-            *out = pair(*last, 0.0);
+            *out = pair([*last, 0.0], inverse);
         }
-        whole.zip(out).for_each(|(values, out)| *out = pair(values[0], values[1]));
+        whole.zip(out).for_each(|(values, out)| *out = pair([values[0], values[1]], inverse));
     }
+    scale
 }
 
 /// Products of [`TILE`] adjacent positions with a panel of 16 or 32 outputs.
 ///
-/// `left` starts at the first position's top left pixel; pixels are `pixel` pairs, lines `line`.
+/// `left` starts at the first position's top left pixel; pixels are `pixel` pairs, lines `line`. `scales` are those of
+/// the three lines under the filter, for each position.
 fn tile_product(
     left: &[u32],
     pixel: usize,
     line: usize,
     right: &[u32],
-    sums: &mut [[f32; PANEL]; TILE],
+    scales: &[[f32; TILE]; 3],
+    sums: &mut Sums,
 ) {
     let wide = right.len() == PANEL * 9 * pixel;
     assert!(wide || right.len() == LANES * 9 * pixel, "a panel of the filter");
     assert!(left.len() >= 2 * line + (TILE + 2) * pixel, "pixels under the filter");
     #[cfg(target_arch = "x86_64")]
-    if bf16::in_hardware() {
-        // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
-        #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
-        unsafe {
-            if wide {
-                x86::tile::<2>(left, pixel, line, right, sums);
-            } else {
-                x86::tile::<1>(left, pixel, line, right, sums);
+    {
+        #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
+        if has_wide() {
+            // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
+            unsafe {
+                if wide {
+                    x86::wide_tile::<2>(left, pixel, line, right, scales, sums);
+                } else {
+                    x86::wide_tile::<1>(left, pixel, line, right, scales, sums);
+                }
+            }
+            return;
+        }
+        #[expect(unsafe_code, reason = "reads through pointers")]
+        if has_middle() {
+            // SAFETY: as above.
+            unsafe { x86::middle_tile(left, pixel, line, right, scales, sums) };
+            return;
+        }
+    }
+    plain_tile(left, pixel, line, right, scales, sums);
+}
+
+/// The products without any instructions of their own.
+fn plain_tile(
+    left: &[u32],
+    pixel: usize,
+    line: usize,
+    right: &[u32],
+    scales: &[[f32; TILE]; 3],
+    out: &mut Sums,
+) {
+    let outputs = right.len() / (9 * pixel);
+    *out = [[0.0; PANEL]; TILE];
+    for (row, (right, scales)) in right.chunks_exact(3 * pixel * outputs).zip(scales).enumerate() {
+        for (position, (out, scale)) in out.iter_mut().zip(scales).enumerate() {
+            let left = &left[row * line + position * pixel..][..3 * pixel];
+            let mut sums = [0_i32; PANEL];
+            for (&left, right) in left.iter().zip(right.chunks_exact(outputs)) {
+                for (sum, &right) in sums.iter_mut().zip(right) {
+                    let ([a, b], [c, d]) = (both(left), both(right));
+                    *sum += a * c + b * d;
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(sums).take(outputs) {
+                #[expect(clippy::cast_precision_loss, reason = "more than 24 bits are rounded")]
+                let sum = sum as f32;
+                *out += sum * scale;
             }
         }
-        return;
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        assert!(bf16::available(), "products of pairs need AVX2 and FMA");
-        // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
-        #[expect(unsafe_code, reason = "reads through pointers")]
-        unsafe {
-            x86::widened_tile(left, pixel, line, right, sums);
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    unreachable!("asked for only where it is available")
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::bf16::x86::widened;
-    use super::{LANES, PANEL, TILE};
+    use super::{LANES, PANEL, Sums, TILE};
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm256_fmadd_ps, _mm256_loadu_si256, _mm256_set1_epi32,
-        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
-        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
+        _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
+        _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpwssd_epi32, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
+        _mm512_storeu_ps,
     };
 
-    /// The product in f32: parts of 4 positions and 16 outputs, whose sums stay in registers.
+    /// The products by parts of 6 positions and 16 outputs, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX2 and FMA; `left` holds `2 * line + (TILE + 2) * pixel` pairs and `right` `9 * pixel` of 16
-    /// or 32 outputs.
+    /// The CPU has AVX2; `left` holds `2 * line + (TILE + 2) * pixel` pairs and `right` `9 * pixel` of 16 or 32
+    /// outputs.
     #[expect(unsafe_code, reason = "reads through pointers")]
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn widened_tile(
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn middle_tile(
         left: &[u32],
         pixel: usize,
         line: usize,
         right: &[u32],
-        out: &mut [[f32; PANEL]; TILE],
+        scales: &[[f32; TILE]; 3],
+        out: &mut Sums,
     ) {
-        const POSITIONS: usize = 4;
+        const POSITIONS: usize = 6;
+        *out = [[0.0; PANEL]; TILE];
         let outputs = right.len() / (9 * pixel);
         for position in (0..TILE).step_by(POSITIONS) {
             for column in (0..outputs).step_by(LANES) {
-                let mut sums = [[_mm256_setzero_ps(); 2]; POSITIONS];
                 let mut b = right[column..].as_ptr();
-                for row in 0..3 {
+                for (row, scales) in scales.iter().enumerate() {
+                    let mut sums = [[_mm256_setzero_si256(); 2]; POSITIONS];
                     let mut a = left[row * line + position * pixel..].as_ptr();
                     for _ in 0..3 * pixel {
-                        // SAFETY: as in `tile`; each pair meets `outputs` of `right`, 16 of them from `column`.
+                        // SAFETY: as in `wide_tile`; each pair meets `outputs` of `right`, 16 of them from `column`.
                         unsafe {
-                            let first = widened(_mm256_loadu_si256(b.cast()));
-                            let second = widened(_mm256_loadu_si256(b.add(8).cast()));
+                            let filter = [0, 8].map(|at| _mm256_loadu_si256(b.add(at).cast()));
                             for (at, sums) in sums.iter_mut().enumerate() {
                                 let pair = _mm256_set1_epi32((*a.add(at * pixel)).cast_signed());
-                                for (half, value) in widened(pair).into_iter().enumerate() {
-                                    sums[0] = _mm256_fmadd_ps(value, first[half], sums[0]);
-                                    sums[1] = _mm256_fmadd_ps(value, second[half], sums[1]);
+                                for (sum, filter) in sums.iter_mut().zip(filter) {
+                                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, filter));
                                 }
                             }
-                            a = a.add(1);
-                            b = b.wrapping_add(outputs);
                         }
+                        a = a.wrapping_add(1);
+                        b = b.wrapping_add(outputs);
                     }
-                }
-                for (at, sums) in sums.iter().enumerate() {
-                    let out = out[position + at][column..][..LANES].as_mut_ptr();
-                    // SAFETY: there is room for two vectors of 8.
-                    unsafe {
-                        _mm256_storeu_ps(out, sums[0]);
-                        _mm256_storeu_ps(out.add(8), sums[1]);
+                    for (at, sums) in sums.iter().enumerate() {
+                        let scale = _mm256_set1_ps(scales[position + at]);
+                        let out = &mut out[position + at][column..][..LANES];
+                        for (sum, out) in sums.iter().zip(out.as_chunks_mut::<8>().0) {
+                            let term = _mm256_mul_ps(_mm256_cvtepi32_ps(*sum), scale);
+                            // SAFETY: eight values of f32.
+                            unsafe {
+                                let sum = _mm256_add_ps(_mm256_loadu_ps(out.as_ptr()), term);
+                                _mm256_storeu_ps(out.as_mut_ptr(), sum);
+                            }
+                        }
                     }
                 }
             }
@@ -276,57 +344,53 @@ mod x86 {
     }
 
     /// # Safety
-    /// The CPU has AVX-512 F, BW, VL and BF16; `left` holds `2 * line + (TILE + 2) * pixel` pairs
-    /// and `right` `9 * pixel * VECTORS * LANES`; `VECTORS` is at most 2.
-    #[expect(unsafe_code, reason = "vdpbf16ps has no safe form")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(super) unsafe fn tile<const VECTORS: usize>(
+    /// The CPU has AVX-512 F and VNNI; `left` holds `2 * line + (TILE + 2) * pixel` pairs and `right`
+    /// `9 * pixel * VECTORS * LANES`; `VECTORS` is at most 2.
+    #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) unsafe fn wide_tile<const VECTORS: usize>(
         left: &[u32],
         pixel: usize,
         line: usize,
         right: &[u32],
-        out: &mut [[f32; PANEL]; TILE],
+        scales: &[[f32; TILE]; 3],
+        out: &mut Sums,
     ) {
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE];
+        *out = [[0.0; PANEL]; TILE];
         let mut b = right.as_ptr();
-        for row in 0..3 {
+        for (row, scales) in scales.iter().enumerate() {
+            let mut sums = [[_mm512_setzero_si512(); VECTORS]; TILE];
+            let mut a = left[row * line..].as_ptr();
             // SAFETY: position `i` of the tile reads the three pixels from `i` on, on each of three
             // lines: the last one ends at 2 * line + (TILE + 2) * pixel. Each pair of them meets
-            // VECTORS vectors of `right`. Vectors of the same width are reinterpreted.
+            // VECTORS vectors of `right`.
             unsafe {
-                let mut a = left.as_ptr().add(row * line);
                 for _ in 0..3 * pixel {
-                    let mut filter = [transmute(_mm512_set1_epi32(0)); VECTORS];
+                    let mut filter = [_mm512_setzero_si512(); VECTORS];
                     for (vector, filter) in filter.iter_mut().enumerate() {
-                        *filter = transmute(_mm512_loadu_si512(b.add(vector * LANES).cast()));
+                        *filter = _mm512_loadu_si512(b.add(vector * LANES).cast());
                     }
                     for (position, sums) in sums.iter_mut().enumerate() {
-                        let value = (*a.add(position * pixel)).cast_signed();
-                        let value = transmute(_mm512_set1_epi32(value));
+                        let pair = _mm512_set1_epi32((*a.add(position * pixel)).cast_signed());
                         for (sum, filter) in sums.iter_mut().zip(filter) {
-                            *sum = _mm512_dpbf16_ps(*sum, value, filter);
+                            *sum = _mm512_dpwssd_epi32(*sum, pair, filter);
                         }
                     }
-                    a = a.add(1);
-                    b = b.add(VECTORS * LANES);
+                    a = a.wrapping_add(1);
+                    b = b.wrapping_add(VECTORS * LANES);
+                }
+            }
+            for ((out, sums), &scale) in out.iter_mut().zip(&sums).zip(scales) {
+                for (sum, out) in sums.iter().zip(out.as_chunks_mut::<LANES>().0) {
+                    let term = _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), _mm512_set1_ps(scale));
+                    // SAFETY: sixteen values of f32.
+                    unsafe {
+                        let sum = _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), term);
+                        _mm512_storeu_ps(out.as_mut_ptr(), sum);
+                    }
                 }
             }
         }
-        for (out, sums) in out.iter_mut().zip(&sums) {
-            for (vector, sum) in sums.iter().enumerate() {
-                // SAFETY: each row of `out` has room for two vectors.
-                unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(vector * LANES), *sum) };
-            }
-        }
-    }
-
-    /// # Safety
-    /// Any 512 bits are a valid vector of bf16.
-    #[expect(unsafe_code, reason = "the intrinsics have no cast from integer vectors")]
-    #[inline(always)]
-    unsafe fn transmute(bits: __m512i) -> __m512bh {
-        // SAFETY: same size, every bit pattern valid.
-        unsafe { std::mem::transmute(bits) }
     }
 }
 
@@ -334,41 +398,35 @@ mod x86 {
 mod tests {
     use super::*;
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn widened_pairs_give_the_same_product() {
-        if !bf16::in_hardware() {
-            println!("skipped: this CPU has no AVX-512 BF16");
-            return;
-        }
+    fn every_cpu_gives_the_same_bits() {
         const PIXEL: usize = 5;
         let line = (TILE + 2) * PIXEL;
-        let packed = |count: u16, step: f32| -> Vec<u32> {
-            (0..count).map(|i| (f32::from(i) * step).sin()).map(|x| pair(x, 0.5 - x)).collect()
+        let packed = |count: usize, step: f32| -> Vec<u32> {
+            let values = (0..count).map(|i| f32::from(u16::try_from(i).unwrap()) * step);
+            values
+                .map(|x| pair([x.sin(), 0.5 - x.sin()], largest_integer(2 * PIXEL) / 1.5))
+                .collect()
         };
-        let left = packed(u16::try_from(3 * line).unwrap(), 0.37);
+        let left = packed(3 * line, 0.37);
+        let scales: [[f32; TILE]; 3] =
+            from_fn(|row| from_fn(|at| f32::from(u8::try_from(1 + row + at).unwrap()) * 1e-6));
         for outputs in [LANES, PANEL] {
-            let right = packed(u16::try_from(9 * PIXEL * outputs).unwrap(), 0.73);
-            let (mut got, mut want) = ([[0.0; PANEL]; TILE], [[0.0; PANEL]; TILE]);
-            // SAFETY: a CPU with AVX-512 has AVX2 and FMA; the lengths are those asked for.
-            #[expect(unsafe_code, reason = "features are found when the program runs")]
-            unsafe {
-                x86::widened_tile(&left, PIXEL, line, &right, &mut got);
+            let right = packed(9 * PIXEL * outputs, 0.73);
+            let (mut got, mut want) = ([[9.0; PANEL]; TILE], [[0.0; PANEL]; TILE]);
+            tile_product(&left, PIXEL, line, &right, &scales, &mut got);
+            plain_tile(&left, PIXEL, line, &right, &scales, &mut want);
+            assert_eq!(got, want);
+            assert!(want[0][0] != 0.0, "something is summed");
+            #[cfg(target_arch = "x86_64")]
+            if has_middle() {
+                // SAFETY: the CPU has what is asked for, the lengths are those asked for.
+                #[expect(unsafe_code, reason = "features are found when the program runs")]
+                unsafe {
+                    x86::middle_tile(&left, PIXEL, line, &right, &scales, &mut got);
+                }
+                assert_eq!(got, want);
             }
-            tile_product(&left, PIXEL, line, &right, &mut want);
-            for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
-                // Sums of 90 products of magnitude 1, in another order.
-                assert!((got - want).abs() < 1e-4, "{got} for {want}");
-            }
-        }
-    }
-
-    #[test]
-    fn pairs_round_to_nearest_even() {
-        for i in 0..2000_u16 {
-            let (low, high) = (f32::from(i).sin(), f32::from(i) / 777.0 - 1.0);
-            let bits = |value: f32| u32::from(half::bf16::from_f32(value).to_bits());
-            assert_eq!(pair(low, high), bits(low) | (bits(high) << 16));
         }
     }
 }

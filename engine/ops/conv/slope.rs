@@ -1,6 +1,6 @@
 //! Gradients of the convolution.
 
-use super::super::bf16::{self, PackedRight, View};
+use super::super::int16::{self, PackedRight, View};
 use super::super::{exp, vectorized};
 use super::kernel::{PackedFilter, PaddedPairs, silu};
 use super::{Before, Pictures};
@@ -126,7 +126,7 @@ fn add_picture(
             row_stride: inputs,
             column_stride: 1,
         };
-        bf16::multiply(windows.transposed(), &weights, &mut product);
+        int16::multiply(windows.transposed(), &weights, &mut product);
         vectorized(
             #[inline(always)]
             || add(sums, &product),

@@ -1,0 +1,149 @@
+//! Products against those in 64 bits, and packing.
+
+use super::tile::add_plain;
+use super::*;
+
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from(u16::try_from(state >> 20).unwrap()) / 2048.0 - 1.0
+        })
+        .collect()
+}
+
+fn at(view: View<'_>, row: usize, column: usize) -> f32 {
+    view.values[row * view.row_stride + column * view.column_stride]
+}
+
+/// The largest magnitude of each row over each block.
+fn largest(view: View<'_>) -> Vec<Vec<f32>> {
+    let of_block = |row: usize, block: usize| {
+        let columns = block * BLOCK..view.columns.min((block + 1) * BLOCK);
+        columns.map(|column| at(view, row, column).abs()).fold(0.0, f32::max)
+    };
+    let blocks = 0..view.columns.div_ceil(BLOCK);
+    (0..view.rows).map(|row| blocks.clone().map(|block| of_block(row, block)).collect()).collect()
+}
+
+#[test]
+fn follows_the_exact_product() {
+    for (rows, depth, columns) in
+        [(1, 1, 1), (1, 64, 40), (4, 70, 33), (13, 7, 33), (48, 256, 64), (100, 700, 40)]
+    {
+        let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+        let lefts = [View::rows(&a, rows, depth), View::rows(&a, depth, rows).transposed()];
+        let rights = [View::rows(&b, depth, columns), View::rows(&b, columns, depth).transposed()];
+        for left in lefts {
+            for right in rights {
+                let mut out = vec![f32::NAN; rows * columns];
+                multiply(left, &PackedRight::new(right), &mut out);
+                let (of_left, of_right) = (largest(left), largest(right.transposed()));
+                for (index, got) in out.iter().enumerate() {
+                    let (row, column) = (index / columns, index % columns);
+                    let product = |k: usize| {
+                        let [a, b] = [at(left, row, k), at(right, k, column)].map(f64::from);
+                        let [c, d] = [of_left[row][k / BLOCK], of_right[column][k / BLOCK]];
+                        // Each operand is off by at most half a step, the sum of a block by its rounding to f32.
+                        let half = 0.5 / f64::from(LIMIT);
+                        let [c, d] = [c, d].map(|x| f64::from(x) * half);
+                        [a * b, a.abs() * d + b.abs() * c + c * d + 1e-6 * (a * b).abs()]
+                    };
+                    let sum = |sums: [f64; 2], k: usize| {
+                        let [value, error] = product(k);
+                        [sums[0] + value, sums[1] + error]
+                    };
+                    let [want, error] = (0..depth).fold([0.0; 2], sum);
+                    let off = (f64::from(*got) - want).abs();
+                    assert!(off <= error + 1e-6, "{got} for {want}, allowed {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_large_value_leaves_other_blocks_exact() {
+    let mut a = vec![1.0; 2 * BLOCK];
+    a[3] = 1e6;
+    let b = vec![1.0; 2 * BLOCK];
+    let mut out = [0.0];
+    multiply(
+        View::rows(&a, 1, 2 * BLOCK),
+        &PackedRight::new(View::rows(&b, 2 * BLOCK, 1)),
+        &mut out,
+    );
+    // Beside a million, ones are less than half a step; the second block has a scale of its own.
+    assert!((out[0] - 1e6 - 256.0).abs() < 1.0, "{out:?}");
+}
+
+/// What a form of the product adds to `before`, under scales.
+fn added(rows: usize, before: f32, product: impl FnOnce(&mut Target<'_>)) -> Vec<f32> {
+    const WIDTH: usize = RIGHT + 3;
+    let (left, right) = (values(rows, 7), values(RIGHT, 8));
+    let right = right.first_chunk().unwrap();
+    let mut out = vec![before; (rows - 1) * WIDTH + RIGHT];
+    product(&mut Target { out: &mut out, width: WIDTH, left: &left, right });
+    out
+}
+
+#[test]
+fn every_cpu_gives_the_same_bits() {
+    let packed = |count, seed| -> Vec<u32> {
+        values(2 * count, seed).chunks(2).map(|x| pair([x[0], x[1]], LIMIT)).collect()
+    };
+    let (left, right) = (packed(128 * LEFT, 5), packed(128 * RIGHT, 6));
+    for rows in 1..=LEFT {
+        let want = added(rows, 0.5, |target| add_plain(&left, &right, target));
+        assert_eq!(added(rows, 0.5, |target| add_product(&left, &right, target)), want);
+        #[cfg(target_arch = "x86_64")]
+        if x86::has_middle() {
+            // SAFETY: the CPU has what is asked for, both panels hold 128 pairs, and the target is whole.
+            #[expect(unsafe_code, reason = "features are found when the program runs")]
+            let got = added(rows, 0.5, |target| unsafe { x86::add_middle(&left, &right, target) });
+            assert_eq!(got, want, "{rows} rows with AVX2");
+        }
+        assert!(want.iter().any(|&x| x != 0.5), "something is added");
+        let gaps = want.iter().enumerate().filter(|(at, _)| at % (RIGHT + 3) >= RIGHT);
+        assert!(gaps.into_iter().all(|(_, &x)| x == 0.5), "nothing is added between the rows");
+    }
+}
+
+#[test]
+fn the_largest_sums_stay_within_32_bits() {
+    let left = vec![1.0; LEFT * BLOCK];
+    let right = vec![-1.0; BLOCK * RIGHT];
+    let mut out = vec![0.0; LEFT * RIGHT];
+    let packed = PackedRight::new(View::rows(&right, BLOCK, RIGHT));
+    assert_eq!(both(packed.pairs[0]).map(f64::from), [-f64::from(LIMIT); 2]);
+    multiply(View::rows(&left, LEFT, BLOCK), &packed, &mut out);
+    // A sum past 32 bits would be positive.
+    assert!(out.iter().all(|&x| (x + 256.0).abs() < 1e-3), "{}", out[0]);
+}
+
+#[test]
+fn rounds_to_nearest_even() {
+    for value in values(1000, 3) {
+        let [low, high] = both(pair([value, -value], 2000.0));
+        let want = (value * 2000.0).round_ties_even();
+        assert_eq!([low, high].map(f64::from), [want, -want].map(f64::from));
+    }
+}
+
+#[test]
+fn zeros_stay_zeros_and_what_is_no_number_stays_none() {
+    let product = |a: [f32; 3]| {
+        let mut out = [9.0];
+        multiply(
+            View::rows(&a, 1, 3),
+            &PackedRight::new(View::rows(&[1.0, 2.0, 3.0], 3, 1)),
+            &mut out,
+        );
+        out[0]
+    };
+    assert_eq!(product([0.0, -0.0, 0.0]).to_bits(), 0.0_f32.to_bits());
+    assert_eq!(product([1e-39, 0.0, 0.0]).to_bits(), 0.0_f32.to_bits());
+    assert!(product([1.0, f32::NAN, 0.0]).is_nan());
+    assert!(product([1.0, f32::INFINITY, 0.0]).is_nan());
+}
