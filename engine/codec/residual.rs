@@ -1,6 +1,6 @@
 //! Residual blocks, as both networks use them.
 
-use crate::ops::{Conv2d, Precision};
+use crate::ops::{Conv2d, Precision, add};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -20,7 +20,7 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x + self.conv2.forward_silu(&self.conv1.forward_silu(x)?)?
+        add(x, &self.conv2.forward_silu(&self.conv1.forward_silu(x)?)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::wide::{exp, vectorized};
 use super::{Rows, floats, fused, stored, with_floats};
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 /// Values per task: enough to outweigh handing it out, few enough to stay in the L2 cache.
@@ -25,6 +25,14 @@ pub fn gated_add(x: &Tensor, update: &Tensor, gate: &Tensor, rows: &Rows) -> Res
     } else {
         x + (update * rows.spread(gate)?)?
     }
+}
+
+/// `a + b`, of the same shape.
+///
+/// candle's own sum of large tensors waits for its helper threads in a busy loop: where another program has the core
+/// that such a thread needs, a frame comes late.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if fused(a) { a.apply_op2(b, Add) } else { a + b }
 }
 
 /// A function of one number with its derivative.
@@ -147,6 +155,46 @@ pub(crate) fn gelu_in_place(x: &mut [f32]) {
     );
 }
 
+struct Add;
+
+impl CustomOp2 for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (a, b) = (floats(a, a_layout)?, floats(b, b_layout)?);
+        let mut out = a.to_vec();
+        out.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK)).for_each(|(out, b)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (out, b) in out.iter_mut().zip(b) {
+                        *out += b;
+                    }
+                },
+            );
+        });
+        Ok(stored(out, a_layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(gradient.clone()), Some(gradient.clone())))
+    }
+}
+
 struct GatedAdd(Rows);
 
 impl CustomOp3 for GatedAdd {
@@ -244,6 +292,16 @@ mod tests {
             TOLERANCE,
             |t| silu(&wide(&t[0])?),
             |t| wide(&t[0])?.silu(),
+        );
+    }
+
+    #[test]
+    fn sums_equal_the_plain_ones() {
+        same_with_gradients(
+            &[&[3, 7, 1_901], &[3, 7, 1_901]],
+            0.0,
+            |t| add(&t[0], &t[1]),
+            |t| &t[0] + &t[1],
         );
     }
 

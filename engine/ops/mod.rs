@@ -18,7 +18,7 @@ mod wide;
 pub(crate) use attend::softmax_last;
 pub use attend::{Route, attend};
 pub use conv::Conv2d;
-pub use elementwise::{gated_add, gelu, silu};
+pub use elementwise::{add, gated_add, gelu, silu};
 pub(crate) use int16::View;
 pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
