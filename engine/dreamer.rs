@@ -7,6 +7,7 @@
 mod bookmark;
 mod latent;
 mod opening;
+mod reckoning;
 mod repeat;
 mod retrieval;
 
@@ -29,6 +30,7 @@ use memory::{
     BranchId, ByteLru, Estimate, Feature, FrameId, FrameStamp, History, Hit, Look, Ranking, Warm,
 };
 use rayon::prelude::*;
+use reckoning::Reckoning;
 use std::sync::Arc;
 
 /// What the ranking takes for the section to come, X̂.
@@ -53,7 +55,7 @@ pub struct DreamOptions {
     pub schedule: Option<Schedule>,
     /// Which frames go where.
     pub arrangement: Arrangement,
-    /// How history is ranked; `None` for the world's own hybrid.
+    /// How history is ranked; `None` for the world's own way.
     pub ranking: Option<Ranking>,
     /// What is ranked against.
     pub estimate: EstimateBy,
@@ -121,6 +123,8 @@ pub struct Dreamer {
     tick: u64,
     /// Where the coming section is seen from, where that is known.
     pose: Option<memory::Pose>,
+    /// Where the walk has come to, by its actions.
+    reckoning: Reckoning,
     /// The first frame that is not retrieved any more.
     retrievable_before: Option<FrameId>,
     /// Action features of the last frames, newest last: what the coming section's actions follow.
@@ -164,20 +168,20 @@ impl Dreamer {
         };
         let history = History::new(feature_shape(&world), options.warm_frames, window)?;
         let neutral: Arc<[f32]> = vec![0.0; config.model.action].into();
-        let hybrid = Ranking::Similarity { time_weight: config.time_weight };
         Ok(Self {
             sampling: Sampling {
                 evaluations: options.evaluations.unwrap_or(config.evaluations).max(1),
                 shortcut: config.shortcut,
                 guidance: config.guidance,
             },
-            ranking: options.ranking.unwrap_or(hybrid),
+            ranking: options.ranking.unwrap_or(config.ranking()),
             kv: ByteLru::new(options.kv_budget_bytes),
             recent_actions: [Arc::clone(&neutral), neutral],
             section: Section::default(),
             account: Account::default(),
             tick: 0,
             pose: None,
+            reckoning: Reckoning::new(&config.layout),
             retrievable_before: None,
             schedule,
             rules,
@@ -420,6 +424,7 @@ impl Dreamer {
     /// latent: (C, H, W).
     fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<FrameId, Error> {
         let latent = stored(latent)?;
+        self.reckoning = self.reckoning.after(&action);
         let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
         let look = Look {
             latent,
@@ -429,6 +434,7 @@ impl Dreamer {
                 &look(&values, self.world.model.config().channels),
             )?,
             pose: self.pose,
+            reckoned: self.reckoning.place(),
         };
         let stamp = self.history.remember(self.tick, look)?;
         self.tick += 1;

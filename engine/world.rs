@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use half::f16;
 use input::{ActionLayout, Episode};
+use memory::Ranking;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,6 +35,9 @@ pub struct WorldConfig {
     pub schedule: String,
     /// Weight of nearness in time in the ranking, `λ_time`.
     pub time_weight: f32,
+    /// Weight of nearness in place in the ranking, `λ_place`.
+    #[serde(default = "WorldConfig::place_weight")]
+    pub place_weight: f32,
     /// Evaluations per section unless the player asks for others.
     pub evaluations: u32,
     /// Whether the network was trained to be told its step size.
@@ -56,6 +60,22 @@ pub struct WorldConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+impl WorldConfig {
+    /// `λ_place` where nothing else is known: what did best for both shipped worlds in play that neither is
+    /// measured on.
+    pub const PLACE_WEIGHT: f32 = 2.0;
+
+    fn place_weight() -> f32 {
+        Self::PLACE_WEIGHT
+    }
+
+    /// How history is ranked in play.
+    pub fn ranking(&self) -> Ranking {
+        let Self { time_weight, place_weight, .. } = *self;
+        Ranking::Reckoned { time_weight, place_weight }
+    }
 }
 
 /// A world, read and checked.
@@ -199,8 +219,10 @@ fn check(config: &WorldConfig) -> Result<Schedule, String> {
     if !(0.0..=GUIDANCE_MAX).contains(&config.guidance) {
         return Err(format!("expected a guidance of 0 to {GUIDANCE_MAX}, got {}", config.guidance));
     }
-    if !(1..=64).contains(&config.evaluations) || !config.time_weight.is_finite() {
-        return Err("expected 1 to 64 evaluations and a finite time_weight".to_owned());
+    let finite = config.time_weight.is_finite() && config.place_weight.is_finite();
+    if !(1..=64).contains(&config.evaluations) || !finite {
+        let expected = "expected 1 to 64 evaluations, a finite time_weight and place_weight";
+        return Err(expected.to_owned());
     }
     Ok(schedule)
 }

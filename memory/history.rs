@@ -7,6 +7,7 @@ use crate::feature::{Feature, FeatureShape};
 use crate::frame::{BranchId, FrameId, FrameStamp};
 use crate::pose::Pose;
 use crate::rank::{Hit, Query, Ranking, Selection};
+use crate::reckoned::Reckoned;
 use crate::search::select_by;
 use crate::seen::Seen;
 use crate::warm::{Record, Warm};
@@ -22,6 +23,8 @@ pub struct Look {
     pub feature: Feature,
     /// Where it was seen from, where that is known.
     pub pose: Option<Pose>,
+    /// Where the actions of its branch had led, where they tell.
+    pub reckoned: Option<Reckoned>,
 }
 
 /// The live branch's recent frames, and warm memory. Nothing grows with the session.
@@ -75,8 +78,8 @@ impl History {
         for recent in recent(&self.live, self.window) {
             self.warm.touch(recent.frame);
         }
-        let Look { latent, action, feature, pose } = look;
-        self.warm.insert(Record { stamp, latent, action, feature, pose })?;
+        let Look { latent, action, feature, pose, reckoned } = look;
+        self.warm.insert(Record { stamp, latent, action, feature, pose, reckoned })?;
         self.next_frame = next_frame;
         if self.live.len() == 2 * self.window {
             self.live.drain(..self.window);
@@ -224,7 +227,13 @@ mod tests {
 
     fn look(value: u16) -> Look {
         let feature = Feature::new(SHAPE, &[f32::from(value); 4]).unwrap();
-        Look { latent: vec![value; 4].into(), action: [0.0].into(), feature, pose: None }
+        Look {
+            latent: vec![value; 4].into(),
+            action: [0.0].into(),
+            feature,
+            pose: None,
+            reckoned: None,
+        }
     }
 
     fn play(history: &mut History, ticks: std::ops::Range<u64>) -> Vec<FrameStamp> {
@@ -280,9 +289,9 @@ mod tests {
     #[test]
     fn restored_frames_keep_their_names() {
         let mut history = History::new(SHAPE, 100, 8).unwrap();
-        let Look { latent, action, feature, pose } = look(3);
+        let Look { latent, action, feature, pose, reckoned } = look(3);
         let stamp = FrameStamp { frame: FrameId(40), branch: BranchId(9), tick: 5 };
-        history.restore(Record { stamp, latent, action, feature, pose }).unwrap();
+        history.restore(Record { stamp, latent, action, feature, pose, reckoned }).unwrap();
         assert_eq!(history.begin().unwrap(), BranchId(10));
         assert_eq!(play(&mut history, 0..1)[0].frame, FrameId(41));
         assert_eq!(ids(history.live()), [41]);

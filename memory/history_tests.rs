@@ -39,7 +39,7 @@ fn look(seed: u32) -> Look {
         |at: u32| (seed.wrapping_mul(2_654_435_761).rotate_left(at * 5) % 200) as f32 - 100.0;
     let latent: Vec<f32> = (0..12).map(value).collect();
     let feature = Feature::new(SHAPE, &latent).unwrap();
-    Look { latent: [1; 12].into(), action: [0.0].into(), feature, pose: None }
+    Look { latent: [1; 12].into(), action: [0.0].into(), feature, pose: None, reckoned: None }
 }
 
 /// All that a ranking brings, best first.
@@ -52,6 +52,7 @@ fn ranked(history: &History, ranking: Ranking) -> Vec<Hit> {
         tick: 5,
         ticks_per_second: 10.0,
         pose: None,
+        reckoned: &[],
     };
     let selection = Selection { count: usize::MAX, apart_ticks: 0, exclude: &[] };
     history.rank(&query, ranking, &selection).unwrap()

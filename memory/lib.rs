@@ -22,6 +22,7 @@ mod pose;
 mod rank;
 #[cfg(test)]
 mod rank_tests;
+mod reckoned;
 mod rows;
 mod search;
 mod seen;
@@ -34,5 +35,6 @@ pub use frame::{BranchId, FrameId, FrameStamp};
 pub use history::{Checkpoint, History, Look};
 pub use pose::{FieldOfView, Pose};
 pub use rank::{Hit, Query, Ranking, Selection};
+pub use reckoned::Reckoned;
 pub use store::ByteLru;
 pub use warm::{Record, Remembered, Warm};

@@ -1,7 +1,7 @@
 //! Where a frame was seen from, and how much of one view another covers.
 
 /// A viewpoint on the ground plane.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pose {
     /// East, in the game's units.
     pub x: f32,

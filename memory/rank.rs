@@ -4,11 +4,18 @@
 //! (FramePack eq. 3-5, with a mean where the paper has a sum). Frames of other sessions and
 //! branches have no time in common with the section: their second term is 0. For a section of
 //! several frames the first term is the mean over them; Δt is taken to its first.
+//!
+//! Play adds a third term, `λ_place · nearness` ([`Ranking::Reckoned`]): the mean over the section's
+//! frames of [`Reckoned::nearness`] between where their own actions lead and where those up to F had
+//! led. Unlike the paper's videos, play has a player, whose actions tell which view comes back before
+//! anything of it is seen; X̂ shows the view before it, and a dreamed one at that. Other sessions and
+//! branches began elsewhere: their third term is 0 as well.
 
 use crate::error::Error;
 use crate::feature::Estimate;
 use crate::frame::{BranchId, FrameId, FrameStamp};
 use crate::pose::{FieldOfView, Pose};
+use crate::reckoned::Reckoned;
 use crate::search::{Search, cover};
 use crate::warm::Warm;
 
@@ -19,6 +26,13 @@ pub enum Ranking {
     Similarity {
         /// `λ_time`, the weight of nearness in time.
         time_weight: f32,
+    },
+    /// The same, and nearness of reckoned places: how worlds are played.
+    Reckoned {
+        /// `λ_time`, the weight of nearness in time.
+        time_weight: f32,
+        /// `λ_place`, the weight of nearness in place.
+        place_weight: f32,
     },
     /// One cosine over averages over 2×2 blocks of positions, and nearness in time.
     Pooled {
@@ -50,6 +64,9 @@ pub struct Query<'a> {
     pub ticks_per_second: f32,
     /// Where it will be seen from, where that is known.
     pub pose: Option<Pose>,
+    /// Where the actions of its branch will have led at each of its frames; empty where they do not
+    /// tell.
+    pub reckoned: &'a [Reckoned],
 }
 
 /// Which of the ranked frames are taken.

@@ -29,11 +29,12 @@ fn record(latent: &[f32], frame: u32, branch: u32, tick: u64) -> Record {
         action: [].into(),
         feature: Feature::new(SHAPE, latent).unwrap(),
         pose: None,
+        reckoned: None,
     }
 }
 
 fn query(estimate: &Estimate, tick: u64) -> Query<'_> {
-    Query { estimate, branch: BranchId(1), tick, ticks_per_second: 10.0, pose: None }
+    Query { estimate, branch: BranchId(1), tick, ticks_per_second: 10.0, pose: None, reckoned: &[] }
 }
 
 fn take(count: usize) -> Selection<'static> {
@@ -79,14 +80,23 @@ fn scores_are_those_of_the_equations() {
 }
 
 /// The selection as its rule is written: score all, sort, take what is admitted.
-fn brute_force(warm: &Warm, query: &Query<'_>, weight: f32, selection: &Selection<'_>) -> Vec<u32> {
+fn brute_force(
+    warm: &Warm,
+    query: &Query<'_>,
+    (time_weight, place_weight): (f32, f32),
+    selection: &Selection<'_>,
+) -> Vec<u32> {
     let mut all: Vec<(f32, FrameStamp)> = Vec::new();
     for frame in warm.frames() {
         let record = warm.record(frame.stamp.frame).unwrap();
         let seconds = record.stamp.tick.abs_diff(query.tick) as f32 / query.ticks_per_second;
-        let time =
-            if record.stamp.branch == query.branch { (-seconds * seconds).exp() } else { 0.0 };
-        all.push((record.feature.cosine(query.estimate) + weight * time, record.stamp));
+        let time = time_weight * (-seconds * seconds).exp();
+        let place = record.reckoned.filter(|_| !query.reckoned.is_empty()).map_or(0.0, |from| {
+            let sum: f32 = query.reckoned.iter().map(|place| place.nearness(from)).sum();
+            place_weight * sum / query.reckoned.len() as f32
+        });
+        let near = if record.stamp.branch == query.branch { time + place } else { 0.0 };
+        all.push((record.feature.cosine(query.estimate) + near, record.stamp));
     }
     all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.frame.cmp(&b.1.frame)));
     let mut taken: Vec<FrameStamp> = Vec::new();
@@ -102,6 +112,13 @@ fn brute_force(warm: &Warm, query: &Query<'_>, weight: f32, selection: &Selectio
     taken.iter().map(|stamp| stamp.frame.0).collect()
 }
 
+/// One of some places, near enough to each other to matter.
+fn reckoned(seed: u64) -> Reckoned {
+    let mut draw = noise(seed + 5000);
+    let pose = Pose { x: 20.0 * draw(), y: 20.0 * draw(), yaw: 30.0 * draw() };
+    Reckoned { pose, walked: 100.0 * (1.0 + draw()) }
+}
+
 fn ids(hits: &[Hit]) -> Vec<u32> {
     hits.iter().map(|hit| hit.stamp.frame.0).collect()
 }
@@ -114,22 +131,30 @@ proptest! {
         // From copies of few views, where ties abound, to pure noise.
         spread in prop::sample::select(vec![0.0_f32, 0.05, 0.5, 5.0]),
         views in 1_u64..9,
-        (count, apart_ticks, weight) in (0_usize..12, 0_u64..20, 0.0_f32..1.0),
+        (count, apart_ticks, time_weight) in (0_usize..12, 0_u64..20, 0.0_f32..1.0),
+        (places, place_weight) in (0_usize..3, 0.0_f32..4.0),
         exclude in prop::collection::vec((0_u32..120).prop_map(FrameId), 0..20),
     ) {
         let mut warm = Warm::new(SHAPE, 80).unwrap();
         for frame in 0..frames {
             let own = u64::from(seed) + u64::from(frame);
             let latent = latent(SHAPE, own % views, own, spread);
-            warm.insert(record(&latent, frame, 1 + frame / 50, u64::from(frame))).unwrap();
+            let reckoned = (own % 5 > 0).then(|| reckoned(own));
+            let record = record(&latent, frame, 1 + frame / 50, u64::from(frame));
+            warm.insert(Record { reckoned, ..record }).unwrap();
         }
+        let places: Vec<Reckoned> = (0..places as u64).map(reckoned).collect();
         let latent = latent(SHAPE, 0, u64::from(seed) + 999, spread);
         let estimate = Estimate::new(SHAPE, &[&latent]).unwrap();
-        let query = query(&estimate, u64::from(frames));
+        let query = Query { reckoned: &places, ..query(&estimate, u64::from(frames)) };
         let selection = Selection { count, apart_ticks, exclude: &exclude };
-        let ranking = Ranking::Similarity { time_weight: weight };
-        let hits = warm.rank(&query, ranking, &selection).unwrap();
-        prop_assert_eq!(ids(&hits), brute_force(&warm, &query, weight, &selection));
+        for (ranking, weights) in [
+            (Ranking::Similarity { time_weight }, (time_weight, 0.0)),
+            (Ranking::Reckoned { time_weight, place_weight }, (time_weight, place_weight)),
+        ] {
+            let hits = warm.rank(&query, ranking, &selection).unwrap();
+            prop_assert_eq!(ids(&hits), brute_force(&warm, &query, weights, &selection));
+        }
     }
 }
 
@@ -237,6 +262,31 @@ fn poses_cover_the_view_greedily() {
     // -40 shows more than either half; then the left half; nothing is left for -45.
     assert_eq!(ids(&hits), [1, 3]);
     assert!(hits[0].score > 0.5 && hits[0].score + hits[1].score < 1.001);
+}
+
+#[test]
+fn a_reckoned_place_counts_within_its_own_branch_alone() {
+    let looks = latent(SHAPE, 0, 0, 1.0);
+    let here = Reckoned { pose: Pose { x: 5.0, y: 5.0, yaw: 40.0 }, walked: 60.0 };
+    let behind = Reckoned { pose: Pose { yaw: 220.0, ..here.pose }, ..here };
+    let mut warm = Warm::new(SHAPE, 99).unwrap();
+    let frames = [(1, Some(here)), (1, Some(behind)), (1, None), (2, Some(here))];
+    for (frame, (branch, reckoned)) in (0..).zip(frames) {
+        warm.insert(Record { reckoned, ..record(&looks, frame, branch, 0) }).unwrap();
+    }
+    let estimate = Estimate::new(SHAPE, &[&looks]).unwrap();
+    let ranking = Ranking::Reckoned { time_weight: 0.0, place_weight: 2.0 };
+    let scores = |reckoned: &[Reckoned]| {
+        let query = Query { reckoned, ..query(&estimate, 900) };
+        let mut hits = warm.rank(&query, ranking, &take(9)).unwrap();
+        hits.sort_by_key(|hit| hit.stamp.frame);
+        hits.iter().map(|hit| hit.score).collect::<Vec<_>>()
+    };
+    let like = scores(&[])[0];
+    assert_eq!(scores(&[]), [like; 4]);
+    assert_eq!(scores(&[here]), [like + 2.0, like, like, like]);
+    // A section that turns round shows half of either view.
+    assert_eq!(scores(&[here, behind]), [like + 1.0, like + 1.0, like, like]);
 }
 
 #[test]

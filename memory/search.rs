@@ -17,8 +17,9 @@ pub(crate) struct Search<'a> {
     warm: &'a Warm,
     query: &'a Query<'a>,
     ranking: Ranking,
-    /// Weight of nearness in time, 0 where the ranking has none.
+    /// Weights of nearness in time and in place, 0 where the ranking has none.
     time_weight: f32,
+    place_weight: f32,
 }
 
 /// A frame on its way through a search; the greatest is looked at first.
@@ -31,11 +32,14 @@ struct Candidate {
 
 impl<'a> Search<'a> {
     pub(crate) fn new(warm: &'a Warm, query: &'a Query<'a>, ranking: Ranking) -> Self {
-        let time_weight = match ranking {
-            Ranking::Similarity { time_weight } | Ranking::Pooled { time_weight } => time_weight,
-            Ranking::Pose(_) | Ranking::Recency | Ranking::Random { .. } => 0.0,
+        let (time_weight, place_weight) = match ranking {
+            Ranking::Reckoned { time_weight, place_weight } => (time_weight, place_weight),
+            Ranking::Similarity { time_weight } | Ranking::Pooled { time_weight } => {
+                (time_weight, 0.0)
+            }
+            Ranking::Pose(_) | Ranking::Recency | Ranking::Random { .. } => (0.0, 0.0),
         };
-        Self { warm, query, ranking, time_weight }
+        Self { warm, query, ranking, time_weight, place_weight }
     }
 
     /// Takes the greatest candidates that the selection admits.
@@ -52,7 +56,7 @@ impl<'a> Search<'a> {
         let (frames, estimate) = (self.warm.frames(), self.query.estimate);
         let latest = frames.iter().map(|frame| frame.stamp.frame.0).max().unwrap_or_default();
         let scores: Vec<f32> = match self.ranking {
-            Ranking::Similarity { .. } => self.warm.cosines(estimate),
+            Ranking::Similarity { .. } | Ranking::Reckoned { .. } => self.warm.cosines(estimate),
             Ranking::Pooled { .. } => self.warm.pooled_cosines(estimate),
             Ranking::Random { seed } => frames
                 .iter()
@@ -64,22 +68,35 @@ impl<'a> Search<'a> {
         };
         let scored = frames.iter().zip(scores).enumerate();
         let candidate = |(place, (frame, score)): (usize, (&Remembered, f32))| Candidate {
-            score: score + self.time(frame),
+            score: score + self.nearness(frame),
             frame: frame.stamp.frame,
             place,
         };
         scored.map(candidate).collect::<Vec<_>>().into()
     }
 
-    /// `λ_time · exp(-Δt²)` with Δt in seconds, 0 where there is no common clock (eq. 4).
-    fn time(&self, frame: &Remembered) -> f32 {
+    /// What a frame's time and place add; nothing where it has neither in common with the section.
+    fn nearness(&self, frame: &Remembered) -> f32 {
         if frame.stamp.branch != self.query.branch {
             return 0.0;
         }
+        self.time(frame) + self.place(frame)
+    }
+
+    /// `λ_time · exp(-Δt²)` with Δt in seconds (eq. 4).
+    fn time(&self, frame: &Remembered) -> f32 {
         let ticks = frame.stamp.tick.abs_diff(self.query.tick);
         let seconds =
             count(usize::try_from(ticks).unwrap_or(usize::MAX)) / self.query.ticks_per_second;
         self.time_weight * (-seconds * seconds).exp()
+    }
+
+    /// `λ_place` times the mean nearness to the places of the section's frames.
+    fn place(&self, frame: &Remembered) -> f32 {
+        let places = self.query.reckoned;
+        let (Some(from), false) = (frame.reckoned, places.is_empty()) else { return 0.0 };
+        let sum: f32 = places.iter().map(|place| place.nearness(from)).sum();
+        self.place_weight * sum / count(places.len())
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::feature::{Estimate, Feature, FeatureShape, Sketch, vectorized};
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::Pose;
+use crate::reckoned::Reckoned;
 use crate::rows::Rows;
 
 /// A frame to be remembered.
@@ -23,6 +24,8 @@ pub struct Record {
     pub feature: Feature,
     /// Where it was seen from, where that is known.
     pub pose: Option<Pose>,
+    /// Where the actions of its branch had led, where they tell.
+    pub reckoned: Option<Reckoned>,
 }
 
 /// A remembered frame. What it looks like lies beside what all others look like.
@@ -36,6 +39,8 @@ pub struct Remembered {
     pub action: Arc<[f32]>,
     /// Where it was seen from, where that is known.
     pub pose: Option<Pose>,
+    /// Where the actions of its branch had led, where they tell.
+    pub reckoned: Option<Reckoned>,
 }
 
 /// At most so many frames, the least recently used let go.
@@ -84,7 +89,7 @@ impl Warm {
         if record.feature.shape() != self.shape {
             return Err(Error::OtherShape { expected: self.shape, got: record.feature.shape() });
         }
-        let Record { stamp, latent, action, feature, pose } = record;
+        let Record { stamp, latent, action, feature, pose, reckoned } = record;
         let known = self.places.get(&stamp.frame).copied();
         let full = self.frames.len() == self.capacity;
         let place = known
@@ -95,7 +100,7 @@ impl Warm {
         let mut sketch = feature.sketch();
         self.features.set(place, feature.steps());
         self.sketch_steps.set(place, &std::mem::take(&mut sketch.steps));
-        let frame = Remembered { stamp, latent, action, pose };
+        let frame = Remembered { stamp, latent, action, pose, reckoned };
         if gone.is_some() {
             self.sketches[place] = sketch;
             self.frames[place] = frame;
@@ -119,9 +124,9 @@ impl Warm {
     }
 
     fn record_at(&self, place: usize) -> Record {
-        let Remembered { stamp, latent, action, pose } = self.frames[place].clone();
+        let Remembered { stamp, latent, action, pose, reckoned } = self.frames[place].clone();
         let feature = Feature::from_steps(self.shape, self.features.get(place));
-        Record { stamp, latent, action, feature, pose }
+        Record { stamp, latent, action, feature, pose, reckoned }
     }
 
     /// Lets a frame go, if it is there.

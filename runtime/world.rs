@@ -207,6 +207,7 @@ fn settings(
         },
         "schedule": config.schedule,
         "time_weight": config.time_weight,
+        "place_weight": config.place_weight,
         "guidance": config.guidance,
         "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
         "estimate": options.estimate,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use input::{Action, Episode, Policy, Pose};
-use memory::FrameStamp;
+use memory::{FrameStamp, Ranking};
 use oneiro::bench::memory::Walk as _;
 use oneiro::bench::memory::dreamed::Source;
 use oneiro::bench::revisit::dreamed::Remembering;
@@ -47,7 +47,9 @@ fn a_preview_ranks_by_what_the_network_expects() {
     let (mut preview, mut hybrid) = (Vec::new(), Vec::new());
     let hits = turned(&mut world, Arm::Preview, &mut preview).account().hits.clone();
     assert_ne!(hits, turned(&mut world, Arm::Hybrid, &mut hybrid).account().hits);
-    let options = DreamOptions { estimate: EstimateBy::Preview, ..DreamOptions::default() };
+    let hybrid = Ranking::Similarity { time_weight: tiny_world().config.time_weight };
+    let estimate = EstimateBy::Preview;
+    let options = DreamOptions { estimate, ranking: Some(hybrid), ..DreamOptions::default() };
     let mut expected = Dreamer::new(tiny_world(), options).expect("fits");
     expected.open_with(&frames, &episode.actions).expect("the frames fit");
     assert_eq!(expected.section(&[Action::NEUTRAL]).expect("a section"), [preview]);

@@ -230,6 +230,70 @@ fn poses_rank_where_frames_have_them() {
     assert!(fork.section(&[Action::NEUTRAL]).is_err(), "a ranking by pose needs one");
 }
 
+/// A walk that has looked ahead for 40 frames, turned right for 6 and looked there for the rest of 100.
+fn opened_to_the_right(world: &Arc<World>, poses: &[Pose]) -> Dreamer {
+    let mut dreamer = Dreamer::new(Arc::clone(world), DreamOptions::default()).expect("fits");
+    let size = world.starts[0].frame_bytes();
+    let frame = |level: u8| {
+        (0..size).map(|at| level.wrapping_mul(u8::try_from(at % 97).expect("small"))).collect()
+    };
+    let [ahead, right]: [Vec<u8>; 2] = [3, 5].map(frame);
+    let frames: Vec<&[u8]> = (0..100).map(|t| if t < 40 { &ahead[..] } else { &right }).collect();
+    let mut actions = [Action::NEUTRAL; 100];
+    // A quarter turn in six ticks.
+    actions[40..46].fill(Action { turn: 1.0, ..Action::NEUTRAL });
+    dreamer.open_with_poses(&frames, &actions, poses).expect("the opening fits");
+    dreamer
+}
+
+/// The best of what is remembered for a section under `action`.
+fn best(dreamer: &mut Dreamer, action: Action) -> u32 {
+    dreamer.section(&[action]).expect("a section");
+    dreamer.account().hits.first().expect("something is retrieved").stamp.frame.0
+}
+
+const LEFT: Action = Action { turn: -1.0, ..Action::NEUTRAL };
+
+#[test]
+fn a_turn_back_brings_back_what_was_seen_before_the_turn() {
+    let world = tiny_world();
+    let mut dreamer = opened_to_the_right(&world, &[]);
+    assert!((45..100).contains(&best(&mut dreamer, Action::NEUTRAL)), "the same way as now");
+    let back: Vec<u32> = (0..6).map(|_| best(&mut dreamer, LEFT)).collect();
+    // Through the very frames of the turn, whatever was dreamed on the way.
+    assert_eq!(back[..5], [44, 43, 42, 41, 40]);
+    assert!(back[5] < 40, "{back:?}");
+}
+
+#[test]
+fn recorded_poses_are_not_reckoned_with() {
+    let world = tiny_world();
+    let wild = |t: u8| Pose { x: f32::from(t), y: -7.0, yaw: 33.0 * f32::from(t) };
+    let mut with = opened_to_the_right(&world, &(0..100).map(wild).collect::<Vec<_>>());
+    let mut without = opened_to_the_right(&world, &[]);
+    for tick in 0..8 {
+        with.stand_at(Some(wild(3 * tick)));
+        with.section(&[LEFT]).expect("a section");
+        without.section(&[LEFT]).expect("a section");
+        assert_eq!(with.account().hits, without.account().hits);
+    }
+}
+
+#[test]
+fn a_bookmark_knows_which_way_it_looks() {
+    let world = tiny_world();
+    let mut dreamer = opened_to_the_right(&world, &[]);
+    let bookmark = dreamer.bookmark();
+    let ahead: Vec<u32> = (0..6).map(|_| best(&mut dreamer, LEFT)).collect();
+    assert!((0..40).contains(&ahead[5]), "{ahead:?}");
+    for _ in 0..9 {
+        best(&mut dreamer, LEFT);
+    }
+    dreamer.go_back(&bookmark).expect("it is of this walk");
+    let again: Vec<u32> = (0..6).map(|_| best(&mut dreamer, LEFT)).collect();
+    assert_eq!(again, ahead);
+}
+
 #[test]
 fn from_a_bookmark_the_same_actions_lead_to_the_same_frames() {
     let world = tiny_world();

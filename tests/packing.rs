@@ -54,7 +54,7 @@ fn every_arm_is_tried_and_a_broken_run_goes_on_to_the_same_end() {
     let dir = folder();
     let table = run(dir.path(), RUN);
     for arm in
-        ["none", "time", "random", "cosine", "pooled", "hybrid@", "default", "pose", "oracle"]
+        ["none", "time", "random", "cosine", "pooled", "hybrid@", "reckoned", "pose", "oracle"]
     {
         assert!(table.contains(&format!("\n| {arm}")), "{arm}: {table}");
     }

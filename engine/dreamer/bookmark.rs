@@ -1,16 +1,18 @@
 //! Moments of a walk to go back to.
 
+use super::reckoning::Reckoning;
 use super::{Dreamer, Section};
 use crate::error::Error;
 use memory::Checkpoint;
 use std::sync::Arc;
 
-/// A moment of a walk: its history, its clock, and with that the noise to come. Shares what its frames
+/// A moment of a walk: its history, its clock and with that the noise to come, its place. Shares what its frames
 /// hold with the walk.
 #[derive(Clone, Debug)]
 pub struct Bookmark {
     history: Checkpoint,
     tick: u64,
+    reckoning: Reckoning,
     recent_actions: [Arc<[f32]>; 2],
 }
 
@@ -19,7 +21,7 @@ impl Dreamer {
     #[must_use]
     pub fn bookmark(&self) -> Bookmark {
         let (history, recent_actions) = (self.history.checkpoint(), self.recent_actions.clone());
-        Bookmark { history, tick: self.tick, recent_actions }
+        Bookmark { history, tick: self.tick, reckoning: self.reckoning, recent_actions }
     }
 
     /// Goes back to a moment of this walk, any number of times. From there the same actions lead to
@@ -30,6 +32,7 @@ impl Dreamer {
     pub fn go_back(&mut self, bookmark: &Bookmark) -> Result<(), Error> {
         self.history.restore_checkpoint(&bookmark.history)?;
         self.tick = bookmark.tick;
+        self.reckoning = bookmark.reckoning;
         self.recent_actions = bookmark.recent_actions.clone();
         self.section = Section::default();
         Ok(())

@@ -107,6 +107,7 @@ impl Dreamer {
             kv: ByteLru::new(self.options.kv_budget_bytes),
             tick: self.tick,
             pose: self.pose,
+            reckoning: self.reckoning,
             retrievable_before: Some(next),
             recent_actions: self.recent_actions.clone(),
             section: Section::default(),

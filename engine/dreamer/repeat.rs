@@ -65,7 +65,8 @@ impl Dreamer {
         let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
         let feature = Feature::new(feature_shape(&self.world), &look(&values, config.channels))?;
         let stamp = FrameStamp { frame, branch: BranchId(0), tick: 0 };
-        Ok(self.history.restore(Record { stamp, latent, action, feature, pose: None })?)
+        let (pose, reckoned) = (None, None);
+        Ok(self.history.restore(Record { stamp, latent, action, feature, pose, reckoned })?)
     }
 
     /// Lets go of a frame that no section will see again.

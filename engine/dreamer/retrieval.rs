@@ -10,12 +10,14 @@ impl Dreamer {
     pub fn retrieve(&mut self) -> Result<(), Error> {
         self.account.hits.clear();
         let Some(estimate) = &self.section.estimate else { return Ok(()) };
+        let reckoned = self.reckoning.ahead(&self.section.actions);
         let query = Query {
             estimate,
             branch: self.history.branch(),
             tick: self.tick,
             ticks_per_second: self.world.config.fps,
             pose: self.pose,
+            reckoned: &reckoned,
         };
         let exclude = self.not_retrieved();
         self.account.hits = self.history.rank(&query, self.ranking, &self.selection(&exclude))?;

@@ -41,7 +41,7 @@ fn offer(seed: u64) -> Offer {
         let (values, latent) = latent(4 * seed + at);
         let feature = Feature::new(SHAPE, &values).expect("the latent is sound");
         let stamp = FrameStamp { frame: FrameId(0), branch: BranchId(0), tick: 4 * seed + at };
-        Record { stamp, latent, action: [0.0; 8].into(), feature, pose: None }
+        Record { stamp, latent, action: [0.0; 8].into(), feature, pose: None, reckoned: None }
     };
     Offer { records: (0..4).map(record).collect(), kept_at: seed, pinned: false }
 }

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use memory::{
-    BranchId, Estimate, Feature, FeatureShape, FrameId, FrameStamp, Query, Ranking, Record,
-    Selection, Warm,
+    BranchId, Estimate, Feature, FeatureShape, FrameId, FrameStamp, Pose, Query, Ranking, Reckoned,
+    Record, Selection, Warm,
 };
 
 /// Latents of a 128×96 world: 3072 values.
@@ -42,10 +42,19 @@ fn session(frames: u32) -> Warm {
             action: Vec::new().into(),
             feature,
             pose: None,
+            reckoned: Some(place(frame)),
         };
         warm.insert(record).expect("the shapes agree");
     }
     warm
+}
+
+/// Round and round, turning a little.
+fn place(frame: u32) -> Reckoned {
+    let walked = f32::from(u16::try_from(frame).expect("few"));
+    let yaw = 3.0 * walked % 360.0;
+    let (y, x) = yaw.to_radians().sin_cos();
+    Reckoned { pose: Pose { x: 19.0 * x, y: 19.0 * y, yaw }, walked }
 }
 
 fn retrieve(criterion: &mut Criterion) {
@@ -59,6 +68,7 @@ fn retrieve(criterion: &mut Criterion) {
             tick: u64::from(frames),
             ticks_per_second: 17.5,
             pose: None,
+            reckoned: &[place(frames)],
         };
         // As many as the default schedule has room for.
         let selection = Selection { count: 21, apart_ticks: 9, exclude: &exclude };
@@ -66,9 +76,13 @@ fn retrieve(criterion: &mut Criterion) {
         criterion.bench_function(&format!("similarity_{frames}"), |bencher| {
             bencher.iter(|| warm.rank(black_box(&query), ranking, &selection));
         });
+        let ranking = Ranking::Reckoned { time_weight: 0.2, place_weight: 2.0 };
+        criterion.bench_function(&format!("reckoned_{frames}"), |bencher| {
+            bencher.iter(|| warm.rank(black_box(&query), ranking, &selection));
+        });
         // As between two sections, whose weights and pictures fill the caches.
         let mut other = vec![1_u64; 8 << 20];
-        criterion.bench_function(&format!("similarity_{frames}_cold"), |bencher| {
+        criterion.bench_function(&format!("reckoned_{frames}_cold"), |bencher| {
             bencher.iter_batched(
                 || other.iter_mut().for_each(|value| *value = value.wrapping_mul(3)),
                 |()| warm.rank(black_box(&query), ranking, &selection),

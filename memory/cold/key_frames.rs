@@ -62,6 +62,7 @@ impl KeyFrames {
             tick: 0,
             ticks_per_second: 1.0,
             pose: None,
+            reckoned: &[],
         };
         let selection = Selection { count: 1, apart_ticks: 0, exclude: &[] };
         let ranking = Ranking::Similarity { time_weight: 0.0 };
@@ -80,7 +81,14 @@ impl KeyFrames {
     pub fn add(&mut self, run: RunId, view: Feature, pinned: bool) -> Result<(), Error> {
         let stamp = FrameStamp { frame: FrameId(run.0), branch: OWN, tick: 0 };
         let (latent, action) = ([].into(), [].into());
-        self.views.insert(Record { stamp, latent, action, feature: view, pose: None })?;
+        self.views.insert(Record {
+            stamp,
+            latent,
+            action,
+            feature: view,
+            pose: None,
+            reckoned: None,
+        })?;
         if pinned {
             self.pinned.insert(run);
         }

@@ -120,7 +120,9 @@ fn take_up(history: &mut History, mut seen: Vec<Seen>) -> Result<HashMap<FrameId
         for ((frame, feature), name) in frames.into_iter().zip(looks).zip(first..) {
             let ColdFrame { tick, latent, action, pose } = frame;
             let stamp = FrameStamp { frame: FrameId(name), branch: BranchId(branch), tick };
-            history.restore(Record { stamp, latent, action, feature, pose })?;
+            // What an earlier session's actions led to has no origin in common with this one's.
+            let reckoned = None;
+            history.restore(Record { stamp, latent, action, feature, pose, reckoned })?;
             origins.insert(stamp.frame, origin);
         }
     }

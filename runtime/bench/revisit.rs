@@ -6,9 +6,10 @@
 //! that arms are compared in pairs, and episodes are what is drawn anew in the bootstrap: walks
 //! through one maze have its difficulty in common.
 //!
-//! Two arms are the hybrid with one thing changed: *preview* ranks against what the network expects
-//! to see instead of the newest frame, and *restarted* goes on in a program started anew, which
-//! knows no more than what the file kept and its last moments ([`restart`]).
+//! Three arms are the hybrid with one thing changed: *reckoned* knows where the actions have led, as
+//! worlds are played, *preview* ranks against what the network expects to see instead of the newest
+//! frame, and *restarted* goes on in a program started anew, which knows no more than what the file
+//! kept and its last moments ([`restart`]).
 
 pub mod dreamed;
 mod paired;
@@ -47,8 +48,10 @@ pub enum Arm {
     Time,
     /// Cosine with the estimate (eq. 3).
     Cosine,
-    /// Cosine and nearness in time, as the world plays (eq. 3-5).
+    /// Cosine and nearness in time (eq. 3-5).
     Hybrid,
+    /// The hybrid, and nearness of the places that the actions led to: as the world plays.
+    Reckoned,
     /// Greedy cover of the coming view, from recorded poses.
     Pose,
     /// The hybrid, with one evaluation of the network for what is to come.
@@ -59,18 +62,19 @@ pub enum Arm {
 
 impl Arm {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::Time,
         Self::Cosine,
         Self::Hybrid,
+        Self::Reckoned,
         Self::Pose,
         Self::Preview,
         Self::Restarted,
     ];
 
     /// Those that change one thing about [`Self::Hybrid`], and are held against it as well.
-    pub const VARIANTS: [Self; 2] = [Self::Preview, Self::Restarted];
+    pub const VARIANTS: [Self; 3] = [Self::Reckoned, Self::Preview, Self::Restarted];
 
     fn name(self) -> &'static str {
         match self {
@@ -78,6 +82,7 @@ impl Arm {
             Self::Time => "time only",
             Self::Cosine => "cosine only",
             Self::Hybrid => "hybrid",
+            Self::Reckoned => "hybrid, reckoned",
             Self::Pose => "pose overlap",
             Self::Preview => "hybrid, preview",
             Self::Restarted => "hybrid, restarted",

@@ -92,6 +92,7 @@ fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
         fps: episode.fps,
         schedule: engine::pack::Schedule::DEFAULT_NAME.to_owned(),
         time_weight: 0.3,
+        place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 4,
         shortcut: false,
         guidance: config.world_training.guidance,

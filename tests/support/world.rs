@@ -68,6 +68,7 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
         fps: 17.5,
         schedule: "td_f16k4f4k2f5k1_g1".to_owned(),
         time_weight: 0.3,
+        place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 2,
         shortcut: false,
         guidance: 0.0,

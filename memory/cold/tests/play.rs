@@ -40,6 +40,7 @@ pub(super) fn offer(seed: u64, tick: u64, pinned: bool) -> Offer {
         action: [at as f32, 0.5].into(),
         feature: look(&latent(seed)).unwrap(),
         pose: None,
+        reckoned: None,
     };
     Offer { records: (0..4).map(record).collect(), kept_at: 1000 + tick, pinned }
 }
@@ -96,8 +97,14 @@ fn a_later_session_finds_what_was_seen() {
 }
 
 fn ranked(history: &History, estimate: &Estimate) -> Vec<(FrameStamp, f32)> {
-    let query =
-        Query { estimate, branch: history.branch(), tick: 0, ticks_per_second: 10.0, pose: None };
+    let query = Query {
+        estimate,
+        branch: history.branch(),
+        tick: 0,
+        ticks_per_second: 10.0,
+        pose: None,
+        reckoned: &[],
+    };
     let selection = Selection { count: 4, apart_ticks: 0, exclude: &[] };
     let ranking = Ranking::Similarity { time_weight: 0.0 };
     let hits = history.rank(&query, ranking, &selection).unwrap();

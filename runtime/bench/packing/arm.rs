@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine::pack::Arrangement;
+use engine::world::WorldConfig;
 use memory::{FieldOfView, Ranking};
 
 /// One way of picking history, by its name on the command line: `cosine`, `hybrid@0.3`, `pose`, or with the other
@@ -23,8 +24,8 @@ pub enum By {
     Time,
     /// Nothing: the newest frame is all there is, as at the start of a session.
     None,
-    /// Cosine and nearness in time with the world's own weight, under the default rules: as it plays.
-    Default,
+    /// Cosine, nearness in time and of reckoned places with the world's own weights: as it plays.
+    Reckoned,
     /// Mean cosine over positions (eq. 3).
     Cosine,
     /// One cosine of averages over 2×2 blocks.
@@ -50,7 +51,7 @@ pub const NAMES: [(&str, By); 10] = [
     ("cosine", By::Cosine),
     ("pooled", By::Pooled),
     ("hybrid", By::Hybrid(None)),
-    ("default", By::Default),
+    ("reckoned", By::Reckoned),
     ("features", By::Features),
     ("pose", By::Pose),
     ("oracle", By::Oracle),
@@ -58,7 +59,8 @@ pub const NAMES: [(&str, By); 10] = [
 
 /// The rankings as they are compared where nothing else is asked for. Features from a file join them where there is
 /// one.
-pub const DEFAULT: &str = "none,time,random,cosine,pooled,hybrid,default,pose,oracle";
+pub const DEFAULT: &str =
+    "none,time,random,cosine,pooled,hybrid,hybrid@0.3+rules,reckoned,pose,oracle";
 
 /// Farthest weight of nearness in time: beyond, it alone decides.
 const WEIGHT_MAX: f32 = 1000.0;
@@ -70,7 +72,9 @@ impl Arm {
         let arrangement = match by {
             By::Time | By::None => Arrangement::Recency,
             By::Cosine | By::Pooled | By::Hybrid(_) => Arrangement::Permutation,
-            By::Default | By::Pose | By::Random | By::Features | By::Oracle => Arrangement::Default,
+            By::Reckoned | By::Pose | By::Random | By::Features | By::Oracle => {
+                Arrangement::Default
+            }
         };
         Self { by, arrangement }
     }
@@ -95,13 +99,13 @@ impl Arm {
     }
 
     /// How the engine ranks for it; what it does not know of is ranked by scores of the benchmark's.
-    pub fn ranking(self, time_weight: f32, view: FieldOfView, seed: u64) -> Ranking {
+    pub fn ranking(self, world: &WorldConfig, view: FieldOfView, seed: u64) -> Ranking {
         match self.by {
-            By::Default => Ranking::Similarity { time_weight },
+            By::Reckoned => world.ranking(),
             By::Cosine => Ranking::Similarity { time_weight: 0.0 },
             By::Pooled => Ranking::Pooled { time_weight: 0.0 },
             By::Hybrid(weight) => {
-                Ranking::Similarity { time_weight: weight.unwrap_or(time_weight) }
+                Ranking::Similarity { time_weight: weight.unwrap_or(world.time_weight) }
             }
             By::Pose => Ranking::Pose(view),
             By::Random => Ranking::Random { seed },
@@ -150,7 +154,7 @@ impl FromStr for Arm {
             }
         };
         let usual = Self::usual(by);
-        if arrangement.is_some() && matches!(by, By::Time | By::None | By::Default) {
+        if arrangement.is_some() && matches!(by, By::Time | By::None) {
             return Err(format!("expected {name} as it is, got {text:?}"));
         }
         Ok(Self { by, arrangement: arrangement.unwrap_or(usual.arrangement) })
@@ -192,7 +196,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        let names = "none,time,random,cosine,pooled,hybrid,hybrid@0.3,default,features,pose,oracle,cosine+rules,hybrid@2+rules,pose+permuted";
+        let names = "none,time,random,cosine,pooled,hybrid,hybrid@0.3,reckoned,features,pose,oracle,cosine+rules,hybrid@2+rules,pose+permuted,reckoned+permuted";
         let arms = parse_list(names).unwrap();
         assert_eq!(arms.iter().map(ToString::to_string).collect::<Vec<_>>().join(","), names);
         assert_eq!(arms[3].arrangement, Arrangement::Permutation);

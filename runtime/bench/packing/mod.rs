@@ -68,9 +68,10 @@ pub struct PackingArgs {
     pub tasks: Vec<Task>,
     /// Ways of picking history, with commas between: none (the newest frame alone), time (released FramePack order),
     /// random, cosine (eq. 3), pooled (cosine of 2x2 averages), hybrid (eq. 3-5, its weight chosen) or hybrid@0.3,
-    /// default (as the world plays), features (from --features), pose (greedy cover of the recorded views), oracle
-    /// (nearest to the true section: sees the future). Cosine, pooled and hybrid permute all history; the others fill
-    /// the retrieved slots of the default rules; +rules or +permuted behind a name has it the other way
+    /// reckoned (as the world plays: the hybrid and nearness of places by dead reckoning), features (from --features),
+    /// pose (greedy cover of the recorded views), oracle (nearest to the true section: sees the future). Cosine, pooled
+    /// and hybrid permute all history; the others fill the retrieved slots of the default rules; +rules or +permuted
+    /// behind a name has it the other way
     #[arg(long, value_name = "ARMS", default_value = arm::DEFAULT)]
     pub arms: String,
     /// Weights of nearness in time to choose from

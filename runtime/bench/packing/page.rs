@@ -90,7 +90,8 @@ fn reading(report: &Report) -> Markup {
             ", " b { "pose" } " (greedy cover of the coming view, from recorded poses), " b { "features" } " and "
             b { "oracle" } " fill the retrieved slots of the default rules; " b { "cosine" } " (eq. 3), "
             b { "pooled" } " and " b { "hybrid@λ" } " (eq. 3-5) permute all history as the paper does; "
-            b { "default" } " is how the world plays. The oracle picks the frames whose latents are nearest to the "
+            b { "+rules" } " behind a name has it the other way; " b { "reckoned" } " is how the world plays: likeness, "
+            "time and nearness of the places that the actions led to. The oracle picks the frames whose latents are nearest to the "
             "true section's: it sees the future, and bounds picking by likeness only, not what can be dreamed."
         }
     }

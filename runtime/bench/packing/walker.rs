@@ -182,7 +182,7 @@ impl Scene<'_> {
     }
 
     fn dreamer(&self, arm: Arm, schedule: &Schedule, seed: u64) -> Result<Dreamer> {
-        let ranking = arm.ranking(self.ground.world.config.time_weight, self.view, seed);
+        let ranking = arm.ranking(&self.ground.world.config, self.view, seed);
         let schedule = match arm.by {
             By::None => format!("td_f1k1_g{}", schedule.generate()).parse()?,
             _ => schedule.clone(),
@@ -215,7 +215,7 @@ impl Scene<'_> {
             By::Features => self.retrieve_by_features(dreamer, before)?,
             By::None
             | By::Time
-            | By::Default
+            | By::Reckoned
             | By::Cosine
             | By::Pooled
             | By::Hybrid(_)

@@ -78,6 +78,7 @@ impl Revisit for Remembering {
             Arm::Time => by(Ranking::Recency),
             Arm::Cosine => by(Ranking::Similarity { time_weight: 0.0 }),
             Arm::Hybrid => by(hybrid),
+            Arm::Reckoned => by(self.world.config.ranking()),
             Arm::Pose => by(Ranking::Pose(self.view)),
             Arm::Preview => by(hybrid).with_estimate(EstimateBy::Preview),
             Arm::Restarted => walks.restarted.fork(hybrid, Arrangement::Default),

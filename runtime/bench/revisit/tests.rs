@@ -48,6 +48,7 @@ impl Revisit for StandIn {
         *self.asked.entry(format!("{arm:?}")).or_default() += 1;
         let wrong = match arm {
             Arm::Hybrid => 0,
+            Arm::Reckoned => 1,
             Arm::Preview => 2,
             Arm::Cosine | Arm::Pose => 4,
             Arm::Restarted => 8,
@@ -104,8 +105,12 @@ fn arms_are_ranked_by_what_they_show() {
     let gain = report.gains[3];
     assert!(gain.low > 0.0 && gain.low <= gain.mean && gain.mean <= gain.high);
     assert!(report.gains[0].high < 0.0);
-    let [preview, restarted] = report.gains_over_hybrid[..] else { panic!("two variants") };
-    assert!(restarted.mean < preview.mean && preview.mean < 0.0, "{preview:?} {restarted:?}");
+    let [reckoned, preview, restarted] = report.gains_over_hybrid[..] else { panic!("three") };
+    assert!(
+        restarted.mean < preview.mean && preview.mean < reckoned.mean,
+        "{preview:?} {restarted:?}"
+    );
+    assert!(reckoned.mean < 0.0, "{reckoned:?}");
     let over_time = report.gains[Arm::Preview.at()].mean;
     assert!((over_time - gain.mean - preview.mean).abs() < 1e-9, "over another arm");
     let table = report.table();
