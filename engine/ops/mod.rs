@@ -38,8 +38,7 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits: see
-    /// [`int16`].
+    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits.
     Int16,
 }
 
