@@ -10,6 +10,7 @@ use crate::feature::count;
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::{Cover, FieldOfView, POINTS, Pose};
 use crate::rank::{Hit, Query, Ranking, Selection};
+use crate::reckoned::bell;
 use crate::warm::{Remembered, Warm};
 
 /// One search through warm memory.
@@ -54,7 +55,6 @@ impl<'a> Search<'a> {
     /// All frames with their scores.
     fn candidates(&self) -> BinaryHeap<Candidate> {
         let (frames, estimate) = (self.warm.frames(), self.query.estimate);
-        let latest = frames.iter().map(|frame| frame.stamp.frame.0).max().unwrap_or_default();
         let scores: Vec<f32> = match self.ranking {
             Ranking::Similarity { .. } | Ranking::Reckoned { .. } => self.warm.cosines(estimate),
             Ranking::Pooled { .. } => self.warm.pooled_cosines(estimate),
@@ -63,6 +63,8 @@ impl<'a> Search<'a> {
                 .map(|frame| chance(seed, self.query.tick, frame.stamp.frame))
                 .collect(),
             Ranking::Recency | Ranking::Pose(_) => {
+                let names = frames.iter().map(|frame| frame.stamp.frame.0);
+                let latest = names.max().unwrap_or_default();
                 frames.iter().map(|frame| -((latest - frame.stamp.frame.0) as f32)).collect()
             }
         };
@@ -88,7 +90,7 @@ impl<'a> Search<'a> {
         let ticks = frame.stamp.tick.abs_diff(self.query.tick);
         let seconds =
             count(usize::try_from(ticks).unwrap_or(usize::MAX)) / self.query.ticks_per_second;
-        self.time_weight * (-seconds * seconds).exp()
+        self.time_weight * bell(seconds * seconds)
     }
 
     /// `λ_place` times the mean nearness to the places of the section's frames.
