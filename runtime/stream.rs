@@ -180,7 +180,7 @@ impl Stream<'_> {
             return;
         };
         self.dream.evaluate(evaluations);
-        self.publish.notice(format!("{evaluations} evaluations a section hold the rate"));
+        self.publish.notice(format!("{evaluations} evaluations a section, for the rate"));
     }
 
     /// Runs one stage under its span and notes how long it took.

@@ -435,10 +435,11 @@ mod tests {
             },
         ]
         .into();
-        // Operands are rounded to 8 bits of mantissa, scores and weights among them.
+        // Operands are off by half a step at most, 2^-12.5 of the largest of their block,
+        // scores and weights among them.
         same_with_gradients(
             &[&[10, 32], &[10, 32], &[10, 32]],
-            2e-2,
+            4e-3,
             |t| attend(&t[0], &t[1], &t[2], &routes, Precision::Int16),
             |t| plain_attend(&t[0], &t[1], &t[2], &routes),
         );
