@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::model::{GroupKv, PlacedContext, spanned};
 use crate::noise::section_noise;
 use crate::pack::{
-    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
+    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, SlotKind, TAIL_MAX, Tail,
 };
 use crate::sampler::{Sampling, sample};
 use crate::world::World;
@@ -129,6 +129,8 @@ pub struct Dreamer {
     retrievable_before: Option<FrameId>,
     /// Action features of the last frames, newest last: what the coming section's actions follow.
     recent_actions: [Arc<[f32]>; 2],
+    /// Frames that were retrieved for the last section.
+    packed: Vec<FrameId>,
     section: Section,
     account: Account,
 }
@@ -177,6 +179,7 @@ impl Dreamer {
             ranking: options.ranking.unwrap_or(config.ranking()),
             kv: ByteLru::new(options.kv_budget_bytes),
             recent_actions: [Arc::clone(&neutral), neutral],
+            packed: Vec::new(),
             section: Section::default(),
             account: Account::default(),
             tick: 0,
@@ -290,7 +293,11 @@ impl Dreamer {
         self.account.kv_misses = self.section.missing.len();
         self.account.kv_hits = plan.slots.len() - self.section.missing.len();
         self.account.reused = self.section.groups.iter().map(|(kept, ..)| kept.is_some()).collect();
+        self.packed.clear();
         for slot in &plan.slots {
+            if slot.kind == SlotKind::Retrieved {
+                self.packed.extend(&slot.group.frames);
+            }
             for frame in &slot.group.frames {
                 self.history.warm_mut().touch(*frame);
             }

@@ -53,6 +53,7 @@ fn ranked(history: &History, ranking: Ranking) -> Vec<Hit> {
         ticks_per_second: 10.0,
         pose: None,
         reckoned: &[],
+        packed: &[],
     };
     let selection = Selection { count: usize::MAX, apart_ticks: 0, exclude: &[] };
     history.rank(&query, ranking, &selection).unwrap()

@@ -67,6 +67,8 @@ pub struct Query<'a> {
     /// Where the actions of its branch will have led at each of its frames; empty where they do not
     /// tell.
     pub reckoned: &'a [Reckoned],
+    /// Frames that the section before it saw; empty where they are to have no advantage.
+    pub packed: &'a [FrameId],
 }
 
 /// Which of the ranked frames are taken.

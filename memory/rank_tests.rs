@@ -34,7 +34,15 @@ fn record(latent: &[f32], frame: u32, branch: u32, tick: u64) -> Record {
 }
 
 fn query(estimate: &Estimate, tick: u64) -> Query<'_> {
-    Query { estimate, branch: BranchId(1), tick, ticks_per_second: 10.0, pose: None, reckoned: &[] }
+    Query {
+        estimate,
+        branch: BranchId(1),
+        tick,
+        ticks_per_second: 10.0,
+        pose: None,
+        reckoned: &[],
+        packed: &[],
+    }
 }
 
 fn take(count: usize) -> Selection<'static> {
@@ -287,6 +295,26 @@ fn a_reckoned_place_counts_within_its_own_branch_alone() {
     assert_eq!(scores(&[here]), [like + 2.0, like, like, like]);
     // A section that turns round shows half of either view.
     assert_eq!(scores(&[here, behind]), [like + 1.0, like + 1.0, like, like]);
+}
+
+#[test]
+fn a_packed_frame_stays_until_another_is_clearly_ahead() {
+    let mut warm = Warm::new(SHAPE, 99).unwrap();
+    let looks = latent(SHAPE, 0, 0, 1.0);
+    for frame in 0..3 {
+        // A little nearer in time, one after the other.
+        warm.insert(record(&looks, frame, 1, 10 * u64::from(frame))).unwrap();
+    }
+    let estimate = Estimate::new(SHAPE, &[&looks]).unwrap();
+    let best = |time_weight: f32, packed: &[FrameId]| {
+        let query = Query { packed, ..query(&estimate, 30) };
+        let ranking = Ranking::Reckoned { time_weight, place_weight: 0.0 };
+        warm.rank(&query, ranking, &take(1)).unwrap()[0].stamp.frame
+    };
+    // One second against two: 0.37 and 0.02 of the weight.
+    assert_eq!(best(0.1, &[]), FrameId(2));
+    assert_eq!(best(0.1, &[FrameId(1)]), FrameId(1));
+    assert_eq!(best(0.3, &[FrameId(1)]), FrameId(2));
 }
 
 #[test]

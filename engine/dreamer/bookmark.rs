@@ -3,7 +3,7 @@
 use super::reckoning::Reckoning;
 use super::{Dreamer, Section};
 use crate::error::Error;
-use memory::Checkpoint;
+use memory::{Checkpoint, FrameId};
 use std::sync::Arc;
 
 /// A moment of a walk: its history, its clock and with that the noise to come, its place. Shares what its frames
@@ -14,14 +14,20 @@ pub struct Bookmark {
     tick: u64,
     reckoning: Reckoning,
     recent_actions: [Arc<[f32]>; 2],
+    packed: Vec<FrameId>,
 }
 
 impl Dreamer {
     /// This moment, between two sections.
     #[must_use]
     pub fn bookmark(&self) -> Bookmark {
-        let (history, recent_actions) = (self.history.checkpoint(), self.recent_actions.clone());
-        Bookmark { history, tick: self.tick, reckoning: self.reckoning, recent_actions }
+        Bookmark {
+            history: self.history.checkpoint(),
+            tick: self.tick,
+            reckoning: self.reckoning,
+            recent_actions: self.recent_actions.clone(),
+            packed: self.packed.clone(),
+        }
     }
 
     /// Goes back to a moment of this walk, any number of times. From there the same actions lead to
@@ -34,6 +40,7 @@ impl Dreamer {
         self.tick = bookmark.tick;
         self.reckoning = bookmark.reckoning;
         self.recent_actions = bookmark.recent_actions.clone();
+        self.packed.clone_from(&bookmark.packed);
         self.section = Section::default();
         Ok(())
     }

@@ -110,6 +110,7 @@ impl Dreamer {
             reckoning: self.reckoning,
             retrievable_before: Some(next),
             recent_actions: self.recent_actions.clone(),
+            packed: self.packed.clone(),
             section: Section::default(),
             account: Account::default(),
         }

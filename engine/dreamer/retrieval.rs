@@ -3,7 +3,7 @@
 use super::Dreamer;
 use crate::error::Error;
 use crate::pack::Arrangement;
-use memory::{FrameId, FrameStamp, Query, Selection};
+use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
 
 impl Dreamer {
     /// Ranks everything remembered by the estimate.
@@ -18,6 +18,8 @@ impl Dreamer {
             ticks_per_second: self.world.config.fps,
             pose: self.pose,
             reckoned: &reckoned,
+            // Play's own ranking alone: those of the paper stay as it gives them.
+            packed: if let Ranking::Reckoned { .. } = self.ranking { &self.packed } else { &[] },
         };
         let exclude = self.not_retrieved();
         self.account.hits = self.history.rank(&query, self.ranking, &self.selection(&exclude))?;

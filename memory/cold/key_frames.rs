@@ -63,6 +63,7 @@ impl KeyFrames {
             ticks_per_second: 1.0,
             pose: None,
             reckoned: &[],
+            packed: &[],
         };
         let selection = Selection { count: 1, apart_ticks: 0, exclude: &[] };
         let ranking = Ranking::Similarity { time_weight: 0.0 };
