@@ -90,9 +90,11 @@ pub struct WorldArgs {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Sizes of the codec.
+    /// Sizes of the codec; those of the base preset where a file has none.
+    #[serde(default = "CodecConfig::base")]
     pub codec: CodecConfig,
-    /// Sizes of the world model.
+    /// Sizes of the world model, likewise.
+    #[serde(default = "ModelConfig::base")]
     pub model: ModelConfig,
     /// Training of the codec.
     #[serde(default)]
@@ -176,6 +178,14 @@ mod tests {
         assert_eq!(read(Preset::Base).codec, CodecConfig::base());
         assert_eq!(read(Preset::Large).model, ModelConfig::large());
         assert_eq!(read(Preset::Tiny).codec, CodecConfig::tiny());
+    }
+
+    #[test]
+    fn a_file_may_leave_sizes_out() {
+        let map: TrainConfig =
+            toml::from_str(include_str!("../../examples/another_map.toml")).unwrap();
+        assert_eq!((&map.model, &map.codec), (&ModelConfig::base(), &CodecConfig::base()));
+        assert_eq!(map.world_training.steps, 160);
     }
 
     /// The trainings of `assets/configs/drift`.
