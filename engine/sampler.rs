@@ -11,7 +11,7 @@ pub struct Sampling {
     /// Whether the world was trained to be told its step size (shortcut models).
     pub shortcut: bool,
     /// How far the first evaluation is led on from what standing still would show to what the actions
-    /// do, 0 for not at all. It costs one evaluation more.
+    /// do, 0 for not at all. It costs one evaluation more, but for step sizes that were taught it.
     pub guidance: f32,
 }
 
@@ -89,7 +89,7 @@ pub fn sample_led(
             model.estimate(&x, level, sampling.step(), lead, context)
         };
         let mut clean = estimate(&leads[at], context)?;
-        if level == 1.0 && sampling.guidance != 0.0 {
+        if level == 1.0 && sampling.guidance != 0.0 && !sampling.step().knows_guidance() {
             let still = estimate(&model.lead(newest.as_ref(), &actions.zeros_like()?)?, context)?;
             clean = led_on(&clean, &still, sampling.guidance)?;
         }
@@ -102,7 +102,7 @@ pub fn sample_led(
 }
 
 /// `x`, moved on by a share of the way that it lies from `from`.
-fn led_on(x: &Tensor, from: &Tensor, share: f32) -> Result<Tensor> {
+pub(crate) fn led_on(x: &Tensor, from: &Tensor, share: f32) -> Result<Tensor> {
     x + ((x - from)? * f64::from(share))?
 }
 

@@ -353,4 +353,12 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
         // The sum over halves is in another order; the network is smooth.
         assert!((got - expected).abs() < 1e-4, "{got} {expected}");
     }
+    // Long steps were taught it, short ones were not.
+    let told = |evaluations, guidance| {
+        let sampling = Sampling { evaluations, shortcut: true, guidance };
+        let x = sample(model, &noise, &turning, Some(&newest), &context, sampling);
+        values(&x.expect("a section can be sampled"))
+    };
+    assert!([1, 2].iter().all(|&few| told(few, 1.5) == told(few, 0.0)));
+    assert_ne!(told(4, 1.5), told(4, 0.0));
 }

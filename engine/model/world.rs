@@ -40,6 +40,11 @@ impl StepSize {
         }
     }
 
+    /// Whether steps of this size are taught to go where guidance leads.
+    pub fn knows_guidance(self) -> bool {
+        self.half().is_some()
+    }
+
     /// How far the noise level falls.
     pub fn length(self) -> f32 {
         match self {

@@ -3,7 +3,7 @@
 use super::LatentEpisode;
 use super::forcing::Forcing;
 use super::groups::PlannedSection;
-use super::rollout::Rollout;
+use super::rollout::{Rollout, is_near};
 use super::scene::{NoisyHistory, Scene};
 use super::schedules::{Schedules, is_played};
 use super::surroundings::Surroundings;
@@ -14,7 +14,7 @@ use crate::noise::Random;
 use crate::pack::{Arrangement, HistoryView, PackPlan, PlanRules, Schedule};
 use candle_core::{Device, Result};
 use memory::{BranchId, FrameId, FrameStamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Retrieved frames are at least this old, so that they are no second recent window.
 const RETRIEVED_AGE: usize = 100;
@@ -140,7 +140,15 @@ impl ClipSampler {
             }
         }
         let history = NoisyHistory::new(clips);
-        Scene { config: &self.config, history, planned, frames, played, device }
+        Scene {
+            config: &self.config,
+            history,
+            planned,
+            frames,
+            played,
+            kept: HashMap::new(),
+            device,
+        }
     }
 
     fn draw_clip<'a>(
@@ -204,7 +212,7 @@ impl ClipSampler {
     }
 
     /// The next clip of a rollout; `None` where its episode has no more frames, or is another now.
-    fn go_on<'a>(
+    pub(super) fn go_on<'a>(
         &'a self,
         episodes: &'a [LatentEpisode],
         rollout: &Rollout,
@@ -215,6 +223,9 @@ impl ClipSampler {
         let episode = episodes.get(number)?;
         let sound = dreams.iter().all(|dream| dream.len() == self.config.latent_len());
         if !sound || first < dreams.len().max(1) || first + frames > episode.frames() {
+            return None;
+        }
+        if !dreams.last().is_some_and(|newest| is_near(newest, episode.latents(first - 1, 1))) {
             return None;
         }
         let retrieve = first >= RETRIEVED_AGE + 32 && random.chance(self.retrieval);

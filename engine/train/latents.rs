@@ -5,6 +5,10 @@ use half::f16;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Root mean square of what changes at most between two frames of a rest, in standard deviations of a latent; a step
+/// of walking changes ten times as much.
+const RESTING: f32 = 0.05;
+
 /// One episode of normalised latents with the actions that led to them.
 #[derive(Clone, Debug)]
 pub struct LatentEpisode {
@@ -62,6 +66,31 @@ impl LatentEpisode {
         Ok(std::fs::rename(&unfinished, path)?)
     }
 
+    /// The same with every rest, where the neutral action leads to what was there before, `frames` frames longer.
+    #[must_use]
+    pub fn with_longer_rests(&self, frames: usize) -> Self {
+        let all = self.frames();
+        let rests = |at: usize| (1..all).contains(&at) && self.rests_at(at);
+        let mut longer = Self { latents: Vec::new(), actions: Vec::new(), ..*self };
+        for at in 0..all {
+            let times = if rests(at) && !rests(at + 1) { 1 + frames } else { 1 };
+            let latent = &self.latents[at * self.latent_len..][..self.latent_len];
+            for _ in 0..times {
+                longer.latents.extend_from_slice(latent);
+                longer.actions.extend_from_slice(self.action(at));
+            }
+        }
+        longer
+    }
+
+    /// Whether nothing is done and nothing changes at a frame after the first.
+    fn rests_at(&self, frame: usize) -> bool {
+        let change = self.latents(frame, 1).zip(self.latents(frame - 1, 1));
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let square = change.map(|(a, b)| (a - b).powi(2)).sum::<f32>() / self.latent_len as f32;
+        square < RESTING * RESTING && self.action(frame).iter().all(|&x| x == 0.0)
+    }
+
     /// Number of frames.
     pub fn frames(&self) -> usize {
         self.latents.len() / self.latent_len
@@ -96,5 +125,27 @@ impl LatentEpisode {
             .rev()
             .map(|back| frame.checked_sub(back).map_or(&neutral[..], |frame| self.action(frame)));
         actions.flatten().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_last_longer_and_nothing_else_does() {
+        // Two rests, of two frames and of one; a frame that changes all alone; one that stays under an action.
+        let latents: [f32; 9] = [0.0, 1.0, 1.02, 1.0, 3.0, 3.0, 5.0, 6.0, 6.0];
+        let actions: [f32; 9] = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0];
+        let tensor = |values: &[f32], shape: &[usize]| {
+            Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
+        };
+        let episode =
+            LatentEpisode::new(&tensor(&latents, &[9, 1, 1, 1]), &tensor(&actions, &[9, 1]));
+        let longer = episode.unwrap().with_longer_rests(2);
+        let order = [0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 8, 8];
+        let expected = order.map(|at| f16::from_f32(latents[at]).to_f32());
+        assert_eq!(longer.latents(0, longer.frames()).collect::<Vec<_>>(), expected);
+        assert_eq!(longer.actions, order.map(|at| actions[at]));
     }
 }

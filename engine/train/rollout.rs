@@ -1,9 +1,9 @@
 //! Rollouts: play that training goes on with, clip after clip, from what the average dreams.
 //!
 //! Play soon sees nothing but frames that the network made itself, with all their faults. A rollout
-//! follows the recorded actions of one episode for seconds; its history is dreamed, what its
-//! sections are to be stays recorded, and so the network learns to lead a dream back to the game
-//! (DIAMOND, E. Alonso et al. 2024, does so over a few frames).
+//! follows the recorded actions of one episode; its history is dreamed, what its sections are to be
+//! stays recorded, and so the network learns to lead a dream back to the game (DIAMOND, E. Alonso et
+//! al. 2024, does so over a few frames). It ends where the dream has strayed from the recording.
 
 use super::clip::Clip;
 use candle_core::{DType, Device, Result, Tensor};
@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 
 /// Dreams kept behind the next frame: no schedule looks further back.
 const KEPT: usize = 32;
+/// Cosine to what was recorded below which a dream has strayed: what was recorded next does not follow from it, and
+/// would teach a network to make nothing of its history. Of frames that have nothing to do with each other one in
+/// nine is as near.
+const STRAYED: f32 = 0.7;
 
 /// Where a rollout stands between two clips.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +79,31 @@ impl Rollout {
     }
 }
 
+/// Whether a dream of a frame still shows what was recorded there.
+pub(super) fn is_near(dream: &[f32], recorded: impl Iterator<Item = f32>) -> bool {
+    let (mut product, mut squares) = (0.0, (1e-6, 1e-6));
+    for (a, b) in dream.iter().zip(recorded) {
+        product += a * b;
+        squares = (squares.0 + a * a, squares.1 + b * b);
+    }
+    product > STRAYED * (squares.0 * squares.1).sqrt()
+}
+
 /// A dream as play stores it.
 pub(super) fn stored(latent: &[f32]) -> Vec<f32> {
     latent.iter().map(|&x| f16::from_f32(x).to_f32()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dream_is_near_up_to_an_angle_whatever_its_length() {
+        let recorded = [1.0_f32, 0.0];
+        for (dream, near) in [([0.1, 0.099], true), ([5.0, 5.5], false), ([-1.0, 0.0], false)] {
+            assert_eq!(is_near(&dream, recorded.into_iter()), near, "{dream:?}");
+        }
+        assert!(!is_near(&[0.0, 0.0], recorded.into_iter()));
+    }
 }

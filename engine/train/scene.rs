@@ -2,9 +2,9 @@
 
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
-use super::rollout::{Rollout, stored};
-use super::teacher::Teacher;
-use crate::model::{Batch, GroupKv, ModelConfig, StepSize, patchify, spanned};
+use super::rollout::{Rollout, is_near, stored};
+use super::teacher::{Sight, Teacher};
+use crate::model::{Batch, GroupKv, ModelConfig, StepSize, WorldModel, patchify, spanned};
 use crate::noise::Random;
 use crate::pack::{Group, Kernel};
 use crate::sampler::{Sampling, sample};
@@ -18,8 +18,17 @@ use std::sync::Arc;
 const LEVEL_MIN: f32 = 0.05;
 /// Evaluations of dreams: a single one would leave history softer than play's ever is.
 const EVALUATIONS: [u32; 2] = [4, 8];
-/// Steps that a shortcut network is told.
-const SHORTCUTS: [StepSize; 3] = [StepSize::Quarter, StepSize::Half, StepSize::Whole];
+/// The same of networks that know shortcuts.
+const FEW_EVALUATIONS: [u32; 2] = [2, 4];
+/// Steps that a shortcut network is told; halves lead most, because play takes two.
+const SHORTCUTS: [StepSize; 6] = [
+    StepSize::Quarter,
+    StepSize::Quarter,
+    StepSize::Half,
+    StepSize::Half,
+    StepSize::Half,
+    StepSize::Whole,
+];
 
 /// Clips, the plans of their sections, and the history that these see.
 pub(super) struct Scene<'a> {
@@ -31,6 +40,8 @@ pub(super) struct Scene<'a> {
     pub(super) frames: usize,
     /// Whether sections are planned as in play, so that rollouts go on with them.
     pub(super) played: bool,
+    /// Groups of clips that the teacher has encoded.
+    pub(super) kept: HashMap<(usize, Group), Arc<GroupKv>>,
     pub(super) device: &'a Device,
 }
 
@@ -43,11 +54,30 @@ pub(super) struct Sample {
     pub(super) clean: Tensor,
     /// Weight of each row's squared error: (S · g · L, 1).
     pub(super) weight: Tensor,
+    /// 1 for rows of sections that follow from what they see, 0 of those whose history has strayed: (S · g · L, 1).
+    pub(super) follows: Tensor,
     /// Section frames in the batch.
     pub(super) frames: usize,
-    /// The last sections of the batch once more, alone with their groups: those whose rows of
-    /// `clean` await a teacher.
-    pub(super) taught: Option<Batch>,
+    /// What was recorded where the last sections of the batch, those at the end of play's way, come to: as many rows
+    /// of token vectors as they have; `None` where there are none.
+    pub(super) ends: Option<Tensor>,
+}
+
+/// What the average teaches beside the recording.
+pub(super) struct Lessons<'a> {
+    pub(super) teacher: &'a Teacher,
+    /// Share of the clips whose sections are told step sizes.
+    pub(super) shortcut_share: f32,
+    /// Whether steps to the clean latent start where those of play do.
+    pub(super) on_the_way: bool,
+}
+
+/// A section with its noise level.
+struct Noisy {
+    section: PlannedSection,
+    level: f32,
+    /// Whether it starts where a step of play does that ends at the clean latent.
+    ending: bool,
 }
 
 impl Scene<'_> {
@@ -67,12 +97,16 @@ impl Scene<'_> {
         let sections = self.planned.len() / self.history.clips.len();
         let mut rollouts = Vec::with_capacity(count);
         for clip in 0..count {
-            let evaluations = EVALUATIONS[random.below(EVALUATIONS.len())];
+            let choice = if sampling.shortcut { FEW_EVALUATIONS } else { EVALUATIONS };
+            let evaluations = choice[random.below(choice.len())];
             let sampling = Sampling { evaluations, ..sampling };
-            let mut kept = HashMap::new();
             for number in clip * sections..(clip + 1) * sections {
                 let section = self.planned[number].clone();
-                let dream = self.dream_section(teacher, sampling, &section, &mut kept, random)?;
+                let Sight { context, newest, actions } =
+                    self.sight(teacher.model(), &section, random)?;
+                let noise = self.noise(random)?;
+                let (model, newest) = (teacher.model(), newest.as_ref());
+                let dream = sample(model, &noise, &actions, newest, &context, sampling)?;
                 let dream = dream.flatten_all()?.to_vec1::<f32>()?;
                 for (frame, latent) in (section.first..).zip(dream.chunks(self.config.latent_len()))
                 {
@@ -84,20 +118,18 @@ impl Scene<'_> {
         Ok(rollouts)
     }
 
-    /// One section, (g, C, H, W); `kept` holds the groups of its clip that are encoded.
-    fn dream_section(
+    /// What is seen of a section.
+    fn sight(
         &mut self,
-        teacher: &Teacher,
-        sampling: Sampling,
+        model: &WorldModel,
         section: &PlannedSection,
-        kept: &mut HashMap<Group, Arc<GroupKv>>,
         random: &mut Random,
-    ) -> Result<Tensor> {
-        let (config, model) = (self.config, teacher.model());
+    ) -> Result<Sight> {
+        let config = self.config;
         let mut placed = Vec::with_capacity(section.plan.slots.len());
         for slot in &section.plan.slots {
             let Group { kernel, frames, .. } = &slot.group;
-            let kv = match kept.entry(slot.group.clone()) {
+            let kv = match self.kept.entry((section.clip, slot.group.clone())) {
                 Entry::Occupied(known) => Arc::clone(known.get()),
                 Entry::Vacant(free) => {
                     let latents = self.history.group((section.clip, 0.0), *kernel, frames, random);
@@ -110,55 +142,87 @@ impl Scene<'_> {
             };
             placed.push((kv, *kernel, slot.position));
         }
-        let noise = random.normals(self.frames * config.latent_len());
-        let shape = [self.frames, config.channels, config.height, config.width];
-        let noise = Tensor::from_vec(noise, &shape[..], self.device)?;
         let actions = self.actions(section);
         let actions = Tensor::from_vec(actions, (self.frames, 3 * config.action), self.device)?;
         let newest = section.plan.before_section().map(|frame| {
             let frame = self.history.frame(section.clip, frame.0 as usize, random).to_vec();
-            Tensor::from_vec(frame, &shape[1..], self.device)
+            Tensor::from_vec(frame, (config.channels, config.height, config.width), self.device)
         });
-        let newest = newest.transpose()?;
-        sample(model, &noise, &actions, newest.as_ref(), &model.place(&placed)?, sampling)
+        Ok(Sight { context: model.place(&placed)?, newest: newest.transpose()?, actions })
     }
 
-    /// The batch; all sections of a clip, with odds of `shortcut_share`, are told step sizes.
-    ///
-    /// By whole clips, so that a teacher encodes the groups of few.
-    pub(super) fn sample(mut self, shortcut_share: f32, random: &mut Random) -> Result<Sample> {
-        let planned = self.draw_steps(shortcut_share, random);
-        let count = planned.len();
-        let levels: Vec<f32> =
-            planned.iter().map(|section| draw_level(section.step, random)).collect();
-        let clean = self.clean(&planned);
-        let len = clean.len() / count;
-        let mut noisy = clean.clone();
-        for (values, level) in noisy.chunks_mut(len).zip(&levels) {
-            values.iter_mut().for_each(|x| *x = (1.0 - level) * *x + level * random.normal());
+    /// A section of noise: (g, C, H, W).
+    fn noise(&self, random: &mut Random) -> Result<Tensor> {
+        let config = self.config;
+        let noise = random.normals(self.frames * config.latent_len());
+        let shape = (self.frames, config.channels, config.height, config.width);
+        Tensor::from_vec(noise, shape, self.device)
+    }
+
+    /// The batch; all sections of a clip, with the odds of the lessons, are told step sizes.
+    pub(super) fn sample(
+        mut self,
+        lessons: Option<&Lessons<'_>>,
+        random: &mut Random,
+    ) -> Result<Sample> {
+        let drawn = self.draw_steps(lessons, random);
+        let len = self.frames * self.config.latent_len();
+        let (mut clean, mut noisy) = (Vec::new(), Vec::new());
+        for Noisy { section, level, ending } in &drawn {
+            let recorded = self.clean(section);
+            let noise = random.normals(len);
+            let mixed = recorded.iter().zip(&noise).map(|(x, n)| (1.0 - level) * x + level * n);
+            let mixed = mixed.collect::<Vec<_>>();
+            let Some(lessons) = lessons.filter(|_| section.step.half().is_some()) else {
+                clean.extend(recorded);
+                noisy.extend(mixed);
+                continue;
+            };
+            let (teacher, start) = (lessons.teacher, (*level, section.step));
+            let sight = self.sight(teacher.model(), section, random)?;
+            let shape = (self.frames, self.config.channels, self.config.height, self.config.width);
+            let x = if *ending {
+                teacher.left_at(&Tensor::from_vec(noise, shape, self.device)?, start, &sight)?
+            } else {
+                Tensor::from_vec(mixed, shape, self.device)?
+            };
+            clean.extend(teacher.target(&x, start, &sight)?.flatten_all()?.to_vec1::<f32>()?);
+            noisy.extend(x.flatten_all()?.to_vec1::<f32>()?);
         }
         let rows = self.frames * self.config.frame_tokens();
-        let weight = planned
-            .iter()
-            .zip(&levels)
-            .flat_map(|(section, level)| std::iter::repeat_n(weight(section.step, *level), rows))
-            .collect();
-        let plain = planned.partition_point(|section| section.step.half().is_none());
-        let taught = if plain < count {
-            let (noisy, levels) = (noisy[plain * len..].to_vec(), levels[plain..].to_vec());
-            Some(self.batch(&planned[plain..], noisy, levels, random)?)
-        } else {
-            None
-        };
+        let (mut weights, mut follows) = (Vec::new(), Vec::new());
+        for Noisy { section, level, .. } in &drawn {
+            let own = if self.strayed(section) { 0.0 } else { 1.0 };
+            follows.extend(std::iter::repeat_n(own, rows));
+            // What a teacher says of a dream that has strayed follows from it.
+            let own = if section.step.half().is_some() { 1.0 } else { own };
+            weights.extend(std::iter::repeat_n(own * weight(section.step, *level), rows));
+        }
+        let levels = drawn.iter().map(|noisy| noisy.level).collect();
+        let first_ending = drawn.partition_point(|noisy| !noisy.ending);
+        let planned: Vec<_> = drawn.into_iter().map(|noisy| noisy.section).collect();
+        let count = planned.len();
         let batch = self.batch(&planned, noisy, levels, random)?;
         let clean = Tensor::from_vec(clean, batch.sections.shape(), self.device)?;
         Ok(Sample {
+            ends: self.recorded(&planned[first_ending..])?,
             clean: patchify(&clean.flatten(0, 1)?.unsqueeze(1)?, 1)?,
-            weight: Tensor::from_vec(weight, (count * rows, 1), self.device)?,
+            weight: Tensor::from_vec(weights, (count * rows, 1), self.device)?,
+            follows: Tensor::from_vec(follows, (count * rows, 1), self.device)?,
             frames: count * self.frames,
             batch,
-            taught,
         })
+    }
+
+    /// The token vectors of sections as they were recorded; `None` of none.
+    fn recorded(&self, planned: &[PlannedSection]) -> Result<Option<Tensor>> {
+        if planned.is_empty() {
+            return Ok(None);
+        }
+        let latents = planned.iter().flat_map(|section| self.clean(section)).collect();
+        let (count, config) = (planned.len() * self.frames, self.config);
+        let shape = (count, 1, config.channels, config.height, config.width);
+        patchify(&Tensor::from_vec(latents, shape, self.device)?, 1).map(Some)
     }
 
     /// The network's input for planned sections: `noisy` holds their latents, one after another.
@@ -208,17 +272,24 @@ impl Scene<'_> {
         })
     }
 
-    /// The sections with their steps, those that a teacher is needed for last.
-    fn draw_steps(&self, shortcut_share: f32, random: &mut Random) -> Vec<PlannedSection> {
+    /// The sections with their steps and levels, those at the end of the way last.
+    ///
+    /// By whole clips, so that a teacher encodes the groups of few.
+    fn draw_steps(&self, lessons: Option<&Lessons<'_>>, random: &mut Random) -> Vec<Noisy> {
+        let share = lessons.map_or(0.0, |lessons| lessons.shortcut_share);
         let clips = 0..self.history.clips.len();
-        let told: Vec<bool> =
-            clips.map(|_| shortcut_share > 0.0 && random.chance(shortcut_share)).collect();
-        let mut planned = self.planned.clone();
-        for section in planned.iter_mut().filter(|section| told[section.clip]) {
-            section.step = SHORTCUTS[random.below(SHORTCUTS.len())];
-        }
-        planned.sort_by_key(|section| section.step.half().is_some());
-        planned
+        let told: Vec<bool> = clips.map(|_| share > 0.0 && random.chance(share)).collect();
+        let draw = |section: &PlannedSection| {
+            let told = told[section.clip];
+            let step = if told { SHORTCUTS[random.below(SHORTCUTS.len())] } else { StepSize::Flow };
+            let level = draw_level(step, random);
+            let ends = step.half().is_some() && step.length() >= level;
+            let ending = ends && lessons.is_some_and(|lessons| lessons.on_the_way);
+            Noisy { section: PlannedSection { step, ..section.clone() }, level, ending }
+        };
+        let mut drawn: Vec<_> = self.planned.iter().map(draw).collect();
+        drawn.sort_by_key(|noisy| noisy.ending);
+        drawn
     }
 
     /// The last three actions of each of a section's frames, one after another.
@@ -231,12 +302,18 @@ impl Scene<'_> {
         frames.flat_map(|frame| episode.last_actions(frame)).collect()
     }
 
-    /// The sections' own latents, one after another.
-    fn clean(&self, planned: &[PlannedSection]) -> Vec<f32> {
-        let latents = |section: &PlannedSection| {
-            self.history.clips[section.clip].episode.latents(section.first, self.frames)
-        };
-        planned.iter().flat_map(latents).collect()
+    /// Whether the newest frame that a section sees is a dream that no longer shows what was recorded.
+    fn strayed(&self, section: &PlannedSection) -> bool {
+        let Clip { episode, dreams, .. } = &self.history.clips[section.clip];
+        let newest = section.first.checked_sub(1);
+        let newest = newest.and_then(|frame| Some((frame, dreams.get(&frame)?)));
+        newest.is_some_and(|(frame, dream)| !is_near(dream, episode.latents(frame, 1)))
+    }
+
+    /// A section's own latents, one after another.
+    fn clean(&self, section: &PlannedSection) -> Vec<f32> {
+        let episode = self.history.clips[section.clip].episode;
+        episode.latents(section.first, self.frames).collect()
     }
 }
 

@@ -2,72 +2,103 @@
 //!
 //! A long step is to land where two of half its size do (K. Frans et al., "One Step Diffusion via
 //! Shortcut Models", 2024). Unlike the paper, the network predicts clean latents, and so the target
-//! is one, too: what a single step would have to predict to land there.
+//! is one, too: what a single step would have to predict to land there. Guidance is learnt on the way
+//! (C. Meng et al., "On Distillation of Guided Diffusion Models", 2023): long steps need none in play.
 //!
 //! Play goes on from frames that the network made itself, and so does a part of the training: the
 //! teacher dreams the history of rollouts.
 
-use crate::model::{Batch, ModelConfig, WorldModel, patchify, unpatchify};
+use crate::model::{Lead, ModelConfig, PlacedContext, StepSize, WorldModel};
+use crate::sampler::{euler, led_on};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 
 /// A network that no gradient reaches.
-pub(super) struct Teacher(WorldModel);
+pub(super) struct Teacher {
+    model: WorldModel,
+    guidance: f32,
+}
+
+/// What is seen of a section.
+pub(super) struct Sight {
+    /// Its history.
+    pub(super) context: PlacedContext,
+    /// The frame before it, (C, H, W), if there is one.
+    pub(super) newest: Option<Tensor>,
+    /// The last three actions of each frame: (g, 3 · A).
+    pub(super) actions: Tensor,
+}
 
 impl Teacher {
-    /// A copy of `average`, on `device`.
+    /// A copy of `average`, on `device`; `guidance` as in [`sample`](crate::sampler::sample).
     pub(super) fn new(
         config: &ModelConfig,
         average: BTreeMap<String, Tensor>,
+        guidance: f32,
         device: &Device,
     ) -> Result<Self> {
         let vb = VarBuilder::from_tensors(average.into_iter().collect(), DType::F32, device);
         let mut model = WorldModel::new(config, &vb)?;
         model.freeze()?;
-        Ok(Self(model))
+        Ok(Self { model, guidance })
     }
 
-    /// Clean token vectors that steps of the batch's sizes are to predict: (S · g · L, C · 4).
+    /// The clean section (g, C, H, W) that a step of this size from `noisy` at `level` is to predict.
     ///
     /// Two steps of length h from level t pass s = t - h and end at r = t - 2h:
     /// `x_s` = x̂₁ + (s / t)(`x_t` - x̂₁), `x_r` = x̂₂ + (r / s)(`x_s` - x̂₂). The single step ends at
     /// x̂ + (r / t)(`x_t` - x̂). This is `x_r` for x̂ = x̂₂ + (r / 2s)(x̂₁ - x̂₂).
     ///
     /// # Panics
-    /// When a step has no half.
-    pub(super) fn targets(&self, batch: &Batch) -> Result<Tensor> {
-        let halves = batch.steps.iter().map(|step| step.half().expect("a step with a half"));
-        let batch = Batch { steps: halves.collect(), ..batch.clone() };
-        let middles: Vec<f32> = batch
-            .levels
-            .iter()
-            .zip(&batch.steps)
-            .map(|(level, half)| level - half.length())
-            .collect();
-        let of_levels = |share: fn(f32, f32) -> f32| {
-            let shares = batch.levels.iter().zip(&middles).map(|(t, s)| share(*t, *s));
-            let shape = (middles.len(), 1, 1, 1, 1);
-            Tensor::from_vec(shares.collect(), shape, batch.sections.device())
-        };
-        let first = self.clean(&batch)?;
-        let kept = of_levels(|t, s| s / t)?;
-        let sections = (&first + (&batch.sections - &first)?.broadcast_mul(&kept)?)?;
-        let kept = of_levels(|t, s| (2.0 * s - t) / (2.0 * s))?;
-        let second = self.clean(&Batch { sections, levels: middles.clone(), ..batch.clone() })?;
-        let target = (&second + (first - &second)?.broadcast_mul(&kept)?)?;
-        patchify(&target.flatten(0, 1)?.unsqueeze(1)?, 1)
+    /// When the step has no half.
+    pub(super) fn target(
+        &self,
+        noisy: &Tensor,
+        (level, step): (f32, StepSize),
+        sight: &Sight,
+    ) -> Result<Tensor> {
+        let half = step.half().expect("a step with a half");
+        let middle = level - half.length();
+        let first = self.clean(noisy, (level, half), sight)?;
+        let passed = euler(noisy, first.clone(), f64::from(middle / level))?;
+        let second = self.clean(&passed, (middle, half), sight)?;
+        let kept = (2.0 * middle - level) / (2.0 * middle);
+        &second + ((first - &second)? * f64::from(kept))?
+    }
+
+    /// The section at `level`, as a step of this size that starts from `noise` leaves it.
+    pub(super) fn left_at(
+        &self,
+        noise: &Tensor,
+        (level, step): (f32, StepSize),
+        sight: &Sight,
+    ) -> Result<Tensor> {
+        if level == 1.0 {
+            return Ok(noise.clone());
+        }
+        euler(noise, self.clean(noise, (1.0, step), sight)?, f64::from(level))
     }
 
     /// The network, to dream with.
     pub(super) fn model(&self) -> &WorldModel {
-        &self.0
+        &self.model
     }
 
-    /// The clean sections that the network sees in a batch's: (S, g, C, H, W).
-    fn clean(&self, batch: &Batch) -> Result<Tensor> {
-        let config = self.0.config();
-        unpatchify(&self.0.estimate_batch(batch)?.clean, config.channels, config.grid())?
-            .reshape(batch.sections.shape())
+    /// The clean section that the network sees, guided as in play.
+    fn clean(
+        &self,
+        noisy: &Tensor,
+        (level, step): (f32, StepSize),
+        sight: &Sight,
+    ) -> Result<Tensor> {
+        let estimate = |lead: &Lead| self.model.estimate(noisy, level, step, lead, &sight.context);
+        let newest = sight.newest.as_ref();
+        let clean = estimate(&self.model.lead(newest, &sight.actions)?)?;
+        if level < 1.0 || self.guidance == 0.0 || step.knows_guidance() {
+            return Ok(clean);
+        }
+        let still = estimate(&self.model.lead(newest, &sight.actions.zeros_like()?)?)?;
+        led_on(&clean, &still, self.guidance)
     }
 }

@@ -7,7 +7,7 @@ use super::adapted::Adapted;
 use super::clip::ClipSampler;
 use super::init::widen_projections;
 use super::rollout::Rollout;
-use super::scene::Sample;
+use super::scene::{Lessons, Sample};
 use super::teacher::Teacher;
 use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::adapter::AdapterConfig;
@@ -49,6 +49,11 @@ pub struct WorldTraining {
     /// Guidance of these dreams, and of the world when it is played: see
     /// [`sample`](crate::sampler::sample).
     pub guidance: f32,
+    /// Frames that every rest in the recording lasts longer: players stand still more than recorders do, and what stands
+    /// still should stay.
+    pub rests: usize,
+    /// Weight of the error in grain where long steps of play end, against softness; 0 for none.
+    pub grain: f32,
     /// Words that history may be discretized by (schedules with `+D`); 0 for none.
     pub codebook: usize,
     /// Share of the clips whose history is.
@@ -82,6 +87,8 @@ impl Default for WorldTraining {
             rollout_share: 0.5,
             rollout_from: 10_000,
             guidance: 0.5,
+            rests: 0,
+            grain: 0.0,
             codebook: 128,
             discrete_odds: 0.15,
             history_noise: 0.5,
@@ -109,6 +116,11 @@ impl WorldTraining {
     /// Refuses settings that do not go together.
     fn check(&self, config: &ModelConfig) -> Result<()> {
         self.forcing.map_or(Ok(()), Forcing::check)?;
+        if self.grain > 0.0 && self.shortcut_share == 0.0 {
+            candle_core::bail!(
+                "expected shortcut_share > 0 with grain: it is a matter of long steps"
+            );
+        }
         let causal = config.history == HistoryAttention::Causal;
         if (self.forcing.is_some() || causal) && self.shortcut_share + self.rollout_share > 0.0 {
             candle_core::bail!(
@@ -226,6 +238,8 @@ impl WorldTrainer {
     ) -> Result<Self> {
         let config = model.config();
         training.check(config)?;
+        let longer = |episode: &LatentEpisode| episode.with_longer_rests(training.rests);
+        let episodes: Vec<_> = episodes.iter().map(longer).collect();
         let mut sampler = ClipSampler::new(config, &episodes, &training)?;
         if sampler.needs_words() && training.codebook == 0 {
             candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
@@ -345,34 +359,41 @@ impl WorldTrainer {
     fn sample(&mut self, random: &mut Random) -> Result<Sample> {
         let (clips, rollouts) = (self.training.clips, &self.rollouts);
         let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device);
-        let count = self.training.rollouts_at(self.step);
-        if count > 0 && scene.played {
+        let count = if scene.played { self.training.rollouts_at(self.step) } else { 0 };
+        let shortcut_share = self.training.shortcut_share_at(self.step);
+        if count == 0 && shortcut_share == 0.0 {
+            return scene.sample(None, random);
+        }
+        let teacher = self.teacher()?;
+        if count > 0 {
             let (shortcut, guidance) = (self.knows_shortcuts(), self.training.guidance);
             let played = Sampling { evaluations: 1, shortcut, guidance };
-            self.rollouts = scene.dream(&self.teacher()?, played, count, random)?;
+            self.rollouts = scene.dream(&teacher, played, count, random)?;
         }
-        let mut sample = scene.sample(self.training.shortcut_share_at(self.step), random)?;
-        if let Some(batch) = &sample.taught {
-            let targets = self.teacher()?.targets(batch)?;
-            let plain = sample.clean.dim(0)? - targets.dim(0)?;
-            sample.clean = Tensor::cat(&[&sample.clean.narrow(0, 0, plain)?, &targets], 0)?;
-        }
-        Ok(sample)
+        let on_the_way = self.training.grain > 0.0;
+        scene.sample(Some(&Lessons { teacher: &teacher, shortcut_share, on_the_way }), random)
     }
 
     /// The average as it is now; made for the steps that need one.
     fn teacher(&self) -> Result<Teacher> {
-        Teacher::new(self.model.config(), self.average()?, &self.device)
+        let guidance = self.training.guidance;
+        Teacher::new(self.model.config(), self.average()?, guidance, &self.device)
     }
 
-    /// Mean squared error of the velocity, for shortcuts of the clean latent; beside it that of the moved
-    /// frame, which so learns to move before anything else does.
+    /// Mean squared error of the velocity, for shortcuts of the clean latent; beside it that of the moved frame, which
+    /// so learns to move before anything else does, and that of the grain.
     fn loss(&self, sample: &Sample) -> Result<Tensor> {
         let answer = self.model.estimate_batch(&sample.batch)?;
         let moved = (answer.moved - &sample.clean)?.broadcast_mul(&sample.batch.after)?;
-        let moved = moved.sqr()?.mean_all()?;
-        let error = (answer.clean - &sample.clean)?.sqr()?;
-        (error.mean_keepdim(1)? * &sample.weight)?.mean_all()? + moved
+        let moved = moved.broadcast_mul(&sample.follows)?.sqr()?.mean_all()?;
+        let error = (&answer.clean - &sample.clean)?.sqr()?;
+        let loss = ((error.mean_keepdim(1)? * &sample.weight)?.mean_all()? + moved)?;
+        let Some(ends) = &sample.ends else { return Ok(loss) };
+        let (all, rows) = (answer.clean.dim(0)?, ends.dim(0)?);
+        let error = (grain(&answer.clean.narrow(0, all - rows, rows)?)? - grain(ends)?)?.sqr()?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let share = rows as f64 / all as f64; // its mean is over all rows, as that of the others
+        loss + (error.mean_all()? * (share * f64::from(self.training.grain)))?
     }
 
     /// Moves the average towards the weights; early on faster, so that it forgets the start.
@@ -385,6 +406,16 @@ impl WorldTrainer {
         }
         Ok(())
     }
+}
+
+/// Root mean squares of the four cells of a token in each channel: (rows, C).
+///
+/// What a place has of a channel is to be kept even where it is not known how it lies: errors of single values would
+/// rather see it smoothed away, a little in each frame, until walls are all that is left of a walk.
+fn grain(tokens: &Tensor) -> Result<Tensor> {
+    let (rows, values) = tokens.dims2()?;
+    // Off zero, where a root has no slope.
+    (tokens.reshape((rows, values / 4, 4))?.sqr()?.mean(2)? + 1e-4)?.sqrt()
 }
 
 fn network(

@@ -3,6 +3,7 @@
 mod adapting;
 mod planned;
 mod rivals;
+mod shortcuts;
 
 use super::super::scene::Scene;
 use super::*;
@@ -12,10 +13,14 @@ use std::collections::BTreeSet;
 
 /// Frames that stay the same but for a little, so that the last ones tell the next.
 fn still_episode(config: &ModelConfig, frames: usize) -> LatentEpisode {
+    episode_of(config, frames, &Random::new(5, 0).normals(config.latent_len()))
+}
+
+/// Frames that are `frame` but for a little.
+fn episode_of(config: &ModelConfig, frames: usize, frame: &[f32]) -> LatentEpisode {
     let mut random = Random::new(4, 0);
-    let frame = random.normals(config.latent_len());
     let latents: Vec<f32> =
-        (0..frames).flat_map(|_| frame.clone()).map(|x| x + 0.05 * random.normal()).collect();
+        (0..frames).flat_map(|_| frame).map(|x| x + 0.05 * random.normal()).collect();
     let shape = (frames, config.channels, config.height, config.width);
     let latents = Tensor::from_vec(latents, shape, &Device::Cpu).unwrap();
     let actions = random.normals(frames * config.action);
@@ -32,6 +37,11 @@ fn short(seed: u64) -> WorldTraining {
 fn taught(seed: u64) -> WorldTraining {
     let dreams = WorldTraining { rollout_share: 0.5, rollout_from: 0, ..short(seed) };
     WorldTraining { shortcut_share: 0.5, shortcut_from: 0, ..dreams }
+}
+
+/// And by the grain of where long steps end.
+fn grained(seed: u64) -> WorldTraining {
+    WorldTraining { grain: 2.0, ..taught(seed) }
 }
 
 fn start(training: WorldTraining, weights: Option<BTreeMap<String, Tensor>>) -> WorldTrainer {
@@ -54,7 +64,7 @@ fn trainer(seed: u64) -> WorldTrainer {
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
     let mut random = Random::new(seed, 0);
     let scene = trainer.sampler.draw(&trainer.episodes, 4, &[], &mut random, &Device::Cpu);
-    scene.sample(0.0, &mut random).unwrap()
+    scene.sample(None, &mut random).unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -91,7 +101,7 @@ fn a_gradient_reaches_every_weight() {
 
 #[test]
 fn the_loss_falls() {
-    for training in [short(2), taught(2)] {
+    for training in [short(2), taught(2), grained(2)] {
         let mut trainer = start(training, None);
         // The same sections before and after, because the loss depends on their noise levels.
         let sample = draw(&trainer, 9);
@@ -108,7 +118,7 @@ fn the_loss_falls() {
 
 #[test]
 fn a_training_goes_on_from_a_checkpoint_as_if_unbroken() {
-    for training in [short(3), taught(3)] {
+    for training in [short(3), taught(3), grained(3)] {
         let [checkpoint, later] = goes_on_as_if_unbroken(&training);
         assert_eq!(checkpoint.rollouts.is_empty(), training.rollout_from > 0);
         for (name, tensor) in &checkpoint.weights {
@@ -151,119 +161,6 @@ fn average_model(trainer: &WorldTrainer) -> WorldModel {
     let weights = trainer.average().unwrap().into_iter().collect();
     let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
     WorldModel::new(&ModelConfig::tiny(), &vb).unwrap()
-}
-
-/// Noise levels that a step starts at, passes with half its size, and ends at.
-fn levels_of(step: StepSize, level: f32) -> (f32, f32, f32) {
-    match (step, level) {
-        (StepSize::Whole, 1.0) => (1.0, 0.5, 0.0),
-        (StepSize::Half, 1.0) => (1.0, 0.75, 0.5),
-        (StepSize::Half, 0.5) => (0.5, 0.25, 0.0),
-        other => panic!("no shortcut starts like {other:?}"),
-    }
-}
-
-/// `clean + ratio · (noisy - clean)` with a ratio for each section.
-fn euler(noisy: &Tensor, clean: &Tensor, ratios: &[f32]) -> Tensor {
-    let rows = clean.dim(0).unwrap() / ratios.len();
-    let ratios = ratios.iter().flat_map(|&ratio| std::iter::repeat_n(ratio, rows)).collect();
-    let ratios = Tensor::from_vec(ratios, (clean.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
-    (clean + (noisy - clean).unwrap().broadcast_mul(&ratios).unwrap()).unwrap()
-}
-
-/// The average's two steps of half the size, one at a time, as token vectors of where they land.
-fn two_steps(average: &WorldModel, batch: &Batch, levels: &[(f32, f32, f32)]) -> Tensor {
-    let config = ModelConfig::tiny();
-    let half = |step: &StepSize| match step {
-        StepSize::Whole => StepSize::Half,
-        _ => StepSize::Quarter,
-    };
-    let mut batch = Batch { steps: batch.steps.iter().map(half).collect(), ..batch.clone() };
-    let shape = batch.sections.shape().clone();
-    let mut x = patchify(&batch.sections.flatten(0, 1).unwrap().unsqueeze(1).unwrap(), 1).unwrap();
-    for second in [false, true] {
-        let pairs = levels.iter().map(|&(t, s, r)| if second { (s, r) } else { (t, s) });
-        let (from, ratios): (Vec<_>, Vec<_>) = pairs.map(|(from, to)| (from, to / from)).unzip();
-        batch.levels = from;
-        x = euler(&x, &average.estimate_batch(&batch).unwrap().clean, &ratios);
-        let latents = unpatchify(&x, config.channels, config.grid()).unwrap();
-        batch.sections = latents.reshape(&shape).unwrap();
-    }
-    x
-}
-
-#[test]
-fn a_shortcut_lands_where_two_half_steps_of_the_average_do() {
-    let mut trainer = start(taught(5), None);
-    for _ in 0..6 {
-        trainer.step().unwrap();
-    }
-    let average = average_model(&trainer);
-    let mut seen = BTreeSet::new();
-    for seed in 0..4 {
-        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
-        let Some(batch) = &sample.taught else { continue };
-        let levels: Vec<_> =
-            batch.steps.iter().zip(&batch.levels).map(|(&s, &l)| levels_of(s, l)).collect();
-        let landed = two_steps(&average, batch, &levels);
-        let rows = landed.dim(0).unwrap();
-        let all = sample.clean.dim(0).unwrap();
-        let target = sample.clean.narrow(0, all - rows, rows).unwrap();
-        let start = batch.sections.flatten(0, 1).unwrap().unsqueeze(1).unwrap();
-        let ratios: Vec<f32> = levels.iter().map(|(t, _, r)| r / t).collect();
-        let once = euler(&patchify(&start, 1).unwrap(), &target, &ratios);
-        for (once, twice) in flat(&once).into_iter().zip(flat(&landed)) {
-            assert!((once - twice).abs() < 1e-5, "one step lands at {once}, two at {twice}");
-        }
-        seen.extend(levels.iter().map(|(t, _, r)| format!("{t} to {r}")));
-    }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["0.5 to 0", "1 to 0", "1 to 0.5"]);
-}
-
-#[test]
-fn along_a_straight_flow_the_target_is_the_clean_latent() {
-    let answer = Random::new(6, 0).normals(4 * ModelConfig::tiny().channels);
-    let mut trainer = start(taught(6), Some(oracle(&answer)));
-    let samples = (0..4).map(|seed| trainer.sample(&mut Random::new(seed, 7)).unwrap());
-    let batch = samples.filter_map(|sample| sample.taught).next().expect("half of the clips are");
-    let targets = trainer.teacher().unwrap().targets(&batch).unwrap();
-    for target in targets.to_vec2::<f32>().unwrap() {
-        for (target, clean) in target.iter().zip(&answer) {
-            assert!((target - clean).abs() < 1e-6, "{target} for {clean}");
-        }
-    }
-}
-
-#[test]
-fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teacher() {
-    let training = WorldTraining { rollout_share: 0.0, ..taught(7) };
-    let mut trainer = start(training, None);
-    let plain = |trainer: &WorldTrainer, seed| {
-        let mut random = Random::new(seed, 7);
-        let clips = trainer.training.clips;
-        let scene = trainer.sampler.draw(&trainer.episodes, clips, &[], &mut random, &Device::Cpu);
-        scene.sample(trainer.training.shortcut_share, &mut random).unwrap()
-    };
-    let (mut quarters, mut longer) = (0, 0);
-    for seed in 0..4 {
-        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
-        let gradients = sample.clean.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-        assert!(trainer.vars.values().all(|var| gradients.get(var).is_none()));
-        let steps = &sample.batch.steps;
-        let rows = sample.clean.dim(0).unwrap() / steps.len();
-        let (clean, weight) = (flat(&sample.clean), flat(&sample.weight));
-        let real = flat(&plain(&trainer, seed).clean);
-        let width = sample.clean.dim(1).unwrap();
-        for (at, step) in steps.iter().enumerate() {
-            let values = at * rows * width..(at + 1) * rows * width;
-            let is_real = clean[values.clone()] == real[values];
-            assert_eq!(is_real, step.half().is_none(), "section {at} makes {step:?}");
-            assert!(*step == StepSize::Flow || weight[at * rows] == 1.0);
-            quarters += usize::from(*step == StepSize::Quarter);
-            longer += usize::from(step.half().is_some());
-        }
-    }
-    assert!(quarters > 0 && longer > 0);
 }
 
 #[test]
@@ -314,13 +211,49 @@ fn count_planned(scene: &Scene<'_>, dreamed: impl Fn(usize, usize) -> bool) -> u
     groups.collect::<BTreeSet<_>>().into_iter().map(dreamed).sum()
 }
 
+/// A training of an oracle on recorded frames that are nearly what it dreams.
+fn near_oracle(training: WorldTraining, answer: &[f32]) -> WorldTrainer {
+    let config = ModelConfig::tiny();
+    let episodes = vec![episode_of(&config, 260, &oracle_frame(answer))];
+    let weights = Some(oracle(answer));
+    WorldTrainer::new(&config, training, episodes, weights, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn nothing_is_learnt_from_what_a_dream_has_strayed_from() {
+    let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
+    let training = || WorldTraining { rollout_share: 1.0, rollout_from: 0, ..short(10) };
+    let trainers = [
+        (near_oracle(training(), &answer), false),
+        (start(training(), Some(oracle(&answer))), true),
+    ];
+    for (mut trainer, strays) in trainers {
+        for seed in 0..4 {
+            let mut random = Random::new(seed, 7);
+            let sample = trainer.sample(&mut random).unwrap();
+            let (weight, follows) = (flat(&sample.weight), flat(&sample.follows));
+            let sections = sample.batch.steps.len();
+            assert_eq!(follows[0], 1.0, "the first section of a clip sees recorded frames");
+            let lost = follows.iter().filter(|&&follows| follows == 0.0).count();
+            // Of two clips, the first section of each still follows; some schedules have but one.
+            assert_eq!(lost > 0, strays && sections > 2);
+            assert!(weight.iter().zip(&follows).all(|(w, f)| (*w == 0.0) == (*f == 0.0)));
+        }
+        let goes_on = trainer.rollouts.iter().any(|rollout| {
+            let random = &mut Random::new(1, 1);
+            trainer.sampler.go_on(&trainer.episodes, rollout, 1, random).is_some()
+        });
+        assert_eq!(goes_on, !strays);
+    }
+}
+
 /// As a world is played that knows no shortcuts.
 const PLAYED: Sampling = Sampling { evaluations: 4, shortcut: false, guidance: 1.0 };
 
 #[test]
 fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
-    let trainer = start(short(9), Some(oracle(&answer)));
+    let trainer = near_oracle(short(9), &answer);
     let teacher = trainer.teacher().unwrap();
     let (mut total, mut went_on) = (0, 0);
     for seed in 0..6 {
@@ -342,7 +275,7 @@ fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
             assert_eq!((rollouts[0].next, rollouts[0].dreams.len()), (end, (end - begin).min(32)));
             let expected =
                 count_planned(&scene, |clip, frame| clip == 0 && (begin..end).contains(&frame));
-            let sample = scene.sample(0.0, &mut random).unwrap();
+            let sample = scene.sample(None, &mut random).unwrap();
             assert_eq!(count_in_groups(&sample, &oracle_frame(&answer)), expected);
             let real = flat(&sample.clean);
             assert!(real.chunks(answer.len()).all(|token| token != answer), "targets stay real");
@@ -356,7 +289,8 @@ fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
 fn a_rollout_that_no_longer_fits_begins_anew() {
     let trainer = start(short(9), None);
     let len = ModelConfig::tiny().latent_len();
-    let sound = Rollout { episode: 0, next: 100, known: 100, dreams: vec![vec![0.5; len]; 8] };
+    let near: Vec<f32> = trainer.episodes[0].latents(50, 1).collect();
+    let sound = Rollout { episode: 0, next: 100, known: 100, dreams: vec![near; 8] };
     let goes_on = |rollout: &Rollout| {
         (0..8).any(|seed| {
             let mut random = Random::new(seed, 7);
@@ -375,7 +309,8 @@ fn a_rollout_that_no_longer_fits_begins_anew() {
         Rollout { episode: 7, ..sound.clone() },
         Rollout { next: 259, ..sound.clone() },
         Rollout { next: 3, ..sound.clone() },
-        Rollout { dreams: vec![vec![0.5; len + 1]], ..sound },
+        Rollout { dreams: vec![vec![0.5; len + 1]], ..sound.clone() },
+        Rollout { dreams: vec![vec![0.5; len]; 8], ..sound },
     ];
     for other in &others {
         assert!(!goes_on(other), "{} at {}", other.episode, other.next);
@@ -423,7 +358,7 @@ fn dreams_are_discretized_too() {
         let mut random = Random::new(seed, 7);
         let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
         scene.dream(&teacher, PLAYED, 2, &mut random).unwrap();
-        let sample = scene.sample(0.0, &mut random).unwrap();
+        let sample = scene.sample(None, &mut random).unwrap();
         assert_eq!(count_in_groups(&sample, &dreamed), 0);
         total += count_in_groups(&sample, &words);
     }
