@@ -60,26 +60,25 @@ impl Product {
     /// Multiply-adds of one run.
     pub const MULTIPLY_ADDS: u64 = (Self::ROWS * Self::WIDTH * Self::WIDTH) as u64;
 
-    /// A product in this precision, of a weight that is packed where that is how it is used.
+    /// A product in this precision on a device, of a weight that is packed where that is how it is used.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(precision: Precision) -> Result<Self> {
-        let ones = |rows| Tensor::ones((rows, Self::WIDTH), DType::F32, &Device::Cpu);
+    pub fn new(precision: Precision, device: &Device) -> Result<Self> {
+        let ones = |rows| Tensor::ones((rows, Self::WIDTH), DType::F32, device);
         let weights = HashMap::from([("weight".to_owned(), ones(Self::WIDTH)?)]);
-        let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(weights, DType::F32, device);
         let mut layer = Linear::without_bias(Self::WIDTH, Self::WIDTH, precision, &vb)?;
         layer.freeze()?;
         Ok(Self { x: ones(Self::ROWS)?, layer })
     }
 
-    /// Multiplies once, on all threads of the pool.
+    /// Multiplies once, to the end; on a CPU on all threads of the pool.
     ///
     /// # Errors
     /// When memory is short.
     pub fn run(&self) -> Result<()> {
-        black_box(self.layer.forward(&self.x)?);
-        Ok(())
+        black_box(self.layer.forward(&self.x)?).device().synchronize()
     }
 }
 
@@ -104,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_product_multiplies_all_that_it_says() {
-        let product = Product::new(Precision::F32).unwrap();
+        let product = Product::new(Precision::F32, &Device::Cpu).unwrap();
         let sums = product.layer.forward(&product.x).unwrap();
         assert_eq!(sums.dims(), [Product::ROWS, Product::WIDTH]);
         assert_eq!(sums.get(7).unwrap().get(5).unwrap().to_scalar::<f32>().unwrap(), 1024.0);

@@ -7,12 +7,56 @@ pub use candle_core::Device;
 /// The text says what was found, for one line to the user; `None` where nothing else was asked for.
 pub fn best() -> (Device, Option<String>) {
     #[cfg(feature = "cuda")]
-    match Device::new_cuda(0) {
+    match cuda() {
         Ok(device) => return (device, None),
-        Err(error) => return (Device::Cpu, Some(format!("no CUDA ({error}); using the CPU"))),
+        Err(reason) => return (Device::Cpu, Some(format!("no CUDA ({reason}); using the CPU"))),
     }
     #[cfg(not(feature = "cuda"))]
     (Device::Cpu, None)
+}
+
+/// The first CUDA GPU.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn cuda() -> Result<Device, String> {
+    #[cfg(feature = "cuda")]
+    {
+        // Before anything calls CUDA.
+        cuda_lazy::load().map_err(|error| error.to_string())?;
+        let device = in_one_stream().map_err(|error| error.to_string())?;
+        Ok(Device::Cuda(device))
+    }
+    #[cfg(not(feature = "cuda"))]
+    Err("this build has none: cargo build --features cuda".to_owned())
+}
+
+/// A GPU to which all threads give their work in one stream. candle's usual one has a stream for each thread, and
+/// nothing makes one wait for what another has begun; here threads encode groups side by side.
+#[cfg(feature = "cuda")]
+fn in_one_stream() -> candle_core::Result<candle_core::CudaDevice> {
+    let device = candle_core::CudaDevice::new_with_stream(0)?;
+    // SAFETY: events order the work of several streams. There is one, which orders its work itself.
+    #[expect(unsafe_code, reason = "two events for each tensor cost more than many a kernel")]
+    unsafe {
+        device.disable_event_tracking();
+    }
+    Ok(device)
+}
+
+/// What a device is called.
+pub fn name(device: &Device) -> String {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        let context = std::sync::Arc::clone(device.cuda_stream().context());
+        let name = context.name().unwrap_or_else(|error| error.to_string());
+        let version = context.compute_capability().map_or_else(
+            |error| error.to_string(),
+            |(major, minor)| format!("compute capability {major}.{minor}"),
+        );
+        return format!("{name}, {version}");
+    }
+    if device.is_cpu() { "the CPU".to_owned() } else { "a GPU".to_owned() }
 }
 
 /// What decides in which order and how finely `device` sums: machines that answer alike give the same bits.

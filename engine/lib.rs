@@ -16,6 +16,7 @@
 //! `A` features of an action.
 
 pub mod adapter;
+pub mod agreement;
 pub mod codebook;
 pub mod codec;
 pub mod cost;
@@ -34,6 +35,7 @@ pub mod pack;
 pub mod picture;
 pub mod sampler;
 pub mod train;
+pub mod untrained;
 pub mod vae;
 pub mod video;
 pub mod weights;

@@ -4,6 +4,7 @@
 //! `NAME.safetensors.index.json`, whose `weight_map` says in which of the files beside it a tensor lies.
 
 mod files;
+mod random;
 mod survey;
 
 pub(crate) use files::{Index, check_sizes, parts, read_text, wrong};

@@ -190,7 +190,7 @@ fn world_error(path: &Path, error: impl std::fmt::Display) -> Error {
 }
 
 /// The schedule of settings that fit together.
-fn check(config: &WorldConfig) -> Result<Schedule, String> {
+pub(crate) fn check(config: &WorldConfig) -> Result<Schedule, String> {
     let schedule: Schedule =
         config.schedule.parse().map_err(|error| format!("schedule: {error}"))?;
     let kernels = schedule.forward_tiers().map_err(|error| format!("schedule: {error}"))?;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use input::Policy;
 
 use crate::bench::RolloutArgs;
+use crate::bench::device::DeviceArgs;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing::LoopArgs;
 use crate::bench::packing::PackingArgs;
@@ -214,6 +215,8 @@ pub enum BenchCommand {
     Memory(MemoryBenchArgs),
     /// See how fast sections are made, each stage beside the least that its counted work can take
     Speed(SpeedArgs),
+    /// See what a CUDA GPU is worth: whether it computes what the CPU does, and how fast sections are there
+    Device(DeviceArgs),
 }
 
 /// What `episodes` can do.

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 
 use crate::bench::RolloutArgs;
+use crate::bench::device::DeviceArgs;
 use crate::bench::dreamed::Dreamed;
 use crate::bench::memory::MemoryBenchArgs;
 use crate::bench::pacing;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Memory(args)) => cores::on_all(|| memory(&args))?,
         Command::Compare(args) => compare::run(&args),
         Command::Bench(BenchCommand::Speed(args)) => cores::on_all(|| speed(&args))?,
+        Command::Bench(BenchCommand::Device(args)) => cores::on_all(|| device(&args))?,
         Command::Model(command) => models::run(&command),
         Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
@@ -101,6 +103,12 @@ fn drift(args: &DriftArgs) -> Result<()> {
 
 fn speed(args: &SpeedArgs) -> Result<()> {
     let report = bench::speed::run(args, &Clock::real())?;
+    writeln!(io::stdout(), "{}", report.table().trim_end())?;
+    Ok(())
+}
+
+fn device(args: &DeviceArgs) -> Result<()> {
+    let report = bench::device::run(args, &Clock::real())?;
     writeln!(io::stdout(), "{}", report.table().trim_end())?;
     Ok(())
 }

@@ -5,6 +5,7 @@ mod bridge;
 mod browser;
 mod cli;
 mod compare;
+mod device;
 mod dream;
 mod drift;
 mod faults;

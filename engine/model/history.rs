@@ -7,7 +7,7 @@ use crate::ops::{
 use crate::pack::Kernel;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Keys (after their norm, before RoPE) and values of one group, for each block: (L, D).
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ impl GroupKv {
 pub struct PlacedContext {
     pub(super) layers: Layers,
     pub(super) tokens: usize,
+    /// For sections of a number of frames, of those that were asked for first.
+    routes: Arc<OnceLock<(usize, Arc<[Route]>)>>,
 }
 
 /// A history's keys and values, for each block.
@@ -54,6 +56,17 @@ pub(super) enum Layers {
 }
 
 impl PlacedContext {
+    fn new(layers: Layers, tokens: usize) -> Self {
+        Self { layers, tokens, routes: Arc::default() }
+    }
+
+    /// Who attends to whom in a section of so many frames: made once for all evaluations, so that it is copied to a
+    /// GPU once.
+    pub(super) fn routes(&self, frames: usize, make: impl Fn() -> Arc<[Route]>) -> Arc<[Route]> {
+        let (of, routes) = self.routes.get_or_init(|| (frames, make()));
+        if *of == frames { Arc::clone(routes) } else { make() }
+    }
+
     /// History tokens.
     pub fn tokens(&self) -> usize {
         self.tokens
@@ -163,10 +176,10 @@ impl WorldModel {
             };
             let layers =
                 (0..self.blocks.len()).into_par_iter().map(layer).collect::<Result<_>>()?;
-            return Ok(PlacedContext { layers: Layers::Packed(layers), tokens });
+            return Ok(PlacedContext::new(Layers::Packed(layers), tokens));
         }
-        let phases = Phases::concatenated(head / 2, &parts);
-        let all: Vec<u32> = (0_u32..).take(tokens).collect();
+        let phases = Arc::new(Phases::concatenated(head / 2, &parts));
+        let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
         let layer = |at: usize| {
             if groups.is_empty() {
                 return Ok(None);
@@ -177,7 +190,7 @@ impl WorldModel {
             Ok(Some((keys, Tensor::cat(&values, 0)?)))
         };
         let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
-        Ok(PlacedContext { layers: Layers::Plain(layers), tokens })
+        Ok(PlacedContext::new(Layers::Plain(layers), tokens))
     }
 
     /// Encodes the groups of a plan with each other, every one seeing itself and those before it in time, at
@@ -199,11 +212,11 @@ impl WorldModel {
         let condition = silu(&condition)?;
         let slots: Vec<_> = groups.iter().map(|group| (group.kernel, group.position)).collect();
         let routes: Arc<[Route]> = self.causal_routes(&slots, &lengths);
-        let all: Vec<u32> = (0_u32..).take(lengths.iter().sum()).collect();
+        let all: Arc<[u32]> = (0_u32..).take(lengths.iter().sum()).collect();
         let half = self.config.dim / self.config.heads / 2;
         let phases: Vec<_> =
             slots.iter().map(|&(kernel, at)| group_phases(&self.config, kernel, at)).collect();
-        let phases = Phases::concatenated(half, &phases);
+        let phases = Arc::new(Phases::concatenated(half, &phases));
         let mut layers = Vec::with_capacity(self.blocks.len());
         for (at, block) in self.blocks.iter().enumerate() {
             let modulation = block.modulation(&condition)?;
@@ -219,7 +232,7 @@ impl WorldModel {
             let (keys, values) = seen.expect("every block has keys and values");
             layers.push(Some((place(&keys, &all, &phases)?, values)));
         }
-        Ok(PlacedContext { layers: Layers::Plain(layers), tokens: all.len() })
+        Ok(PlacedContext::new(Layers::Plain(layers), all.len()))
     }
 
     /// A route for every group, to itself and to those before it.

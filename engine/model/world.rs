@@ -253,7 +253,9 @@ impl WorldModel {
                 Tensor::from_vec(values, x.shape(), x.device())?
             }
             (_, Layers::Plain(history)) => {
-                self.plain_blocks(x, &condition, &rows, history, context.tokens)?
+                let make = || self.section_routes(frames, context.tokens);
+                let routes = context.routes(frames, make);
+                self.plain_blocks(x, &condition, &rows, history, &routes)?
             }
             (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),
         };
@@ -267,9 +269,8 @@ impl WorldModel {
         condition: &Tensor,
         rows: &Rows,
         history: &[Option<(Tensor, Tensor)>],
-        tokens: usize,
+        routes: &Arc<[Route]>,
     ) -> Result<Tensor> {
-        let routes = self.section_routes(x.dim(0)? / self.config.frame_tokens(), tokens);
         for (block, placed) in self.blocks.iter().zip(history) {
             let modulation = block.modulation(condition)?;
             x = block.forward(&x, &modulation, rows, |q, k, v| {
@@ -279,7 +280,7 @@ impl WorldModel {
                     }
                     None => (k, v),
                 };
-                attend(q, &k, &v, &routes, self.config.precision)
+                attend(q, &k, &v, routes, self.config.precision)
             })?;
         }
         Ok(x)

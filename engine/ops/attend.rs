@@ -3,7 +3,7 @@
 use super::int16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
 use super::wide::{dot, exp, vectorized};
-use super::{Precision, floats, fused, stored, with_floats};
+use super::{Precision, cuda, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Route {
 }
 
 impl Route {
-    fn sequences(&self) -> usize {
+    pub(super) fn sequences(&self) -> usize {
         self.queries.len() / self.query_phases.tokens()
     }
 }
@@ -39,13 +39,16 @@ pub fn attend(
     precision: Precision,
 ) -> Result<Tensor> {
     if fused(q) && precision.is_int16() {
-        q.apply_op3(k, v, Attend(Arc::clone(routes)))
-    } else {
-        plain_attend(q, k, v, routes)
+        return q.apply_op3(k, v, Attend(Arc::clone(routes)));
     }
+    let head = routes.first().map(|route| 2 * route.query_phases.half);
+    if head.is_some_and(cuda::fits) && cuda::runs(&cuda::ATTEND, head, &[q, k, v]) {
+        return cuda::attend(q, k, v, routes);
+    }
+    plain_attend(q, k, v, routes)
 }
 
-fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route]) -> Result<Tensor> {
+pub(super) fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route]) -> Result<Tensor> {
     let width = q.dim(1)?;
     let outputs = routes.iter().map(|route| {
         let sequences = route.sequences();

@@ -1,11 +1,13 @@
 //! Fused operations with gradients, for the places where candle's own are slow on a CPU.
 //!
-//! Every operation here has a plain form made of candle's differentiable primitives. That form runs
+//! Every operation here has a plain form made of candle's differentiable primitives. That form trains
 //! on CUDA and is what the tests hold the fused one to. On a CPU the fused one runs: it passes over
-//! memory once, vectorises by run-time detection, and gives the same bits at any number of threads.
+//! memory once, vectorises by run-time detection, and gives the same bits at any number of threads. In
+//! play on CUDA, kernels of our own run in its place (`cuda`).
 
 mod attend;
 mod conv;
+mod cuda;
 mod elementwise;
 mod int16;
 mod linear;

@@ -1,7 +1,7 @@
 //! Layer norm with modulation, and RMS norm of attention heads.
 
 use super::wide::{dot, sum, vectorized};
-use super::{Rows, floats, fused, stored, with_floats};
+use super::{Rows, cuda, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -13,12 +13,19 @@ const EPSILON: f32 = 1e-6;
 pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
     if fused(x) {
         x.apply_op3(shift, scale, Modulate(rows.clone()))
+    } else if cuda::runs(&cuda::MODULATE, None, &[x, shift, scale]) {
+        cuda::modulate(x, shift, scale, rows)
     } else {
         plain_modulate(x, shift, scale, rows)
     }
 }
 
-fn plain_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
+pub(super) fn plain_modulate(
+    x: &Tensor,
+    shift: &Tensor,
+    scale: &Tensor,
+    rows: &Rows,
+) -> Result<Tensor> {
     // Means of many 16-bit numbers are taken in 32.
     let wide = x.to_dtype(DType::F32)?;
     let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
@@ -29,10 +36,16 @@ fn plain_modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Re
 
 /// RMS norm over each run of `gain.len()` columns: x (R, N · head); gain (head).
 pub fn rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
-    if fused(x) { x.apply_op2(gain, RmsNorm) } else { plain_rms_norm(x, gain) }
+    if fused(x) {
+        x.apply_op2(gain, RmsNorm)
+    } else if cuda::runs(&cuda::RMS_NORM, None, &[x, gain]) {
+        cuda::rms_norm(x, gain)
+    } else {
+        plain_rms_norm(x, gain)
+    }
 }
 
-fn plain_rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+pub(super) fn plain_rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let head = gain.dims1()?;
     let wide = x.reshape((rows, width / head, head))?.to_dtype(DType::F32)?;

@@ -1,6 +1,8 @@
 //! Rotary phases (RoPE), and placing gathered rows by them.
 
+use super::cuda;
 use candle_core::{D, Result, Tensor};
+use std::sync::Arc;
 
 /// Rotary phases of a run of tokens: for each token, half a head of complex numbers.
 ///
@@ -46,7 +48,14 @@ impl Phases {
 /// Rows `index` of `pool`, each head rotated by the phases of its place (RoPE).
 ///
 /// pool: (P, N · head). Row i of the result has the phases of token `i % phases.tokens()`.
-pub fn place(pool: &Tensor, index: &[u32], phases: &Phases) -> Result<Tensor> {
+pub fn place(pool: &Tensor, index: &Arc<[u32]>, phases: &Arc<Phases>) -> Result<Tensor> {
+    if cuda::runs(&cuda::PLACE, None, &[pool]) {
+        return cuda::place(pool, index, phases);
+    }
+    plain_place(pool, index, phases)
+}
+
+pub(super) fn plain_place(pool: &Tensor, index: &[u32], phases: &Phases) -> Result<Tensor> {
     let device = pool.device();
     let rows = pool.index_select(&Tensor::from_slice(index, index.len(), device)?, 0)?;
     let (count, width) = rows.dims2()?;

@@ -7,14 +7,15 @@
 //! * [`steer`]: whether the picture turns the way it is told to;
 //! * [`drift`]: whether minutes of random play still look and move like the game.
 //!
-//! Seven more are benchmarks of their own: [`packing`], ways of picking and packing history held against
+//! Eight more are benchmarks of their own: [`packing`], ways of picking and packing history held against
 //! each other, [`prevention`], ways against drift, [`revisit`], what memory brings back, [`mod@memory`], what it costs, [`pacing`], whether
-//! the loop keeps its beat, [`soak`], whether it still does after an hour, and [`speed`], how far the stages are from
-//! what must be computed.
+//! the loop keeps its beat, [`soak`], whether it still does after an hour, [`speed`], how far the stages are from
+//! what must be computed, and [`device`], what a GPU is worth.
 //!
 //! Rollouts run one after the other: the networks use all cores themselves. [`packing`] alone has so
 //! many that each core makes its own.
 
+pub mod device;
 pub mod dreamed;
 pub mod drift;
 pub mod held;

@@ -118,12 +118,29 @@ pub struct SpeedReport {
 pub fn run(args: &SpeedArgs, clock: &Clock) -> Result<SpeedReport> {
     let options =
         DreamOptions { seed: args.seed, evaluations: args.steps, ..DreamOptions::default() };
-    let world = dreamed::open(&args.world)?;
-    let rate = rate(world.config.model.precision, clock)?;
-    let bar = super::progress(usize::try_from(args.sections)?, "sections");
-    let walk = |reuse| Timed::new(&world, DreamOptions { reuse, ..options.clone() }, clock);
+    let report = measure(&dreamed::open(&args.world)?, &options, args.sections, clock)?;
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(report)
+}
+
+/// Measures a world so many sections long.
+///
+/// # Errors
+/// When it fails.
+pub(super) fn measure(
+    world: &Arc<World>,
+    options: &DreamOptions,
+    sections: u32,
+    clock: &Clock,
+) -> Result<SpeedReport> {
+    let rate = rate(world, clock)?;
+    let bar = super::progress(usize::try_from(sections)?, "sections");
+    let walk = |reuse| Timed::new(world, DreamOptions { reuse, ..options.clone() }, clock);
     let mut walks = [walk(true)?, walk(false)?];
-    for at in 0..WARM_UP + args.sections {
+    for at in 0..WARM_UP + sections {
         for walk in &mut walks {
             if at == WARM_UP {
                 walk.spent = Spent::default();
@@ -134,19 +151,14 @@ pub fn run(args: &SpeedArgs, clock: &Clock) -> Result<SpeedReport> {
     }
     bar.finish_and_clear();
     let [with, without] = walks;
-    let report = SpeedReport::new(&with, &without, args.sections, rate);
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(report)
+    Ok(SpeedReport::new(&with, &without, sections, rate))
 }
 
 /// Multiply-adds a second in large products: the best of both precisions.
-fn rate(precision: Precision, clock: &Clock) -> Result<f64> {
+fn rate(world: &World, clock: &Clock) -> Result<f64> {
     let mut best = Duration::MAX;
-    for precision in [precision, Precision::F32] {
-        let product = Product::new(precision)?;
+    for precision in [world.config.model.precision, Precision::F32] {
+        let product = Product::new(precision, &world.device)?;
         for _ in 0..PRODUCTS {
             let began = clock.now();
             product.run()?;
@@ -224,6 +236,8 @@ impl Timed {
     ) -> Result<()> {
         let began = self.clock.now();
         work(&mut self.dreamer)?;
+        // A GPU is given its work, and does it later.
+        self.world.device.synchronize()?;
         self.spent.time[part as usize] += self.clock.now().saturating_sub(began);
         Ok(())
     }

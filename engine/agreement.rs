@@ -1,0 +1,259 @@
+//! Whether a device computes what the CPU does: the operations one by one, then both networks whole.
+//!
+//! The CPU's 32-bit form is what is agreed with. Both sum in 32 bits, in orders of their own.
+
+use crate::codec::{Codec, CodecConfig};
+use crate::model::{Lead, ModelConfig, StepSize, WorldModel};
+use crate::noise::Random;
+use crate::ops::{
+    Conv2d, Linear, Phases, Precision, Route, Rows, attend, gated_add, gelu, modulate, place,
+    rms_norm, silu,
+};
+use crate::pack::Kernel;
+use crate::train::{initial_codec_weights, initial_weights};
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How far a device is from the CPU in one respect.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Agreement {
+    /// What was computed.
+    pub what: &'static str,
+    /// The largest difference, as a part of the largest value or of 1.
+    pub off: f32,
+    /// The most that is allowed.
+    pub tolerance: f32,
+    /// Why it is allowed.
+    pub reason: &'static str,
+}
+
+impl Agreement {
+    /// Whether the device computes what the CPU does.
+    pub fn holds(&self) -> bool {
+        self.off <= self.tolerance
+    }
+}
+
+/// Something that a device computes from tensors that are the same everywhere.
+struct Check {
+    what: &'static str,
+    tolerance: f32,
+    reason: &'static str,
+    compute: fn(&Device) -> Result<Tensor>,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        what: "place",
+        tolerance: 1e-6,
+        reason: "one product of two is not rounded on its own",
+        compute: |device| place(&random(&[90, 256], 1, device)?, &mixed(120, 90), &phases(60, 32)),
+    },
+    Check {
+        what: "modulate",
+        tolerance: 1e-5,
+        reason: "sums of 256 in another order",
+        compute: |device| {
+            let x = random(&[96, 256], 1, device)?;
+            let (shift, scale) = (random(&[3, 256], 2, device)?, random(&[3, 256], 3, device)?);
+            modulate(&x, &shift, &scale, &Rows::new(&[40, 50, 6]))
+        },
+    },
+    Check {
+        what: "rms_norm",
+        tolerance: 1e-5,
+        reason: "sums of 64 in another order",
+        compute: |device| rms_norm(&random(&[96, 256], 1, device)?, &random(&[64], 2, device)?),
+    },
+    Check {
+        what: "attend",
+        tolerance: 1e-4,
+        reason: "scores up to 16 in another order, before an exponential",
+        compute: |device| {
+            let [q, k, v] = [1, 2, 3].map(|seed| random(&[328, 256], seed, device));
+            let route = Route {
+                queries: mixed(48, 328),
+                keys: mixed(328, 328),
+                query_phases: phases(48, 32),
+                key_phases: phases(328, 32),
+            };
+            attend(&q?, &k?, &v?, &[route].into(), Precision::F32)
+        },
+    },
+    Check {
+        what: "gelu, silu and gate",
+        tolerance: 1e-5,
+        reason: "exponentials of other libraries",
+        compute: |device| {
+            let (x, gate) = (random(&[96, 256], 1, device)?, random(&[2, 256], 2, device)?);
+            gated_add(&gelu(&x)?, &silu(&x)?, &gate, &Rows::new(&[40, 56]))
+        },
+    },
+    Check {
+        what: "product",
+        tolerance: 2e-5,
+        reason: "sums of 1024 in another order",
+        compute: |device| {
+            let weight = random(&[256, 1024], 1, device)?;
+            let layer = Linear::from_tensors(weight, random(&[256], 2, device)?, Precision::F32);
+            layer.forward(&random(&[96, 1024], 3, device)?)
+        },
+    },
+    Check {
+        what: "convolution",
+        tolerance: 2e-5,
+        reason: "sums of 432 in another order",
+        compute: |device| {
+            let weights = BTreeMap::from([
+                ("weight".to_owned(), random(&[32, 48, 3, 3], 1, device)?),
+                ("bias".to_owned(), random(&[32], 2, device)?),
+            ]);
+            let vb = builder(weights, device);
+            convolution(&vb, &random(&[2, 12, 16, 48], 3, device)?)
+        },
+    },
+    Check {
+        what: "a section of the network",
+        tolerance: 1e-3,
+        reason: "eight blocks, each off by some 1e-5 and each carrying on what came before",
+        compute: section,
+    },
+    Check {
+        what: "a picture of the codec",
+        tolerance: 1e-2,
+        reason: "a value may round to the next of 255",
+        compute: picture,
+    },
+];
+
+fn convolution(vb: &VarBuilder<'_>, x: &Tensor) -> Result<Tensor> {
+    Conv2d::new(48, 32, Precision::F32, vb)?.forward(x)
+}
+
+/// Compares a device with the CPU.
+///
+/// # Errors
+/// When one of them fails.
+pub fn agreement(device: &Device) -> Result<Vec<Agreement>> {
+    let compare = |check: &Check| {
+        let want = (check.compute)(&Device::Cpu)?;
+        let got = (check.compute)(device)?.to_device(&Device::Cpu)?;
+        let Check { what, tolerance, reason, .. } = *check;
+        Ok(Agreement { what, off: difference(&got, &want)?, tolerance, reason })
+    };
+    CHECKS.iter().map(compare).collect()
+}
+
+/// The largest difference, as a part of the largest value or of 1; infinite where one is no number.
+fn difference(got: &Tensor, want: &Tensor) -> Result<f32> {
+    let largest = |x: Tensor| x.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>();
+    let off = largest((got - want)?)? / largest(want.clone())?.max(1.0);
+    // A maximum may pass over what is no number; a sum does not.
+    let sum = got.sum_all()?.to_scalar::<f32>()?;
+    Ok(if off.is_finite() && sum.is_finite() { off } else { f32::INFINITY })
+}
+
+/// One evaluation after four groups of history, by a network of the shipped size none of whose weights is zero.
+fn section(device: &Device) -> Result<Tensor> {
+    let config = ModelConfig { precision: Precision::F32, ..ModelConfig::base() };
+    let mut weights = initial_weights(&config, 3, &Device::Cpu)?;
+    for (seed, weight) in (100..).zip(weights.values_mut()) {
+        *weight = (&*weight + (random(weight.dims(), seed, &Device::Cpu)? * 0.02)?)?;
+    }
+    let mut model = WorldModel::new(&config, &builder(weights, device))?;
+    model.freeze()?;
+    let ModelConfig { channels, height, width, action, .. } = config;
+    let groups = [(4, -9), (2, -5), (1, -3), (1, -1)].map(|(k, time)| {
+        let latents = random(&[usize::from(k), channels, height, width], k.into(), device)?;
+        let kernel = Kernel::simplified(k).expect("powers of two");
+        let group = model.encode(kernel, &latents, &random(&[action], 50, device)?)?;
+        Ok((Arc::new(group), kernel, time))
+    });
+    let context = model.place(&groups.into_iter().collect::<Result<Vec<_>>>()?)?;
+    let newest = random(&[channels, height, width], 51, device)?;
+    let lead: Lead = model.lead(Some(&newest), &random(&[2, 3 * action], 52, device)?)?;
+    let noisy = random(&[2, channels, height, width], 53, device)?;
+    model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context)
+}
+
+/// Values of a picture over 255.
+fn picture(device: &Device) -> Result<Tensor> {
+    let config = CodecConfig { precision: Precision::F32, ..CodecConfig::base() };
+    let mut weights = initial_codec_weights(&config, 7)?;
+    let mean = Tensor::zeros(config.channels, DType::F32, &Device::Cpu)?;
+    weights.insert("normalize.mean".to_owned(), mean);
+    let matrix = Tensor::eye(config.channels, DType::F32, &Device::Cpu)?;
+    weights.insert("normalize.matrix".to_owned(), matrix);
+    let mut codec = Codec::new(&config, &builder(weights, device))?;
+    codec.freeze()?;
+    let bytes = codec.decode(&random(&[1, config.channels, 12, 16], 5, device)?)?;
+    let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    Tensor::from_vec(values, bytes.len(), &Device::Cpu)
+}
+
+fn builder(weights: BTreeMap<String, Tensor>, device: &Device) -> VarBuilder<'static> {
+    VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, device)
+}
+
+/// Normal numbers, the same on every device.
+fn random(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
+    let values = Random::new(seed, 0).normals(shape.iter().product());
+    Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)
+}
+
+/// Rows in an order of their own, some of them twice.
+fn mixed(count: usize, of: u32) -> Arc<[u32]> {
+    (0_u32..).map(|at| (7 * at + at / 3) % of).take(count).collect()
+}
+
+/// Phases whose moduli are below 1, as of pooled tokens.
+fn phases(tokens: usize, half: usize) -> Arc<Phases> {
+    let normals = Random::new(9, 0).normals(2 * tokens * half);
+    let (real, imaginary) = normals.split_at(tokens * half);
+    let part = |part: &[f32]| part.iter().map(|x| (0.5 * x).tanh()).collect();
+    Arc::new(Phases { real: part(real), imaginary: part(imaginary), half })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_agrees_with_itself_and_checks_something() {
+        for check in agreement(&Device::Cpu).unwrap() {
+            assert!(check.holds() && check.off == 0.0, "{check:?}");
+        }
+        for check in CHECKS {
+            let values = (check.compute)(&Device::Cpu).unwrap().flatten_all().unwrap();
+            let values = values.to_vec1::<f32>().unwrap();
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            let spread = values.iter().map(|x| (x - mean).abs()).sum::<f32>() / values.len() as f32;
+            assert!(spread > 0.02, "{}: nothing there that could be wrong", check.what);
+        }
+    }
+
+    #[test]
+    fn what_is_off_is_told() {
+        let want = random(&[40], 1, &Device::Cpu).unwrap();
+        let off = difference(&(&want + 0.5).unwrap(), &want).unwrap();
+        assert!(off > 0.1, "{off}");
+        let nan = (&want * f64::NAN).unwrap();
+        assert_eq!(difference(&nan, &want).unwrap(), f32::INFINITY);
+        let check = Agreement { what: "", off, tolerance: 1e-5, reason: "" };
+        assert!(!check.holds() && Agreement { off: 0.0, ..check }.holds());
+    }
+
+    #[test]
+    fn cuda_agrees_with_the_cpu() {
+        let device = match crate::device::cuda() {
+            Ok(device) => device,
+            Err(reason) => return println!("skipped: no CUDA ({reason})"),
+        };
+        for check in agreement(&device).unwrap() {
+            println!("{}: off by {:e}, allowed {:e}", check.what, check.off, check.tolerance);
+            assert!(check.holds(), "{check:?}");
+        }
+    }
+}

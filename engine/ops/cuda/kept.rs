@@ -1,0 +1,81 @@
+//! What was copied to a device last: all blocks of a network use the same rows and phases.
+
+use super::super::Phases;
+use candle_core::{Device, Result, Tensor};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A network uses the rows and phases of queries and keys, and the groups of its rows; two may take turns.
+const MOST: usize = 16;
+
+/// Copies of shared values on devices, those used last.
+struct Kept<T: ?Sized>(Mutex<VecDeque<(Weak<T>, Device, Vec<Tensor>)>>);
+
+impl<T: ?Sized> Kept<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(VecDeque::new()))
+    }
+
+    /// What `copy` made of these very values, now or before.
+    fn get(
+        &self,
+        of: &Arc<T>,
+        device: &Device,
+        copy: impl FnOnce() -> Result<Vec<Tensor>>,
+    ) -> Result<Vec<Tensor>> {
+        let key = Arc::downgrade(of);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // While an entry holds its key, nothing else has that address.
+        let same = |(other, there, _): &(Weak<T>, Device, _)| {
+            other.ptr_eq(&key) && there.same_device(device)
+        };
+        let entry = match kept.iter().position(same) {
+            Some(at) => kept.remove(at).expect("it was just found"),
+            None => (key, device.clone(), copy()?),
+        };
+        let tensors = entry.2.clone();
+        kept.push_front(entry);
+        kept.truncate(MOST);
+        Ok(tensors)
+    }
+}
+
+/// Indices on a device.
+pub(super) fn indices(index: &Arc<[u32]>, device: &Device) -> Result<Tensor> {
+    static KEPT: Kept<[u32]> = Kept::new();
+    let copy = || Ok(vec![Tensor::from_slice(index, index.len(), device)?]);
+    Ok(KEPT.get(index, device, copy)?.swap_remove(0))
+}
+
+/// Real and imaginary parts on a device.
+pub(super) fn phases(phases: &Arc<Phases>, device: &Device) -> Result<[Tensor; 2]> {
+    static KEPT: Kept<Phases> = Kept::new();
+    let part = |part: &[f32]| Tensor::from_slice(part, part.len(), device);
+    let copy = || Ok(vec![part(&phases.real)?, part(&phases.imaginary)?]);
+    let mut parts = KEPT.get(phases, device, copy)?;
+    let imaginary = parts.swap_remove(1);
+    Ok([parts.swap_remove(0), imaginary])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_values_are_copied_once() {
+        let first: Arc<[u32]> = [1, 2].into();
+        let second: Arc<[u32]> = [1, 2].into();
+        let kept = Kept::new();
+        let id = |of: &Arc<[u32]>| {
+            let copy = || Ok(vec![Tensor::from_slice(of, of.len(), &Device::Cpu)?]);
+            kept.get(of, &Device::Cpu, copy).unwrap()[0].id()
+        };
+        let (a, b) = (id(&first), id(&second));
+        assert_ne!(a, b, "other values may be equal now, but change apart");
+        assert_eq!((id(&first), id(&second)), (a, b));
+        for _ in 0..MOST {
+            id(&[3].into());
+        }
+        assert_ne!(id(&first), a, "what was not used for long is let go");
+    }
+}

@@ -1,0 +1,153 @@
+//! Each kernel's twin against the plain form, its source against the twin, and its source through the compiler.
+
+use super::super::check::random;
+use super::super::{Route, attend as attend_op, norm as norm_op, place as place_op};
+use super::source::compile;
+use super::*;
+use crate::ops::{Phases, Rows};
+use std::sync::Arc;
+
+/// Phases whose moduli are below 1, as of pooled tokens.
+fn phases(tokens: usize, half: usize, seed: usize) -> Arc<Phases> {
+    let part = |seed| random(&[tokens * half], seed).unwrap().to_vec1().unwrap();
+    Arc::new(Phases { real: part(seed), imaginary: part(seed + 1), half })
+}
+
+/// Rows in an order of their own, some of them twice.
+fn mixed(count: usize, of: u32) -> Arc<[u32]> {
+    (0_u32..).map(|at| (at * 7 + at / 3) % of).take(count).collect()
+}
+
+fn place_launch() -> Launch {
+    let (index, phases) = (mixed(21, 10), phases(7, 6, 1));
+    place::launch(&random(&[10, 36], 3).unwrap(), &index, &phases).unwrap()
+}
+
+/// Rows wider than a block has threads, and groups of several lengths, one of them empty.
+fn modulated() -> ([Tensor; 3], Rows) {
+    let tensor = |rows, seed| random(&[rows, 300], seed).unwrap();
+    ([tensor(5, 1), tensor(3, 2), tensor(3, 3)], Rows::new(&[2, 0, 3]))
+}
+
+fn modulate_launch() -> Launch {
+    let ([x, shift, scale], rows) = modulated();
+    norm::modulate_launch(&x, &shift, &scale, &rows).unwrap()
+}
+
+fn rms_norm_launch(head: usize) -> Launch {
+    // Runs that no block's number divides.
+    let (x, gain) = (random(&[3, 5 * head], 4).unwrap(), random(&[head], 5).unwrap());
+    norm::rms_norm_launch(&x, &gain).unwrap()
+}
+
+/// Two sequences that share keys, of numbers that no tile divides.
+fn attended(head: usize, [queries, keys]: [usize; 2]) -> ([Tensor; 3], Arc<[Route]>) {
+    let tensor = |rows, seed| (random(&[rows, 3 * head], seed).unwrap() * 2.0).unwrap();
+    let route = Route {
+        queries: mixed(2 * queries, 50),
+        keys: mixed(2 * keys, 60),
+        query_phases: phases(queries, head / 2, 6),
+        key_phases: phases(keys, head / 2, 8),
+    };
+    ([tensor(50, 1), tensor(60, 2), tensor(60, 3)], [route].into())
+}
+
+fn attend_launch(head: usize, tokens: [usize; 2]) -> Launch {
+    let ([q, k, v], routes) = attended(head, tokens);
+    attend::launch(&q, &k, &v, &routes[0]).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Both work in f32: only the order of sums differs.
+fn close(what: &str, got: &Tensor, want: &Tensor, tolerance: f32) {
+    assert_eq!(got.dims(), want.dims(), "{what}");
+    let largest = |x: Tensor| x.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    let (off, scale) = (largest((got - want).unwrap()), largest(want.clone()).max(1.0));
+    assert!(off <= tolerance * scale, "{what}: off by {off} at scale {scale}");
+}
+
+#[test]
+fn twins_follow_the_plain_forms() {
+    let (pool, index, of_places) = (random(&[10, 36], 3).unwrap(), mixed(21, 10), phases(7, 6, 1));
+    let want = place_op::plain_place(&pool, &index, &of_places).unwrap();
+    // Two products, one of them not rounded on its own.
+    close("place", &place(&pool, &index, &of_places).unwrap(), &want, 2e-7);
+
+    let ([x, shift, scale], rows) = modulated();
+    let want = norm_op::plain_modulate(&x, &shift, &scale, &rows).unwrap();
+    close("modulate", &modulate(&x, &shift, &scale, &rows).unwrap(), &want, 2e-6);
+
+    let gain = random(&[24], 5).unwrap();
+    let x = random(&[3, 5 * 24], 4).unwrap();
+    let want = norm_op::plain_rms_norm(&x, &gain).unwrap();
+    close("rms_norm", &rms_norm(&x, &gain).unwrap(), &want, 2e-6);
+
+    for (head, tokens) in [(8, [1, 1]), (16, [33, 65]), (64, [5, 40])] {
+        let ([q, k, v], routes) = attended(head, tokens);
+        let want = attend_op::plain_attend(&q, &k, &v, &routes).unwrap();
+        // Scores of up to 64 products below 16 are summed in another order: 2^-24 · 64 · 16 before the exponential.
+        close("attend", &attend(&q, &k, &v, &routes).unwrap(), &want, 6e-5);
+        let twice: Arc<[Route]> = [routes[0].clone(), routes[0].clone()].into();
+        let want = attend_op::plain_attend(&q, &k, &v, &twice).unwrap();
+        close("attend twice", &attend(&q, &k, &v, &twice).unwrap(), &want, 6e-5);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sources_do_what_their_twins_do() {
+    use super::emulate::{bits, run};
+    for launch in [place_launch(), modulate_launch(), rms_norm_launch(24), rms_norm_launch(70)] {
+        let twin = values(&launch.run().unwrap());
+        assert_eq!(bits(&run(&launch)), bits(&twin), "{}", launch.kernel.name);
+    }
+    for (head, tokens) in [(8, [1, 1]), (16, [33, 65]), (128, [40, 32])] {
+        let launch = attend_launch(head, tokens);
+        let shape = launch.shape.clone();
+        let got = Tensor::from_vec(run(&launch), shape, &candle_core::Device::Cpu).unwrap();
+        // The exponential is the C library's here and Rust's there, each right to a unit or two.
+        close("attend", &got, &launch.run().unwrap(), 1e-6);
+    }
+}
+
+#[test]
+fn sources_compile() {
+    let mut launches = vec![place_launch(), modulate_launch(), rms_norm_launch(24)];
+    launches.extend([8, 64, 128].map(|head| attend_launch(head, [1, 1])));
+    for launch in launches {
+        for architecture in ["compute_75", "compute_80", "compute_90"] {
+            let ptx = match compile(launch.kernel, launch.head, architecture) {
+                Err(error @ cuda_lazy::Error::Missing(_)) => return println!("skipped: {error}"),
+                other => other.unwrap_or_else(|error| panic!("{}: {error}", launch.kernel.name)),
+            };
+            assert!(ptx.contains(&format!(".entry {}", launch.kernel.name)), "{ptx}");
+            // What every block may have without asking.
+            assert!(shared_bytes(&ptx) <= 48 * 1024, "{}", launch.kernel.name);
+        }
+    }
+}
+
+/// Bytes of shared memory that PTX declares, as in `.shared .align 4 .b8 own[2176];`.
+fn shared_bytes(ptx: &str) -> usize {
+    let declared = ptx.lines().filter(|line| line.trim_start().starts_with(".shared"));
+    let bytes = declared
+        .filter_map(|line| line.split_once('[')?.1.split_once(']')?.0.parse::<usize>().ok());
+    bytes.sum()
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let pool = random(&[4, 12], 1).unwrap();
+    assert!(place(&pool, &[4].into(), &phases(1, 6, 1)).is_err(), "a row that is not there");
+    assert!(place(&pool, &[3].into(), &phases(1, 5, 1)).is_err(), "part of a head");
+    let ([x, shift, scale], _) = modulated();
+    assert!(modulate(&x, &shift, &scale, &Rows::new(&[5])).is_err(), "fewer groups");
+    assert!(rms_norm(&x, &random(&[7], 1).unwrap()).is_err(), "part of a head");
+    let ([q, k, v], routes) = attended(16, [3, 4]);
+    assert!(attend(&q, &k.narrow(0, 0, 9).unwrap(), &v, &routes).is_err(), "keys missing");
+    assert!(attend(&q, &k, &v.narrow(0, 0, 9).unwrap(), &routes).is_err(), "values missing");
+    assert!(!fits(132) && !fits(18) && fits(128));
+}
