@@ -91,6 +91,7 @@ fn settings(model: &ModelConfig, width: usize, height: usize) -> WorldConfig {
         fps: 17.5,
         schedule: "td_f16k4f4k2f5k1_g1".to_owned(),
         time_weight: 0.3,
+        place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 4,
         shortcut: false,
         guidance: 0.0,

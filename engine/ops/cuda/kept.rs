@@ -9,7 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 const MOST: usize = 16;
 
 /// Copies of shared values on devices, those used last.
-struct Kept<T: ?Sized>(Mutex<VecDeque<(Weak<T>, Device, Vec<Tensor>)>>);
+struct Kept<T: ?Sized>(Mutex<VecDeque<Entry<T>>>);
+
+struct Entry<T: ?Sized> {
+    of: Weak<T>,
+    device: Device,
+    tensors: Vec<Tensor>,
+}
 
 impl<T: ?Sized> Kept<T> {
     const fn new() -> Self {
@@ -23,17 +29,15 @@ impl<T: ?Sized> Kept<T> {
         device: &Device,
         copy: impl FnOnce() -> Result<Vec<Tensor>>,
     ) -> Result<Vec<Tensor>> {
-        let key = Arc::downgrade(of);
+        let of = Arc::downgrade(of);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // While an entry holds its key, nothing else has that address.
-        let same = |(other, there, _): &(Weak<T>, Device, _)| {
-            other.ptr_eq(&key) && there.same_device(device)
-        };
+        // While an entry holds what it is of, nothing else has that address.
+        let same = |entry: &Entry<T>| entry.of.ptr_eq(&of) && entry.device.same_device(device);
         let entry = match kept.iter().position(same) {
             Some(at) => kept.remove(at).expect("it was just found"),
-            None => (key, device.clone(), copy()?),
+            None => Entry { of, device: device.clone(), tensors: copy()? },
         };
-        let tensors = entry.2.clone();
+        let tensors = entry.tensors.clone();
         kept.push_front(entry);
         kept.truncate(MOST);
         Ok(tensors)

@@ -2,14 +2,12 @@
 //!
 //! Each has its source, a `.cu` file that NVRTC compiles for the GPU that is found, and a twin in Rust that does what
 //! the threads do, sum by sum. Neither needs a GPU to be checked: tests hold the twin to the plain form, made of
-//! candle's operations, and run the source itself, compiled as C, beside the twin (`emulate`).
+//! candle's operations, and run the source itself, compiled as C, beside the twin (`tests::emulate`).
 //!
 //! They have no gradients: tensors that are trained take the plain form. So does everything where the compiler is
 //! missing or refuses, which is said once.
 
 mod attend;
-#[cfg(all(test, target_os = "linux"))]
-mod emulate;
 mod kept;
 #[cfg(feature = "cuda")]
 mod launch;

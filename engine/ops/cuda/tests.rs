@@ -1,5 +1,8 @@
 //! Each kernel's twin against the plain form, its source against the twin, and its source through the compiler.
 
+#[cfg(target_os = "linux")]
+mod emulate;
+
 use super::super::check::random;
 use super::super::{Route, attend as attend_op, norm as norm_op, place as place_op};
 use super::source::compile;
@@ -99,7 +102,7 @@ fn twins_follow_the_plain_forms() {
 #[cfg(target_os = "linux")]
 #[test]
 fn sources_do_what_their_twins_do() {
-    use super::emulate::{bits, run};
+    use emulate::{bits, run};
     for launch in [place_launch(), modulate_launch(), rms_norm_launch(24), rms_norm_launch(70)] {
         let twin = values(&launch.run().unwrap());
         assert_eq!(bits(&run(&launch)), bits(&twin), "{}", launch.kernel.name);

@@ -1,6 +1,6 @@
 //! Runs the source of a kernel as C: what a GPU would compute, but for the last bit of `expf`.
 
-use super::{Input, Launch};
+use super::super::{Input, Launch};
 use candle_core::DType;
 use std::fmt::Write as _;
 use std::io::Write as _;
