@@ -44,6 +44,14 @@ fn in_one_stream() -> candle_core::Result<candle_core::CudaDevice> {
     Ok(device)
 }
 
+/// Lets GPUs round the factors of products of 32-bit floats to 10 bits and a sign (TF32), or not: all products of
+/// this process, as the network that was read last asks for.
+pub(crate) fn round_products(device: &Device, rounded: bool) {
+    if device.is_cuda() {
+        candle_core::cuda::set_gemm_reduced_precision_f32(rounded);
+    }
+}
+
 /// What a device is called.
 pub fn name(device: &Device) -> String {
     #[cfg(feature = "cuda")]

@@ -15,12 +15,13 @@ pub use bookmark::Bookmark;
 pub use repeat::Recipe;
 
 use crate::error::Error;
+use crate::graph::Graphs;
 use crate::model::{GroupKv, PlacedContext, spanned};
 use crate::noise::section_noise;
 use crate::pack::{
     Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, SlotKind, TAIL_MAX, Tail,
 };
-use crate::sampler::{Sampling, sample};
+use crate::sampler::{Sampling, sample, sample_at_once};
 use crate::world::World;
 use candle_core::{DType, Tensor};
 use half::f16;
@@ -65,6 +66,8 @@ pub struct DreamOptions {
     pub kv_budget_bytes: usize,
     /// Frames that warm memory holds.
     pub warm_frames: usize,
+    /// Whether a GPU is given all evaluations of a section at once, as a captured graph. Nothing else may use it then.
+    pub at_once: bool,
 }
 
 impl Default for DreamOptions {
@@ -80,6 +83,7 @@ impl Default for DreamOptions {
             // About 300 groups of k1 of the shipped size.
             kv_budget_bytes: 256 << 20,
             warm_frames: Warm::CAPACITY_DEFAULT,
+            at_once: false,
         }
     }
 }
@@ -133,6 +137,8 @@ pub struct Dreamer {
     packed: Vec<FrameId>,
     section: Section,
     account: Account,
+    /// Of the sampler, where all evaluations are given to the device at once.
+    graphs: Option<Graphs>,
 }
 
 /// The section in the making.
@@ -182,6 +188,7 @@ impl Dreamer {
             packed: Vec::new(),
             section: Section::default(),
             account: Account::default(),
+            graphs: options.at_once.then(Graphs::default),
             tick: 0,
             pose: None,
             reckoning: Reckoning::new(&config.layout),
@@ -369,7 +376,14 @@ impl Dreamer {
 
     fn sample(&self, context: &PlacedContext, sampling: Sampling) -> Result<Tensor, Error> {
         let (noise, actions, newest) = (self.noise()?, self.actions()?, self.newest()?);
-        Ok(sample(&self.world.model, &noise, &actions, newest.as_ref(), context, sampling)?)
+        let (model, newest) = (&self.world.model, newest.as_ref());
+        let latents = match &self.graphs {
+            Some(graphs) => {
+                sample_at_once(graphs, model, &noise, &actions, newest, context, sampling)?
+            }
+            None => sample(model, &noise, &actions, newest, context, sampling)?,
+        };
+        Ok(latents)
     }
 
     /// The frame just before the section as the network is shown it, (C, H, W); none where the plan

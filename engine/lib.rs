@@ -27,6 +27,7 @@ pub mod error;
 pub mod framepack;
 #[cfg(test)]
 mod golden;
+mod graph;
 pub mod lpips;
 pub mod model;
 pub mod noise;

@@ -1,5 +1,6 @@
 //! From noise to a clean section, in a few evaluations.
 
+use crate::graph::Graphs;
 use crate::model::{Lead, PlacedContext, StepSize, WorldModel};
 use candle_core::{Result, Tensor};
 
@@ -51,6 +52,29 @@ pub fn sample(
 ) -> Result<Tensor> {
     let sight = Sight { context: context.clone(), newest: newest.cloned() };
     sample_led(model, noise, actions, &[sight], None, sampling)
+}
+
+/// The same, all evaluations as one piece of work where a GPU can do it so.
+pub(crate) fn sample_at_once(
+    graphs: &Graphs,
+    model: &WorldModel,
+    noise: &Tensor,
+    actions: &Tensor,
+    newest: Option<&Tensor>,
+    context: &PlacedContext,
+    sampling: Sampling,
+) -> Result<Tensor> {
+    let Some(history) = context.tensors() else {
+        return sample(model, noise, actions, newest, context, sampling);
+    };
+    let seen = [noise, actions].into_iter().chain(newest).cloned();
+    graphs.run(sampling, seen.chain(history).collect(), |inputs| {
+        let mut inputs = inputs.into_iter();
+        let mut next = || inputs.next().expect("as many as were given");
+        let (noise, actions, newest) = (next(), next(), newest.map(|_| next()));
+        let context = context.with_tensors(inputs);
+        move || sample(model, &noise, &actions, newest.as_ref(), &context, sampling)
+    })
 }
 
 /// What a section sees at an evaluation.

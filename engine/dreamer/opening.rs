@@ -113,6 +113,7 @@ impl Dreamer {
             packed: self.packed.clone(),
             section: Section::default(),
             account: Account::default(),
+            graphs: self.graphs.clone(),
         }
     }
 

@@ -42,8 +42,17 @@ impl GroupKv {
 pub struct PlacedContext {
     pub(super) layers: Layers,
     pub(super) tokens: usize,
-    /// For sections of a number of frames, of those that were asked for first.
-    routes: Arc<OnceLock<(usize, Arc<[Route]>)>>,
+    /// For sections of the number of frames that was asked for first.
+    seating: Arc<OnceLock<Seating>>,
+}
+
+/// Where the tokens of a section sit: made once for all evaluations, so that it is copied to a GPU once.
+#[derive(Clone, Debug)]
+pub(super) struct Seating {
+    /// Its frames.
+    pub(super) rows: Rows,
+    /// Who attends to whom, in plain blocks.
+    pub(super) routes: Arc<[Route]>,
 }
 
 /// A history's keys and values, for each block.
@@ -57,14 +66,38 @@ pub(super) enum Layers {
 
 impl PlacedContext {
     fn new(layers: Layers, tokens: usize) -> Self {
-        Self { layers, tokens, routes: Arc::default() }
+        Self { layers, tokens, seating: Arc::default() }
     }
 
-    /// Who attends to whom in a section of so many frames: made once for all evaluations, so that it is copied to a
-    /// GPU once.
-    pub(super) fn routes(&self, frames: usize, make: impl Fn() -> Arc<[Route]>) -> Arc<[Route]> {
-        let (of, routes) = self.routes.get_or_init(|| (frames, make()));
-        if *of == frames { Arc::clone(routes) } else { make() }
+    /// Where the tokens of a section of so many frames sit.
+    pub(super) fn seating(&self, frames: usize, make: impl Fn() -> Seating) -> Seating {
+        let seating = self.seating.get_or_init(&make);
+        if seating.rows.groups() == frames { seating.clone() } else { make() }
+    }
+
+    /// Its keys and values, block by block; none where they are packed for a CPU.
+    pub(crate) fn tensors(&self) -> Option<Vec<Tensor>> {
+        match &self.layers {
+            Layers::Plain(layers) => {
+                let pairs = layers.iter().flatten();
+                Some(pairs.flat_map(|(keys, values)| [keys.clone(), values.clone()]).collect())
+            }
+            Layers::Packed(_) => None,
+        }
+    }
+
+    /// The same history with keys and values that lie elsewhere.
+    ///
+    /// # Panics
+    /// When there are not as many as [`Self::tensors`] gives.
+    pub(crate) fn with_tensors(&self, tensors: impl IntoIterator<Item = Tensor>) -> Self {
+        let Layers::Plain(layers) = &self.layers else {
+            unreachable!("packed keys are no tensors")
+        };
+        let mut tensors = tensors.into_iter();
+        let mut next = || tensors.next().expect("as many as there were");
+        let layers = layers.iter().map(|layer| layer.as_ref().map(|_| (next(), next())));
+        Self::new(Layers::Plain(layers.collect()), self.tokens)
     }
 
     /// History tokens.

@@ -1,9 +1,11 @@
 //! Packed for play, the network answers what it answers in training.
 
 use super::{ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
+use crate::graph::Graphs;
 use crate::noise::Random;
 use crate::ops::Precision;
 use crate::pack::Kernel;
+use crate::sampler::{Sampling, sample, sample_at_once};
 use crate::train::initial_weights;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -156,4 +158,23 @@ fn causal_history_is_the_same_to_a_network_packed_for_play() {
     let off = difference(&plain, &packed);
     // Packed or not, operands are rounded to 12 bits; sums come in another order.
     assert!(off <= 2e-3, "{off}");
+}
+
+#[test]
+fn a_history_that_lies_elsewhere_gives_the_same_section() {
+    let model = model(false);
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let noise = random(&[2, channels, height, width], 90);
+    let newest = random(&[channels, height, width], 91);
+    let actions = random(&[2, 3 * action], 92);
+    let sampling = Sampling { evaluations: 2, shortcut: false, guidance: 0.5 };
+    for context in [context(&model), model.place(&[]).unwrap()] {
+        for newest in [None, Some(&newest)] {
+            let graphs = Graphs::default();
+            let values = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let want = sample(&model, &noise, &actions, newest, &context, sampling).unwrap();
+            let got = sample_at_once(&graphs, &model, &noise, &actions, newest, &context, sampling);
+            assert_eq!(values(got.unwrap()), values(want));
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The world model: groups to keys and values, noisy sections to clean ones.
 
 use super::block::Block;
-use super::history::Layers;
+use super::history::{Layers, Seating};
 use super::motion::Motion;
 use super::{ModelConfig, PlacedContext, embed_cells, patchify, section_phases, unpatchify};
+use crate::device::round_products;
 use crate::ops::{Linear, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats};
 use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
@@ -135,7 +136,6 @@ pub struct WorldModel {
     pub(super) stack: Option<Arc<Stack>>,
     final_modulation: Linear,
     head: Linear,
-    section_rows: Rows,
 }
 
 impl WorldModel {
@@ -169,7 +169,6 @@ impl WorldModel {
             stack: None,
             final_modulation: linear(condition, 2 * dim, "final_modulation")?,
             head: linear(dim, 4 * config.channels, "head")?,
-            section_rows: Rows::new(&[config.frame_tokens()]),
             config: config.clone(),
         })
     }
@@ -181,6 +180,7 @@ impl WorldModel {
 
     /// Prepares weights that no longer change for play.
     pub fn freeze(&mut self) -> Result<()> {
+        round_products(self.step.device(), self.config.precision.is_int16());
         if self.config.precision.is_int16() && self.step.device().is_cpu() {
             let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
             let weights: Vec<_> = self.blocks.iter().map(Block::weights).collect();
@@ -233,10 +233,13 @@ impl WorldModel {
     ) -> Result<Tensor> {
         let frames = noisy.dim(0)?;
         let tokens = self.config.frame_tokens();
-        let rows = match frames {
-            1 => self.section_rows.clone(),
-            frames => Rows::new(&vec![tokens; frames]),
-        };
+        let Seating { rows, routes } = context.seating(frames, || Seating {
+            rows: Rows::new(&vec![tokens; frames]),
+            routes: match &context.layers {
+                Layers::Plain(_) => self.section_routes(frames, context.tokens),
+                Layers::Packed(_) => Arc::default(),
+            },
+        });
         let mut x = self.section.forward(&patchify(&noisy.unsqueeze(1)?, 1)?)?; // g · L, D
         if let Some(reference) = &lead.reference {
             x = (x + reference)?;
@@ -253,8 +256,6 @@ impl WorldModel {
                 Tensor::from_vec(values, x.shape(), x.device())?
             }
             (_, Layers::Plain(history)) => {
-                let make = || self.section_routes(frames, context.tokens);
-                let routes = context.routes(frames, make);
                 self.plain_blocks(x, &condition, &rows, history, &routes)?
             }
             (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),

@@ -41,11 +41,12 @@ pub fn attend(
     if fused(q) && precision.is_int16() {
         return q.apply_op3(k, v, Attend(Arc::clone(routes)));
     }
-    let head = routes.first().map(|route| 2 * route.query_phases.half);
-    if head.is_some_and(cuda::fits) && cuda::runs(&cuda::ATTEND, head, &[q, k, v]) {
-        return cuda::attend(q, k, v, routes);
+    let rounded = precision.is_int16().then_some(&cuda::ROUNDED);
+    let mut kernels = rounded.into_iter().chain([&cuda::EXACT]);
+    match kernels.find(|kernel| kernel.runs([q, k, v], routes)) {
+        Some(kernel) => kernel.attend(q, k, v, routes),
+        None => plain_attend(q, k, v, routes),
     }
-    plain_attend(q, k, v, routes)
 }
 
 pub(super) fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route]) -> Result<Tensor> {

@@ -20,6 +20,8 @@ mod wide;
 pub(crate) use attend::softmax_last;
 pub use attend::{Route, attend};
 pub use conv::Conv2d;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::{hold, sealed};
 pub use elementwise::{add, gated_add, gelu, silu};
 pub(crate) use int16::View;
 pub use linear::Linear;
@@ -33,14 +35,15 @@ use wide::{exp, vectorized};
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 
-/// How products of matrices are rounded on a CPU.
+/// How products of matrices are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits.
+    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits; on a GPU
+    /// to floats of 10 bits and a sign (TF32).
     Int16,
 }
 
@@ -94,8 +97,7 @@ impl Rows {
 
     /// `per_group`: (groups, width) repeated for each row: (rows, width).
     fn spread(&self, per_group: &Tensor) -> Result<Tensor> {
-        let index = Tensor::from_slice(&self.group_of, self.rows(), per_group.device())?;
-        per_group.index_select(&index, 0)
+        per_group.index_select(&cuda::indices(&self.group_of, per_group.device())?, 0)
     }
 
     /// The first row of each group.

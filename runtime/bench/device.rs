@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub struct DeviceArgs {
     /// Leave out the published network: its weights take 26 GB
     #[arg(long)]
     pub no_published: bool,
+    /// A Python with torch, to measure the larger networks in PyTorch on the same GPU
+    #[arg(long, value_name = "PYTHON")]
+    pub rival: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -125,6 +129,8 @@ pub struct WorldSpeed {
     pub name: String,
     /// Its stages.
     pub outcome: Outcome<SpeedReport>,
+    /// The same where the evaluations of a section are one captured graph.
+    pub at_once: Outcome<SpeedReport>,
 }
 
 /// A published network's speed.
@@ -149,7 +155,12 @@ pub struct DeviceReport {
     pub worlds: Vec<WorldSpeed>,
     /// A published network, where one was asked for.
     pub published: Option<Outcome<PublishedSpeed>>,
+    /// A table of the larger networks in PyTorch beside ours, where one was asked for.
+    pub rival: Option<Outcome<String>>,
 }
+
+/// The larger networks in PyTorch.
+const RIVAL: &str = include_str!("../../examples/rival_cuda.py");
 
 /// Measures the first CUDA GPU and writes both files.
 ///
@@ -162,8 +173,12 @@ pub fn run(args: &DeviceArgs, clock: &Clock) -> Result<DeviceReport> {
     if args.no_published {
         plan.published = None;
     }
-    let report = measure(&device, &plan, args.sections, clock);
+    let mut report = measure(&device, &plan, args.sections, clock);
     report.write(&args.out)?;
+    if let Some(python) = &args.rival {
+        report.rival = Some(rival(python, &args.out).into());
+        report.write(&args.out)?;
+    }
     report.check()?;
     Ok(report)
 }
@@ -172,10 +187,15 @@ pub fn run(args: &DeviceArgs, clock: &Clock) -> Result<DeviceReport> {
 pub fn measure(device: &Device, plan: &Plan, sections: u32, clock: &Clock) -> DeviceReport {
     let speed = |name: String, world: Result<World>| {
         eprintln!("measuring {name}");
-        let options = DreamOptions::default();
-        let report =
-            world.and_then(|world| speed::measure(&Arc::new(world), &options, sections, clock));
-        WorldSpeed { name, outcome: report.into() }
+        let world = world.map(Arc::new);
+        let [outcome, at_once] = [false, true].map(|at_once| match &world {
+            Ok(world) => {
+                let options = DreamOptions { at_once, ..DreamOptions::default() };
+                speed::measure(world, &options, sections, clock).into()
+            }
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        });
+        WorldSpeed { name, outcome, at_once }
     };
     let trained = plan.worlds.iter().map(|name| {
         let open = |dir: PathBuf| Ok(World::open(&dir, device, |_| ())?);
@@ -192,7 +212,22 @@ pub fn measure(device: &Device, plan: &Plan, sections: u32, clock: &Clock) -> De
             .published
             .as_ref()
             .map(|(config, size)| published(config, *size, device, clock).into()),
+        rival: None,
     }
+}
+
+/// What PyTorch says of the networks of a report that lies in `dir`.
+fn rival(python: &Path, dir: &Path) -> Result<String> {
+    eprintln!("measuring PyTorch");
+    let script = dir.join("rival_cuda.py");
+    std::fs::write(&script, RIVAL).with_context(|| format!("write {}", script.display()))?;
+    let output = Command::new(python)
+        .args([&script, &dir.join("device.json")])
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {}", python.display()))?;
+    ensure!(output.status.success(), "{} failed: {}", python.display(), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn published(
@@ -268,11 +303,14 @@ impl DeviceReport {
                 let _ = writeln!(text, "failed: {reason}");
             }
         }
-        for WorldSpeed { name, outcome } in &self.worlds {
-            let _ = match outcome {
-                Outcome::Measured(report) => write!(text, "\n## {name}\n\n{}", report.table()),
-                Outcome::Failed(reason) => writeln!(text, "\n## {name}\n\nfailed: {reason}"),
-            };
+        for WorldSpeed { name, outcome, at_once } in &self.worlds {
+            let _ = writeln!(text, "\n## {name}");
+            for (how, outcome) in [("", outcome), ("As one captured graph:\n\n", at_once)] {
+                let _ = match outcome {
+                    Outcome::Measured(report) => write!(text, "\n{how}{}", report.table()),
+                    Outcome::Failed(reason) => writeln!(text, "\n{how}failed: {reason}"),
+                };
+            }
         }
         if let Some(published) = &self.published {
             text += "\n## HunyuanVideo's network with packed history\n\n";
@@ -287,6 +325,10 @@ impl DeviceReport {
                 }
                 Outcome::Failed(reason) => writeln!(text, "failed: {reason}"),
             };
+        }
+        if let Some(rival) = &self.rival {
+            let (Outcome::Measured(said) | Outcome::Failed(said)) = rival;
+            let _ = write!(text, "\n## In PyTorch\n\n{said}");
         }
         text
     }
@@ -341,6 +383,7 @@ mod tests {
             outcomes[..],
             [Outcome::Failed(_), Outcome::Measured(_), Outcome::Failed(_)]
         ));
+        assert!(matches!(report.worlds[1].at_once, Outcome::Measured(_)));
         assert!(matches!(report.published, Some(Outcome::Measured(_))));
         let dir = tempfile::tempdir().unwrap();
         report.write(dir.path()).unwrap();
@@ -355,5 +398,17 @@ mod tests {
         let report = DeviceReport { agreement: Outcome::Measured(vec![wrong]), ..report };
         assert!(report.check().unwrap_err().to_string().contains("place"));
         assert!(report.table().contains("does not agree"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_rival_is_given_the_script_and_the_report() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("device.json"), "a report").unwrap();
+        let said = rival("cat".as_ref(), dir.path()).unwrap();
+        assert!(said.starts_with(RIVAL) && said.ends_with("a report"));
+        let reason = rival("false".as_ref(), dir.path()).unwrap_err().to_string();
+        assert!(reason.contains("false failed"), "{reason}");
+        assert!(rival("no such program".as_ref(), dir.path()).is_err());
     }
 }

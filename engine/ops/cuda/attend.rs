@@ -2,86 +2,132 @@
 
 use super::super::Route;
 use super::super::place::rotate;
-use super::{Input, Kernel, Launch, Value, check_rows, kept, number};
+use super::{Input, Kernel, Launch, Value, check_rows, kept, number, runs};
 use candle_core::{Result, Tensor, bail};
+use half::f16;
 
-/// Queries of a block; in the source as well, as the next two.
-const QUERIES: u32 = 32;
-/// Keys of a tile.
-const KEYS: usize = 32;
-/// Threads of a query.
+/// A way of attending: what is set here is in the sources as well.
+#[derive(Debug)]
+pub(in super::super) struct Attention {
+    kernel: &'static Kernel,
+    /// Queries of a block.
+    queries: u32,
+    /// What the widths of heads are multiples of.
+    step: usize,
+}
+
+/// In 32-bit floats throughout.
+pub(in super::super) static EXACT: Attention = Attention {
+    kernel: &Kernel {
+        name: "attend",
+        source: include_str!("attend.cu"),
+        block: [32 * LANES as u32, 1],
+        twin: |inputs, out| twin(inputs, out, 32, |x| x),
+    },
+    queries: 32,
+    step: 4,
+};
+
+/// Factors rounded to 16-bit floats, summed in 32 bits.
+pub(in super::super) static ROUNDED: Attention = Attention {
+    kernel: &Kernel {
+        name: "attend_rounded",
+        source: include_str!("attend_rounded.cu"),
+        block: [256, 1],
+        twin: |inputs, out| twin(inputs, out, 64, nearest_half),
+    },
+    queries: 128,
+    step: 16,
+};
+
+/// Threads among which the keys of a query are dealt out.
 const LANES: u16 = 4;
 /// The widest head whose tiles fit into the memory that every block may have.
 const HEAD_MAX: usize = 128;
 
-pub(in super::super) static ATTEND: Kernel = Kernel {
-    name: "attend",
-    source: include_str!("attend.cu"),
-    block: [QUERIES * LANES as u32, 1],
-    twin,
-};
+impl Attention {
+    /// Whether the kernel can be made for heads of this width.
+    pub(super) fn fits(&self, head: usize) -> bool {
+        head <= HEAD_MAX && head.is_multiple_of(self.step)
+    }
 
-/// Whether the kernel can be made for heads of this width.
-pub(in super::super) fn fits(head: usize) -> bool {
-    head <= HEAD_MAX && head.is_multiple_of(usize::from(LANES))
-}
+    /// Whether the kernel, rather than the plain form, runs on these.
+    pub(in super::super) fn runs(&self, tensors: [&Tensor; 3], routes: &[Route]) -> bool {
+        let head = routes.first().map(|route| 2 * route.query_phases.half);
+        head.is_some_and(|head| self.fits(head)) && runs(self.kernel, head, &tensors)
+    }
 
-/// As [`attend`](crate::ops::attend).
-pub(in super::super) fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    routes: &[Route],
-) -> Result<Tensor> {
-    match routes {
-        [route] => launch(q, k, v, route)?.run(),
-        routes => {
-            let outputs = routes.iter().map(|route| launch(q, k, v, route)?.run());
-            Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)
+    /// As [`attend`](crate::ops::attend).
+    pub(in super::super) fn attend(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        routes: &[Route],
+    ) -> Result<Tensor> {
+        match routes {
+            [route] => self.launch(q, k, v, route)?.run(),
+            routes => {
+                let outputs = routes.iter().map(|route| self.launch(q, k, v, route)?.run());
+                Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)
+            }
         }
     }
+
+    pub(super) fn launch(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        route: &Route,
+    ) -> Result<Launch> {
+        let (width, head, device) = (q.dim(1)?, 2 * route.query_phases.half, q.device());
+        check_rows(&route.queries, q)?;
+        check_rows(&route.keys, k)?;
+        let (queries, keys) = (route.query_phases.tokens(), route.key_phases.tokens());
+        if !self.fits(head) || !width.is_multiple_of(head) || keys == 0 {
+            bail!("attend: {width} columns in heads of {head}, {keys} keys");
+        }
+        if k.dims() != v.dims() || k.dim(1)? != width || 2 * route.key_phases.half != head {
+            bail!("attend: q {:?}, k {:?}, v {:?}", q.dims(), k.dims(), v.dims());
+        }
+        let sequences = route.sequences();
+        if route.queries.len() != sequences * queries || route.keys.len() != sequences * keys {
+            bail!("attend: {} queries, {} keys", route.queries.len(), route.keys.len());
+        }
+        let [query_real, query_imaginary] = kept::phases(&route.query_phases, device)?;
+        let [key_real, key_imaginary] = kept::phases(&route.key_phases, device)?;
+        let tensors = [
+            q.clone(),
+            k.clone(),
+            v.clone(),
+            kept::indices(&route.queries, device)?,
+            kept::indices(&route.keys, device)?,
+            query_real,
+            query_imaginary,
+            key_real,
+            key_imaginary,
+        ];
+        let (tokens, head) = (number(queries)?, number(head)?);
+        let numbers = [tokens, number(keys)?, number(width)?].map(Input::Number);
+        Ok(Launch {
+            kernel: self.kernel,
+            head: Some(head),
+            grid: [tokens.div_ceil(self.queries), number(width)? / head, number(sequences)?],
+            inputs: tensors.map(Input::Tensor).into_iter().chain(numbers).collect(),
+            shape: (route.queries.len(), width).into(),
+        })
+    }
 }
 
-pub(super) fn launch(q: &Tensor, k: &Tensor, v: &Tensor, route: &Route) -> Result<Launch> {
-    let (width, head, device) = (q.dim(1)?, 2 * route.query_phases.half, q.device());
-    check_rows(&route.queries, q)?;
-    check_rows(&route.keys, k)?;
-    let (queries, keys) = (route.query_phases.tokens(), route.key_phases.tokens());
-    if !fits(head) || !width.is_multiple_of(head) || keys == 0 {
-        bail!("attend: {width} columns in heads of {head}, {keys} keys");
-    }
-    if k.dims() != v.dims() || k.dim(1)? != width || 2 * route.key_phases.half != head {
-        bail!("attend: q {:?}, k {:?}, v {:?}", q.dims(), k.dims(), v.dims());
-    }
-    let sequences = route.sequences();
-    if route.queries.len() != sequences * queries || route.keys.len() != sequences * keys {
-        bail!("attend: {} queries, {} keys", route.queries.len(), route.keys.len());
-    }
-    let [query_real, query_imaginary] = kept::phases(&route.query_phases, device)?;
-    let [key_real, key_imaginary] = kept::phases(&route.key_phases, device)?;
-    let tensors = [
-        q.clone(),
-        k.clone(),
-        v.clone(),
-        kept::indices(&route.queries, device)?,
-        kept::indices(&route.keys, device)?,
-        query_real,
-        query_imaginary,
-        key_real,
-        key_imaginary,
-    ];
-    let (tokens, head) = (number(queries)?, number(head)?);
-    let numbers = [tokens, number(keys)?, number(width)?].map(Input::Number);
-    Ok(Launch {
-        kernel: &ATTEND,
-        head: Some(head),
-        grid: [tokens.div_ceil(QUERIES), number(width)? / head, number(sequences)?],
-        inputs: tensors.map(Input::Tensor).into_iter().chain(numbers).collect(),
-        shape: (route.queries.len(), width).into(),
-    })
+/// The nearest number that 16-bit floats have.
+fn nearest_half(x: f32) -> f32 {
+    let largest = f16::MAX.to_f32();
+    f16::from_f32(x.clamp(-largest, largest)).to_f32()
 }
 
-fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
+/// What the threads do, factors `round`ed, with so many keys in a tile.
+fn twin(inputs: &[Value<'_>], out: &mut [f32], tile: usize, round: fn(f32) -> f32) {
     let [
         Value::Floats(q),
         Value::Floats(k),
@@ -106,6 +152,7 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
         let [real, imaginary] = phases.map(|part| &part[token * (head / 2)..][..head / 2]);
         let mut out = vec![0.0; head];
         rotate::<1>(&x[row as usize * width + column..][..head], (real, imaginary), &mut out);
+        out.iter_mut().for_each(|x| *x = round(*x));
         out
     };
     for (sequence, keys) in keys.chunks(key_tokens).enumerate() {
@@ -114,25 +161,34 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
                 turned(k, row, column, token, [key_real, key_imaginary])
             };
             let turned_keys: Vec<_> = keys.iter().enumerate().map(turn).collect();
-            let value = |&row: &u32| &v[row as usize * width + column..][..head];
-            let values: Vec<&[f32]> = keys.iter().map(value).collect();
+            let value = |&row: &u32| {
+                let value = &v[row as usize * width + column..][..head];
+                value.iter().map(|&x| round(x)).collect()
+            };
+            let rows = Rows { keys: turned_keys, values: keys.iter().map(value).collect() };
             for token in 0..query_tokens {
                 let at = sequence * query_tokens + token;
                 let query = turned(q, queries[at], column, token, [query_real, query_imaginary]);
                 let out = &mut out[at * width + column..][..head];
-                attend_one(&query, &turned_keys, &values, out);
+                attend_one(&query, &rows, out, tile, round);
             }
         }
     }
 }
 
+/// What a query attends to.
+struct Rows {
+    keys: Vec<Vec<f32>>,
+    values: Vec<Vec<f32>>,
+}
+
 /// What the threads of one query do.
-fn attend_one(query: &[f32], keys: &[Vec<f32>], values: &[&[f32]], out: &mut [f32]) {
+fn attend_one(query: &[f32], rows: &Rows, out: &mut [f32], tile: usize, round: fn(f32) -> f32) {
     let scale = super::super::attend::scale(query.len());
     let (mut top, mut sum) = (f32::MIN, 0.0_f32);
     out.fill(0.0);
-    for (keys, values) in keys.chunks(KEYS).zip(values.chunks(KEYS)) {
-        let mut weights = [f32::MIN; KEYS];
+    for (keys, values) in rows.keys.chunks(tile).zip(rows.values.chunks(tile)) {
+        let mut weights = vec![f32::MIN; tile];
         let mut best = top;
         for (weight, key) in weights.iter_mut().zip(keys) {
             let score = query.iter().zip(key).fold(0.0, |sum: f32, (x, y)| x.mul_add(*y, sum));
@@ -149,8 +205,8 @@ fn attend_one(query: &[f32], keys: &[Vec<f32>], values: &[&[f32]], out: &mut [f3
         top = best;
         out.iter_mut().for_each(|x| *x *= fade);
         for (weight, value) in weights.iter().zip(values) {
-            for (x, value) in out.iter_mut().zip(*value) {
-                *x = weight.mul_add(*value, *x);
+            for (x, value) in out.iter_mut().zip(value) {
+                *x = round(*weight).mul_add(*value, *x);
             }
         }
     }

@@ -3,8 +3,10 @@
 use super::source::compile;
 use super::{Input, Kernel, Launch};
 use candle_core::backend::BackendStorage as _;
-use candle_core::cuda_backend::cudarc::driver::{CudaView, LaunchConfig, PushKernelArg as _};
-use candle_core::cuda_backend::{CudaDevice, CudaFunc, CudaStorage, WrapErr as _};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaView, LaunchConfig, PushKernelArg as _,
+};
+use candle_core::cuda_backend::{CudaDevice, CudaStorage, WrapErr as _};
 use candle_core::{Device, Layout, Result, Storage, bail};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +31,7 @@ fn module(kernel: &Kernel, head: Option<u32>) -> String {
 }
 
 /// The kernel on this device, compiled when it is first asked for.
-fn function(device: &CudaDevice, kernel: &Kernel, head: Option<u32>) -> Result<CudaFunc> {
+fn function(device: &CudaDevice, kernel: &Kernel, head: Option<u32>) -> Result<CudaFunction> {
     static PTX: Mutex<Option<HashMap<String, String>>> = Mutex::new(None);
     let module = module(kernel, head);
     let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
@@ -41,7 +43,8 @@ fn function(device: &CudaDevice, kernel: &Kernel, head: Option<u32>) -> Result<C
         let made = compile(kernel, head, &architecture).map_err(candle_core::Error::wrap)?;
         ptx.insert(key.clone(), made);
     }
-    device.get_or_load_custom_func(kernel.name, &format!("oneiro-{module}"), &ptx[&key])
+    let module = format!("oneiro-{module}");
+    Ok(device.get_or_load_custom_func(kernel.name, &module, &ptx[&key])?.into_cuda_function())
 }
 
 /// An input on the device.
@@ -78,7 +81,8 @@ pub(super) fn launch(launch: &Launch, first: &CudaStorage, layout: &Layout) -> R
     // result holds no numbers before.
     #[expect(unsafe_code, reason = "memory that is written before it is read needs no zeros")]
     let mut out = unsafe { device.alloc::<f32>(launch.shape.elem_count())? };
-    let mut arguments = function.builder();
+    let stream = device.cuda_stream();
+    let mut arguments = stream.launch_builder(&function);
     for view in &views {
         match view {
             View::Floats(view) => arguments.arg(view),

@@ -18,7 +18,10 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub(super) use attend::{ATTEND, attend, fits};
+pub(super) use attend::{EXACT, ROUNDED};
+pub(super) use kept::indices;
+#[cfg(feature = "cuda")]
+pub(crate) use kept::{hold, sealed};
 pub(super) use norm::{MODULATE, RMS_NORM, modulate, rms_norm};
 pub(super) use place::{PLACE, place};
 

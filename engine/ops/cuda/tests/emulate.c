@@ -25,6 +25,41 @@ static float __shfl_xor_sync(unsigned all, float number, unsigned apart) {
   return (void)all, other;
 }
 
+// A 16-bit float nearest to a number, by its bits, and the number that such bits are.
+static unsigned half(float x) {
+  const unsigned sign = signbit(x) ? 0x8000u : 0u;
+  const float size = fminf(fabsf(x), 65504.f);
+  if (size < 0x1p-14f) return sign | (unsigned)nearbyintf(size * 0x1p24f);
+  const int exponent = ilogbf(size);
+  return sign | (((unsigned)(exponent + 14) << 10) + (unsigned)nearbyintf(scalbnf(size, 10 - exponent)));
+}
+static float number(unsigned half) {
+  const int exponent = half >> 10 & 31, digits = half & 1023;
+  const float size = exponent ? scalbnf(1024 + digits, exponent - 25) : scalbnf(digits, -24);
+  return half & 0x8000u ? -size : size;
+}
+static unsigned halves(float low, float high) { return half(low) | half(high) << 16; }
+
+// A warp's product of small matrices, from what each of its threads has of them.
+static unsigned fragments[1024][6];
+static float fragment(unsigned thread, unsigned word, unsigned high) {
+  return number(fragments[(current & ~31u) + thread][word] >> 16 * high & 0xffffu);
+}
+static void multiply(float* c, const unsigned* a, unsigned b0, unsigned b1) {
+  unsigned* own = fragments[current];
+  for (unsigned i = 0; i < 4; i++) own[i] = a[i];
+  own[4] = b0, own[5] = b1;
+  __syncthreads();
+  const unsigned group = current % 32 / 4, part = current % 4;
+  for (unsigned i = 0; i < 4; i++) {
+    const unsigned row = group + i / 2 * 8, column = 2 * part + i % 2;
+    for (unsigned k = 0; k < 16; k++) {
+      c[i] += fragment(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k % 2) * fragment(column * 4 + k % 8 / 2, 4 + k / 8, k % 2);
+    }
+  }
+  __syncthreads();
+}
+
 static void* input(size_t count) {
   void* values = malloc(4 * count);
   if (!values || fread(values, 4, count, stdin) != count) exit(3);
