@@ -6,13 +6,12 @@ pub use candle_core::Device;
 ///
 /// The text says what was found, for one line to the user; `None` where nothing else was asked for.
 pub fn best() -> (Device, Option<String>) {
-    #[cfg(feature = "cuda")]
     match cuda() {
-        Ok(device) => return (device, None),
-        Err(reason) => return (Device::Cpu, Some(format!("no CUDA ({reason}); using the CPU"))),
+        Ok(device) => (device, None),
+        // Nobody asked for it.
+        Err(_) if cfg!(not(feature = "cuda")) => (Device::Cpu, None),
+        Err(reason) => (Device::Cpu, Some(format!("no CUDA ({reason}); using the CPU"))),
     }
-    #[cfg(not(feature = "cuda"))]
-    (Device::Cpu, None)
 }
 
 /// The first CUDA GPU.
