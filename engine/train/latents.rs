@@ -68,19 +68,22 @@ impl LatentEpisode {
 
     /// The same with every rest, where the neutral action leads to what was there before, `frames` frames longer.
     #[must_use]
-    pub fn with_longer_rests(&self, frames: usize) -> Self {
+    pub fn with_longer_rests(self, frames: usize) -> Self {
+        if frames == 0 {
+            return self;
+        }
         let all = self.frames();
         let rests = |at: usize| (1..all).contains(&at) && self.rests_at(at);
-        let mut longer = Self { latents: Vec::new(), actions: Vec::new(), ..*self };
+        let (mut latents, mut actions) = (Vec::new(), Vec::new());
         for at in 0..all {
             let times = if rests(at) && !rests(at + 1) { 1 + frames } else { 1 };
             let latent = &self.latents[at * self.latent_len..][..self.latent_len];
             for _ in 0..times {
-                longer.latents.extend_from_slice(latent);
-                longer.actions.extend_from_slice(self.action(at));
+                latents.extend_from_slice(latent);
+                actions.extend_from_slice(self.action(at));
             }
         }
-        longer
+        Self { latents, actions, ..self }
     }
 
     /// Whether nothing is done and nothing changes at a frame after the first.

@@ -54,8 +54,6 @@ pub(super) struct Sample {
     pub(super) clean: Tensor,
     /// Weight of each row's squared error: (S · g · L, 1).
     pub(super) weight: Tensor,
-    /// 1 for rows of sections that follow from what they see, 0 of those whose history has strayed: (S · g · L, 1).
-    pub(super) follows: Tensor,
     /// Section frames in the batch.
     pub(super) frames: usize,
     /// What was recorded where the last sections of the batch, those at the end of play's way, come to: as many rows
@@ -159,7 +157,8 @@ impl Scene<'_> {
         Tensor::from_vec(noise, shape, self.device)
     }
 
-    /// The batch; all sections of a clip, with the odds of the lessons, are told step sizes.
+    /// The batch; all sections of a clip, with the odds of the lessons, are told step sizes. Those whose history has
+    /// strayed are left out: the first of a clip never has.
     pub(super) fn sample(
         mut self,
         lessons: Option<&Lessons<'_>>,
@@ -190,14 +189,10 @@ impl Scene<'_> {
             noisy.extend(x.flatten_all()?.to_vec1::<f32>()?);
         }
         let rows = self.frames * self.config.frame_tokens();
-        let (mut weights, mut follows) = (Vec::new(), Vec::new());
-        for Noisy { section, level, .. } in &drawn {
-            let own = if self.strayed(section) { 0.0 } else { 1.0 };
-            follows.extend(std::iter::repeat_n(own, rows));
-            // What a teacher says of a dream that has strayed follows from it.
-            let own = if section.step.half().is_some() { 1.0 } else { own };
-            weights.extend(std::iter::repeat_n(own * weight(section.step, *level), rows));
-        }
+        let weight = drawn
+            .iter()
+            .flat_map(|noisy| std::iter::repeat_n(weight(noisy.section.step, noisy.level), rows))
+            .collect();
         let levels = drawn.iter().map(|noisy| noisy.level).collect();
         let first_ending = drawn.partition_point(|noisy| !noisy.ending);
         let planned: Vec<_> = drawn.into_iter().map(|noisy| noisy.section).collect();
@@ -207,8 +202,7 @@ impl Scene<'_> {
         Ok(Sample {
             ends: self.recorded(&planned[first_ending..])?,
             clean: patchify(&clean.flatten(0, 1)?.unsqueeze(1)?, 1)?,
-            weight: Tensor::from_vec(weights, (count * rows, 1), self.device)?,
-            follows: Tensor::from_vec(follows, (count * rows, 1), self.device)?,
+            weight: Tensor::from_vec(weight, (count * rows, 1), self.device)?,
             frames: count * self.frames,
             batch,
         })
@@ -287,7 +281,8 @@ impl Scene<'_> {
             let ending = ends && lessons.is_some_and(|lessons| lessons.on_the_way);
             Noisy { section: PlannedSection { step, ..section.clone() }, level, ending }
         };
-        let mut drawn: Vec<_> = self.planned.iter().map(draw).collect();
+        let following = self.planned.iter().filter(|section| !self.strayed(section));
+        let mut drawn: Vec<_> = following.map(draw).collect();
         drawn.sort_by_key(|noisy| noisy.ending);
         drawn
     }

@@ -238,8 +238,8 @@ impl WorldTrainer {
     ) -> Result<Self> {
         let config = model.config();
         training.check(config)?;
-        let longer = |episode: &LatentEpisode| episode.with_longer_rests(training.rests);
-        let episodes: Vec<_> = episodes.iter().map(longer).collect();
+        let longer = |episode: LatentEpisode| episode.with_longer_rests(training.rests);
+        let episodes: Vec<_> = episodes.into_iter().map(longer).collect();
         let mut sampler = ClipSampler::new(config, &episodes, &training)?;
         if sampler.needs_words() && training.codebook == 0 {
             candle_core::bail!("expected a codebook for schedules with +D, got one of no words");
@@ -385,7 +385,7 @@ impl WorldTrainer {
     fn loss(&self, sample: &Sample) -> Result<Tensor> {
         let answer = self.model.estimate_batch(&sample.batch)?;
         let moved = (answer.moved - &sample.clean)?.broadcast_mul(&sample.batch.after)?;
-        let moved = moved.broadcast_mul(&sample.follows)?.sqr()?.mean_all()?;
+        let moved = moved.sqr()?.mean_all()?;
         let error = (&answer.clean - &sample.clean)?.sqr()?;
         let loss = ((error.mean_keepdim(1)? * &sample.weight)?.mean_all()? + moved)?;
         let Some(ends) = &sample.ends else { return Ok(loss) };

@@ -228,17 +228,16 @@ fn nothing_is_learnt_from_what_a_dream_has_strayed_from() {
         (start(training(), Some(oracle(&answer))), true),
     ];
     for (mut trainer, strays) in trainers {
+        let mut all = BTreeSet::new();
         for seed in 0..4 {
             let mut random = Random::new(seed, 7);
             let sample = trainer.sample(&mut random).unwrap();
-            let (weight, follows) = (flat(&sample.weight), flat(&sample.follows));
-            let sections = sample.batch.steps.len();
-            assert_eq!(follows[0], 1.0, "the first section of a clip sees recorded frames");
-            let lost = follows.iter().filter(|&&follows| follows == 0.0).count();
-            // Of two clips, the first section of each still follows; some schedules have but one.
-            assert_eq!(lost > 0, strays && sections > 2);
-            assert!(weight.iter().zip(&follows).all(|(w, f)| (*w == 0.0) == (*f == 0.0)));
+            // Of two clips, the first section of each still follows.
+            let (left, clips) = (sample.batch.steps.len(), 2);
+            all.insert(left);
+            assert!(left == clips || !strays, "{left} sections");
         }
+        assert!(strays || all.contains(&16), "{all:?}");
         let goes_on = trainer.rollouts.iter().any(|rollout| {
             let random = &mut Random::new(1, 1);
             trainer.sampler.go_on(&trainer.episodes, rollout, 1, random).is_some()
