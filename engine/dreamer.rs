@@ -93,8 +93,12 @@ impl Default for DreamOptions {
 pub struct Account {
     /// Its number in this walk, from 0.
     pub section: u64,
-    /// Frames of the walk before it, less those taken back: the key of its noise.
+    /// Frames of the walk before it, less those taken back.
     pub tick: u64,
+    /// The key of its noise: the tick, but where nothing is done that of the last frame to which an action led. Noise
+    /// that changes shows in the picture, and what stands still should stay (on noise that frames share: S. Ge et al.,
+    /// "Preserve Your Own Correlation", 2023).
+    pub noise: u64,
     /// Action features of the two frames before it, the older first.
     pub before: [Arc<[f32]>; 2],
     /// Names of its frames, once they are remembered.
@@ -133,6 +137,8 @@ pub struct Dreamer {
     retrievable_before: Option<FrameId>,
     /// Action features of the last frames, newest last: what the coming section's actions follow.
     recent_actions: [Arc<[f32]>; 2],
+    /// Tick of the last frame to which an action led.
+    stirred: u64,
     /// Frames that were retrieved for the last section.
     packed: Vec<FrameId>,
     section: Section,
@@ -145,10 +151,16 @@ pub struct Dreamer {
 #[derive(Debug, Default)]
 struct Section {
     actions: Vec<Arc<[f32]>>,
+    noise: u64,
     estimate: Option<Estimate>,
     missing: Vec<Group>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
+}
+
+/// Whether an action with these features does anything.
+fn is_stirring(action: &[f32]) -> bool {
+    action.iter().any(|&feature| feature != 0.0)
 }
 
 /// Ticks between retrieved frames: half a second of play.
@@ -185,6 +197,7 @@ impl Dreamer {
             ranking: options.ranking.unwrap_or(config.ranking()),
             kv: ByteLru::new(options.kv_budget_bytes),
             recent_actions: [Arc::clone(&neutral), neutral],
+            stirred: 0,
             packed: Vec::new(),
             section: Section::default(),
             account: Account::default(),
@@ -255,6 +268,8 @@ impl Dreamer {
         let layout = &self.world.config.layout;
         let features = actions.iter().map(|action| action.to_features(layout).into());
         self.section = Section { actions: features.collect(), ..Section::default() };
+        let stirs = self.section.actions.iter().any(|action| is_stirring(action));
+        self.section.noise = if stirs { self.tick } else { self.stirred };
         let Some(newest) = self.history.live().last().copied() else { return Ok(()) };
         let latents = match self.options.estimate {
             EstimateBy::Last => vec![self.latent(newest.frame)?],
@@ -288,6 +303,7 @@ impl Dreamer {
         self.account.plan = Some(self.schedule.plan(view, &ranked, &self.rules)?);
         self.account.section = self.tick / self.section_frames() as u64;
         self.account.tick = self.tick;
+        self.account.noise = self.section.noise;
         self.account.before = self.recent_actions.clone();
         self.account.evaluations = self.sampling.evaluations;
         Ok(())
@@ -409,7 +425,7 @@ impl Dreamer {
         let config = self.world.model.config();
         let shape = [self.section_frames(), config.channels, config.height, config.width];
         let count = shape.iter().product();
-        let values = section_noise(self.options.seed, self.tick, count);
+        let values = section_noise(self.options.seed, self.section.noise, count);
         Ok(self.world.model.tensor(values, &shape)?)
     }
 
@@ -458,6 +474,9 @@ impl Dreamer {
             reckoned: self.reckoning.place(),
         };
         let stamp = self.history.remember(self.tick, look)?;
+        if is_stirring(&action) {
+            self.stirred = self.tick;
+        }
         self.tick += 1;
         self.recent_actions.rotate_left(1);
         self.recent_actions[1] = action;

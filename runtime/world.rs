@@ -361,6 +361,7 @@ impl Dream for Dreaming {
         json!({
             "section": account.section,
             "tick": account.tick,
+            "noise": account.noise,
             "before": account.before.each_ref().map(|features| features.to_vec()),
             "made": account.made.iter().map(|frame| frame.0).collect::<Vec<u32>>(),
             "evaluations": account.evaluations,

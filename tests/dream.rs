@@ -321,6 +321,26 @@ fn from_a_bookmark_the_same_actions_lead_to_the_same_frames() {
 }
 
 #[test]
+fn noise_changes_only_where_something_is_done() {
+    let world = tiny_world();
+    let mut dreamer =
+        Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("the options fit");
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = start.frames().collect();
+    dreamer.open_with(&frames, &start.actions).expect("the opening fits");
+    let walk = Action { forward: 1.0, ..Action::NEUTRAL };
+    let mut noise = |action: Action| {
+        dreamer.section(&[action]).expect("a section");
+        let account = dreamer.account();
+        (account.tick, account.noise)
+    };
+    let (first, _) = noise(walk);
+    let told = [walk, Action::NEUTRAL, Action::NEUTRAL, walk].map(&mut noise);
+    let [a, b, c, d] = [1, 2, 3, 4].map(|later| first + later);
+    assert_eq!(told, [(a, a), (b, a), (c, a), (d, d)]);
+}
+
+#[test]
 fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     let world = tiny_world();
     let (model, config) = (&world.model, &world.config.model);

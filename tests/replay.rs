@@ -373,7 +373,7 @@ proptest! {
         frames in prop::collection::vec(0_u32..3, 0..9),
         position in prop_oneof![Just(-1), any::<i32>()],
         made in prop::collection::vec(any::<u32>(), 0..3),
-        tick: u64,
+        noise: u64,
         evaluations in 0_u32..4,
         before in prop::collection::vec(any::<f32>(), 3..6),
     ) {
@@ -390,7 +390,7 @@ proptest! {
             frames: frames.into_iter().map(FrameId).collect(),
         };
         let recipe = Recipe {
-            tick,
+            noise,
             evaluations,
             before: [before.clone().into(), before.into()],
             groups: vec![(group, position)],

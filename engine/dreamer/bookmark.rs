@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub struct Bookmark {
     history: Checkpoint,
     tick: u64,
+    stirred: u64,
     reckoning: Reckoning,
     recent_actions: [Arc<[f32]>; 2],
     packed: Vec<FrameId>,
@@ -24,6 +25,7 @@ impl Dreamer {
         Bookmark {
             history: self.history.checkpoint(),
             tick: self.tick,
+            stirred: self.stirred,
             reckoning: self.reckoning,
             recent_actions: self.recent_actions.clone(),
             packed: self.packed.clone(),
@@ -38,6 +40,7 @@ impl Dreamer {
     pub fn go_back(&mut self, bookmark: &Bookmark) -> Result<(), Error> {
         self.history.restore_checkpoint(&bookmark.history)?;
         self.tick = bookmark.tick;
+        self.stirred = bookmark.stirred;
         self.reckoning = bookmark.reckoning;
         self.recent_actions = bookmark.recent_actions.clone();
         self.packed.clone_from(&bookmark.packed);

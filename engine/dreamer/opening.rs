@@ -106,6 +106,7 @@ impl Dreamer {
             history: self.history.clone(),
             kv: ByteLru::new(self.options.kv_budget_bytes),
             tick: self.tick,
+            stirred: self.stirred,
             pose: self.pose,
             reckoning: self.reckoning,
             retrievable_before: Some(next),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// What a section was made from, beside its actions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// Frames of the walk before it, less those taken back: the key of its noise.
-    pub tick: u64,
+    /// The key of its noise.
+    pub noise: u64,
     /// Evaluations of the network.
     pub evaluations: u32,
     /// Action features of the two frames before it, the older first.
@@ -86,8 +86,8 @@ impl Dreamer {
         }
         let layout = &self.world.config.layout;
         let features = actions.iter().map(|action| action.to_features(layout).into());
-        self.section = Section { actions: features.collect(), ..Section::default() };
-        self.tick = recipe.tick;
+        let (actions, noise) = (features.collect(), recipe.noise);
+        self.section = Section { actions, noise, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;
         self.recent_actions = recipe.before.clone();
         self.gather(&plan)?;

@@ -25,6 +25,8 @@ pub(super) struct Recorded {
 #[derive(Deserialize)]
 struct Account {
     tick: u64,
+    /// Sessions of earlier versions have noise by ticks.
+    noise: Option<u64>,
     before: [Vec<f32>; 2],
     made: Vec<u32>,
     evaluations: u32,
@@ -74,7 +76,7 @@ fn recipe(record: &FrameRecord) -> Result<Option<Recipe>> {
         Ok((Group { kernel, branch: BranchId(0), frames }, position))
     };
     Ok(Some(Recipe {
-        tick: account.tick,
+        noise: account.noise.unwrap_or(account.tick),
         evaluations: account.evaluations,
         before: account.before.map(Into::into),
         groups: account.slots.into_iter().map(group).collect::<Result<_>>()?,
@@ -118,8 +120,11 @@ mod tests {
         let read = sections(Path::new("walk"), &records).unwrap();
         let [section] = &read[..] else { panic!("the last section is cut short: {read:?}") };
         assert_eq!(section.frames, 1..3);
-        assert_eq!(section.recipe.before[0][..], [0.1]);
+        assert_eq!((section.recipe.noise, &section.recipe.before[0][..]), (7, &[0.1][..]));
         assert_eq!(section.recipe.sees().map(|frame| frame.0).collect::<Vec<_>>(), [3, 1, 2]);
+        let mut told = plan(&[8]);
+        told["noise"] = json!(5);
+        assert_eq!(recipe(&record(4, told)).unwrap().unwrap().noise, 5);
         let odd = [record(0, Value::Null), first, record(5, Value::Null)];
         let error = sections(Path::new("walk"), &odd).unwrap_err().to_string();
         assert!(error.starts_with("expected frame 2 of a section of 2: walk"), "{error}");

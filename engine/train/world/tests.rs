@@ -347,7 +347,7 @@ fn discretized_history_is_made_of_words_and_what_is_learnt_is_not() {
 fn dreams_are_discretized_too() {
     let training = WorldTraining { codebook: 8, discrete_odds: 1.0, ..short(9) };
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
-    let trainer = start(training, Some(oracle(&answer)));
+    let trainer = near_oracle(training, &answer);
     let teacher = trainer.teacher().unwrap();
     let dreamed = oracle_frame(&answer);
     let mut words = dreamed.clone();
@@ -379,7 +379,7 @@ fn a_checkpoint_keeps_the_words() {
 fn a_young_network_does_not_dream() {
     let answer = Random::new(9, 0).normals(4 * ModelConfig::tiny().channels);
     let training = WorldTraining { rollout_share: 1.0, rollout_from: 2, ..short(9) };
-    let mut trainer = start(training, Some(oracle(&answer)));
+    let mut trainer = near_oracle(training, &answer);
     for (step, expected) in [(0, false), (1, false), (2, true)] {
         trainer.step = step;
         let dreams = (0..4).any(|seed| {
