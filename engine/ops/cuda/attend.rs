@@ -57,7 +57,7 @@ impl Attention {
         head.is_some_and(|head| self.fits(head)) && runs(self.kernel, head, &tensors)
     }
 
-    /// As [`attend`](crate::ops::attend).
+    /// As [`attend`](crate::ops::attend()).
     pub(in super::super) fn attend(
         &self,
         q: &Tensor,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(in super::super) static PLACE: Kernel =
     Kernel { name: "place", source: include_str!("place.cu"), block: [256, 1], twin };
 
-/// Rows `index` of `pool`, as [`place`](crate::ops::place).
+/// Rows `index` of `pool`, as [`place`](crate::ops::place()).
 pub(in super::super) fn place(
     pool: &Tensor,
     index: &Arc<[u32]>,
