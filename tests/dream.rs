@@ -329,13 +329,19 @@ fn noise_changes_only_where_something_is_done() {
     let frames: Vec<&[u8]> = start.frames().collect();
     dreamer.open_with(&frames, &start.actions).expect("the opening fits");
     let walk = Action { forward: 1.0, ..Action::NEUTRAL };
-    let mut noise = |action: Action| {
+    let noise = |dreamer: &mut Dreamer, action: Action| {
         dreamer.section(&[action]).expect("a section");
         let account = dreamer.account();
         (account.tick, account.noise)
     };
-    let (first, _) = noise(walk);
-    let told = [walk, Action::NEUTRAL, Action::NEUTRAL, walk].map(&mut noise);
+    let (first, _) = noise(&mut dreamer, walk);
+    let told = [walk, Action::NEUTRAL, Action::NEUTRAL, walk].map(|done| {
+        let marked = dreamer.bookmark();
+        noise(&mut dreamer, walk);
+        // What was taken back has no part in it.
+        dreamer.go_back(&marked).expect("a bookmark of this walk");
+        noise(&mut dreamer, done)
+    });
     let [a, b, c, d] = [1, 2, 3, 4].map(|later| first + later);
     assert_eq!(told, [(a, a), (b, a), (c, a), (d, d)]);
 }
