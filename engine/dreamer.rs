@@ -81,6 +81,8 @@ pub struct Dreamer {
     pose: Option<memory::Pose>,
     /// Where the walk has come to, by its actions.
     reckoning: Reckoning,
+    /// The branch of the atlas's views, where the walk's place on their map is known.
+    map: Option<BranchId>,
     /// The first frame that is not retrieved any more.
     retrievable_before: Option<FrameId>,
     /// Action features of the last frames, newest last: what the coming section's actions follow.
@@ -153,6 +155,7 @@ impl Dreamer {
             tick: 0,
             pose: None,
             reckoning: Reckoning::new(&config.layout),
+            map: None,
             retrievable_before: None,
             schedule,
             rules,
@@ -409,7 +412,10 @@ impl Dreamer {
     /// latent: (C, H, W).
     fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<FrameId, Error> {
         let latent = stored(latent)?;
-        self.reckoning = self.reckoning.after(&action);
+        self.reckoning = match (self.map, self.pose) {
+            (Some(_), Some(pose)) => self.reckoning.at(pose),
+            _ => self.reckoning.after(&action),
+        };
         let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
         let look = Look {
             latent,

@@ -17,6 +17,7 @@
 
 pub mod adapter;
 pub mod agreement;
+pub mod atlas;
 pub mod codebook;
 pub mod codec;
 pub mod cost;

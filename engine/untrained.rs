@@ -42,7 +42,7 @@ pub fn world(config: WorldConfig, device: &Device) -> std::result::Result<World,
     let size = (side(config.width), side(config.height));
     let starts = vec![input::simulate(0, OPENING, Policy::Explore, size, config.fps)];
     let (hash, device) = ("random".to_owned(), device.clone());
-    Ok(World { config, schedule, codec, model, codebook: None, starts, hash, device })
+    Ok(World { config, schedule, codec, model, codebook: None, atlas: None, starts, hash, device })
 }
 
 /// What one evaluation of a `FramePack` network is given.

@@ -1,5 +1,6 @@
 //! A world: a folder of settings, weights and opening frames.
 
+use crate::atlas::Atlas;
 use crate::codebook::{CODEBOOK, Codebook};
 use crate::codec::{Codec, CodecConfig};
 use crate::error::Error;
@@ -91,6 +92,8 @@ pub struct World {
     pub model: WorldModel,
     /// What history is discretized by under a schedule with `+D`; absent in worlds not trained for it.
     pub codebook: Option<Codebook>,
+    /// Views of recorded play with their places; absent where the play told none.
+    pub atlas: Option<Atlas>,
     /// Recorded openings, at least one.
     pub starts: Vec<Episode>,
     /// SHA-256 of both files of weights, one after the other, in hex: what memory and sessions are bound to.
@@ -145,11 +148,13 @@ impl World {
                 format!("{schedule} needs a codebook, which is not here"),
             ));
         }
+        progress("reading the atlas");
+        let atlas = Atlas::load(&folder.join("atlas.safetensors"), &config.model)?;
         progress("reading openings");
         let starts = read_starts(&folder.join("starts"), &config)?;
         let hash = format!("{:x}", hash.finalize());
         let device = device.clone();
-        Ok(Self { config, schedule, codec, model, codebook, starts, hash, device })
+        Ok(Self { config, schedule, codec, model, codebook, atlas, starts, hash, device })
     }
 
     /// The picture of a remembered latent, given by its 16-bit floats' bits: RGB, row by row.

@@ -27,6 +27,9 @@ pub struct Look {
     pub reckoned: Option<Reckoned>,
 }
 
+/// Ticks between charted frames: more than any selection keeps apart.
+const CHARTED_APART: u64 = 1 << 32;
+
 /// The live branch's recent frames, and warm memory. Nothing grows with the session.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -103,6 +106,29 @@ impl History {
             self.next_branch = next_branch;
         }
         Ok(())
+    }
+
+    /// Takes up frames of a map as a branch of their own: they stay remembered, whatever else is let go, and no two of
+    /// them are near in time. Called before the first checkpoint: earlier ones do not see them.
+    ///
+    /// # Errors
+    /// When they and the window take all room, a feature has another shape, or no name is left.
+    pub fn chart(&mut self, looks: impl ExactSizeIterator<Item = Look>) -> Result<BranchId, Error> {
+        let (capacity, fixed) = (self.warm.capacity(), self.warm.fixed() + looks.len());
+        if capacity <= self.window + fixed {
+            return Err(Error::Capacity { window: self.window + fixed, capacity });
+        }
+        let branch = BranchId(self.next_branch);
+        self.next_branch = self.next_branch.checked_add(1).ok_or(Error::NamesUsedUp)?;
+        for (number, look) in (0..).zip(looks) {
+            let frame = FrameId(self.next_frame);
+            self.next_frame = self.next_frame.checked_add(1).ok_or(Error::NamesUsedUp)?;
+            let stamp = FrameStamp { frame, branch, tick: CHARTED_APART * number };
+            let Look { latent, action, feature, pose, reckoned } = look;
+            self.warm.insert(Record { stamp, latent, action, feature, pose, reckoned })?;
+            self.warm.fix(frame);
+        }
+        Ok(branch)
     }
 
     /// Begins a session: a new branch without any recent frame.

@@ -53,6 +53,7 @@ fn ranked(history: &History, ranking: Ranking) -> Vec<Hit> {
         ticks_per_second: 10.0,
         pose: None,
         reckoned: &[],
+        map: None,
         packed: &[],
     };
     let selection = Selection { count: usize::MAX, apart_ticks: 0, exclude: &[] };
@@ -138,4 +139,23 @@ proptest! {
             prop_assert_eq!(history.warm().len(), hits.len());
         }
     }
+}
+
+#[test]
+fn charted_frames_are_a_branch_of_their_own_and_leave_room_for_play() {
+    let mut history = History::new(SHAPE, 10, WINDOW).unwrap();
+    let error = history.chart((0..7).map(look)).unwrap_err().to_string();
+    assert!(error.contains("10"), "{error}");
+    let map = history.chart((0..6).map(look)).unwrap();
+    assert_ne!(map, history.branch());
+    assert!(history.live().is_empty());
+    for tick in 0..30 {
+        history.remember(tick, look(99)).unwrap();
+    }
+    let left = ranked(&history, Ranking::Recency);
+    let charted: Vec<_> = left.iter().filter(|hit| hit.stamp.branch == map).collect();
+    assert_eq!((left.len(), charted.len()), (10, 6));
+    let near = |a: &Hit, b: &Hit| a.stamp != b.stamp && a.stamp.is_near(b.stamp, 1 << 20);
+    assert!(!charted.iter().any(|a| charted.iter().any(|b| near(a, b))));
+    assert_eq!(history.live().len(), WINDOW);
 }

@@ -9,7 +9,8 @@
 //! frames of [`Reckoned::nearness`] between where their own actions lead and where those up to F had
 //! led. Unlike the paper's videos, play has a player, whose actions tell which view comes back before
 //! anything of it is seen; X̂ shows the view before it, and a dreamed one at that. Other sessions and
-//! branches began elsewhere: their third term is 0 as well.
+//! branches began elsewhere: their third term is 0 as well, but for [charted](crate::History::chart)
+//! frames where it is known where on their map the walk began.
 
 use crate::error::Error;
 use crate::feature::Estimate;
@@ -67,6 +68,8 @@ pub struct Query<'a> {
     /// Where the actions of its branch will have led at each of its frames; empty where they do not
     /// tell.
     pub reckoned: &'a [Reckoned],
+    /// The branch of charted frames, where these places are of their map.
+    pub map: Option<BranchId>,
     /// Frames that the section before it saw; empty where they are to have no advantage.
     pub packed: &'a [FrameId],
 }

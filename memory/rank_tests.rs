@@ -1,5 +1,7 @@
 //! Rankings against the plain reading of their definitions.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use crate::*;
@@ -41,6 +43,7 @@ fn query(estimate: &Estimate, tick: u64) -> Query<'_> {
         ticks_per_second: 10.0,
         pose: None,
         reckoned: &[],
+        map: None,
         packed: &[],
     }
 }
@@ -298,6 +301,36 @@ fn a_reckoned_place_counts_within_its_own_branch_alone() {
 }
 
 #[test]
+fn on_a_map_charted_places_count_whole_and_the_own_ones_half() {
+    let looks = latent(SHAPE, 0, 0, 1.0);
+    let here = Reckoned { pose: Pose { x: 5.0, y: 5.0, yaw: 40.0 }, walked: 0.0 };
+    let far = Reckoned { pose: Pose { x: 13.0, ..here.pose }, ..here };
+    let mut warm = Warm::new(SHAPE, 99).unwrap();
+    // The own branch, the map, and another session.
+    for (frame, (branch, place)) in (0..).zip([(1, here), (2, here), (2, far), (3, here)]) {
+        let reckoned = Some(place);
+        warm.insert(Record { reckoned, ..record(&looks, frame, branch, 0) }).unwrap();
+    }
+    let estimate = Estimate::new(SHAPE, &[&looks]).unwrap();
+    let ranking = Ranking::Reckoned { time_weight: 0.0, place_weight: 2.0 };
+    let gains = |map: Option<BranchId>| {
+        let places = [here];
+        let query = Query { reckoned: &places, map, ..query(&estimate, 900) };
+        let mut hits = warm.rank(&query, ranking, &take(9)).unwrap();
+        hits.sort_by_key(|hit| hit.stamp.frame);
+        let like = hits[3].score;
+        hits[..3].iter().map(|hit| hit.score - like).collect::<Vec<_>>()
+    };
+    let near = |got: Vec<f32>, expected: [f32; 3]| {
+        let fits = got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-5);
+        assert!(fits, "{got:?}, expected {expected:?}");
+    };
+    near(gains(None), [2.0, 0.0, 0.0]);
+    // Two widths of four steps away.
+    near(gains(Some(BranchId(2))), [1.0, 2.0, 2.0 * (-4.0_f32).exp()]);
+}
+
+#[test]
 fn a_packed_frame_stays_until_another_is_clearly_ahead() {
     let mut warm = Warm::new(SHAPE, 99).unwrap();
     let looks = latent(SHAPE, 0, 0, 1.0);
@@ -315,6 +348,26 @@ fn a_packed_frame_stays_until_another_is_clearly_ahead() {
     assert_eq!(best(0.1, &[]), FrameId(2));
     assert_eq!(best(0.1, &[FrameId(1)]), FrameId(1));
     assert_eq!(best(0.3, &[FrameId(1)]), FrameId(2));
+}
+
+#[test]
+fn fixed_frames_stay_whatever_else_is_let_go() {
+    let mut warm = Warm::new(SHAPE, 3).unwrap();
+    let looks = latent(SHAPE, 0, 0, 1.0);
+    assert!(!warm.fix(FrameId(0)), "it is not there");
+    for frame in 0..2 {
+        warm.insert(record(&looks, frame, 1, 0)).unwrap();
+        assert!(warm.fix(FrameId(frame)));
+    }
+    for frame in 2..9 {
+        warm.insert(record(&looks, frame, 1, 0)).unwrap();
+        assert!(!warm.fix(FrameId(frame)), "others need room");
+        let left = warm.frames().iter().map(|frame| frame.stamp.frame.0);
+        assert_eq!(left.collect::<BTreeSet<_>>(), BTreeSet::from([0, 1, frame]));
+    }
+    assert_eq!(warm.fixed(), 2);
+    warm.remove(FrameId(0)).unwrap();
+    assert_eq!(warm.fixed(), 1);
 }
 
 #[test]

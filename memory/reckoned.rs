@@ -14,6 +14,8 @@ pub struct Reckoned {
 
 /// Steps that a view may be away and still show the same.
 const STEPS: f32 = 12.0;
+/// The same where places are known on a map.
+const STEPS_ON_MAP: f32 = 4.0;
 /// Steps that reckoning is off by for each step walked: who walks into a wall is reckoned to have gone
 /// through it.
 const STEPS_OFF: f32 = 0.1;
@@ -32,11 +34,22 @@ impl Reckoned {
     /// are rarely those that look the same.
     #[must_use]
     pub fn nearness(self, other: Self) -> f32 {
-        let (dx, dy) = (self.pose.x - other.pose.x, self.pose.y - other.pose.y);
         let off = STEPS_OFF * (self.walked - other.walked);
+        self.bell(other, STEPS * STEPS + off * off)
+    }
+
+    /// The same of places on one map, which says where walls are: `σ` is 4 steps however long the way. Views of a map
+    /// lie about as far apart.
+    #[must_use]
+    pub fn nearness_on_map(self, other: Self) -> f32 {
+        self.bell(other, STEPS_ON_MAP * STEPS_ON_MAP)
+    }
+
+    fn bell(self, other: Self, square: f32) -> f32 {
+        let (dx, dy) = (self.pose.x - other.pose.x, self.pose.y - other.pose.y);
         let turn = (self.pose.yaw - other.pose.yaw).rem_euclid(360.0);
         let turn = turn.min(360.0 - turn) / DEGREES;
-        bell((dx * dx + dy * dy) / (STEPS * STEPS + off * off) + turn * turn)
+        bell((dx * dx + dy * dy) / square + turn * turn)
     }
 }
 

@@ -10,12 +10,15 @@ use crate::feature::count;
 use crate::frame::{FrameId, FrameStamp};
 use crate::pose::{Cover, FieldOfView, POINTS, Pose};
 use crate::rank::{Hit, Query, Ranking, Selection};
-use crate::reckoned::bell;
+use crate::reckoned::{Reckoned, bell};
 use crate::warm::{Remembered, Warm};
 
 /// What a frame that is packed already is ahead of others: where the view moves on, the one next to it soon scores a
 /// little higher, shows the same, and would have to be encoded.
 const STAYS: f32 = 0.05;
+
+/// What places that the walk itself saw count for on a map: it saw them dreamed, and the map has them as they are.
+const OWN: f32 = 0.5;
 
 /// One search through warm memory.
 pub(crate) struct Search<'a> {
@@ -86,10 +89,15 @@ impl<'a> Search<'a> {
 
     /// What a frame's time and place add; nothing where it has neither in common with the section.
     fn nearness(&self, frame: &Remembered) -> f32 {
-        if frame.stamp.branch != self.query.branch {
-            return 0.0;
+        let branch = frame.stamp.branch;
+        if branch == self.query.branch {
+            let own = if self.query.map.is_some() { OWN } else { 1.0 };
+            self.time(frame) + own * self.place(frame)
+        } else if Some(branch) == self.query.map {
+            self.place(frame)
+        } else {
+            0.0
         }
-        self.time(frame) + self.place(frame)
     }
 
     /// `λ_time · exp(-Δt²)` with Δt in seconds (eq. 4).
@@ -104,7 +112,11 @@ impl<'a> Search<'a> {
     fn place(&self, frame: &Remembered) -> f32 {
         let places = self.query.reckoned;
         let (Some(from), false) = (frame.reckoned, places.is_empty()) else { return 0.0 };
-        let sum: f32 = places.iter().map(|place| place.nearness(from)).sum();
+        let nearness = |place: &Reckoned| match self.query.map {
+            Some(_) => place.nearness_on_map(from),
+            None => place.nearness(from),
+        };
+        let sum: f32 = places.iter().map(nearness).sum();
         self.place_weight * sum / count(places.len())
     }
 }

@@ -1,5 +1,6 @@
 //! Warm memory: the frames that ranking sees.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lru::LruCache;
@@ -50,6 +51,8 @@ pub struct Warm {
     capacity: usize,
     /// Place of each frame in `frames`, by age.
     places: LruCache<FrameId, usize>,
+    /// Frames that are never let go for others; fewer than the capacity.
+    fixed: HashSet<FrameId>,
     frames: Vec<Remembered>,
     /// Steps of each frame's feature.
     features: Rows,
@@ -73,6 +76,7 @@ impl Warm {
             shape,
             capacity: capacity.max(1),
             places: LruCache::unbounded(),
+            fixed: HashSet::new(),
             frames: Vec::new(),
             features: Rows::new(shape.values()),
             sketches: Vec::new(),
@@ -92,8 +96,7 @@ impl Warm {
         let Record { stamp, latent, action, feature, pose, reckoned } = record;
         let known = self.places.get(&stamp.frame).copied();
         let full = self.frames.len() == self.capacity;
-        let place = known
-            .or_else(|| if full { self.places.pop_lru().map(|(_, place)| place) } else { None });
+        let place = known.or_else(|| if full { self.pop_oldest() } else { None });
         let gone = place.map(|place| self.record_at(place));
         let place = place.unwrap_or(self.frames.len());
         self.places.put(stamp.frame, place);
@@ -109,6 +112,32 @@ impl Warm {
             self.frames.push(frame);
         }
         Ok(gone)
+    }
+
+    /// The place of the least recently used frame that may go.
+    fn pop_oldest(&mut self) -> Option<usize> {
+        while let Some((frame, place)) = self.places.pop_lru() {
+            if !self.fixed.contains(&frame) {
+                return Some(place);
+            }
+            self.places.put(frame, place);
+        }
+        None
+    }
+
+    /// Keeps a frame whatever else is let go, if it is there and room is left for others; answers whether.
+    pub fn fix(&mut self, frame: FrameId) -> bool {
+        let fits = self.places.contains(&frame) && self.fixed.len() + 1 < self.capacity;
+        if fits {
+            self.fixed.insert(frame);
+        }
+        fits
+    }
+
+    /// Frames that are kept whatever else is let go.
+    #[must_use]
+    pub fn fixed(&self) -> usize {
+        self.fixed.len()
     }
 
     /// A frame, its age left as it is.
@@ -132,6 +161,7 @@ impl Warm {
     /// Lets a frame go, if it is there.
     pub fn remove(&mut self, frame: FrameId) -> Option<Record> {
         let place = self.places.pop(&frame)?;
+        self.fixed.remove(&frame);
         let gone = self.record_at(place);
         // The last frame moves into the place that is free.
         self.features.swap_remove(place);

@@ -153,7 +153,8 @@ impl Dreaming {
             None => {
                 let start = &world.starts[start];
                 let frames: Vec<&[u8]> = start.frames().collect();
-                dreamer.open_with(&frames, &start.actions)?;
+                let poses = start.poses.as_deref().unwrap_or_default();
+                dreamer.open_on_map(&frames, &start.actions, poses)?;
                 let picture = |pixels: &&[u8]| Frame { width, height, pixels: pixels.to_vec() };
                 let mut pictures: Vec<Frame> = frames.iter().map(picture).collect();
                 shrink(&mut thumbnails, &dreamer, &pictures);

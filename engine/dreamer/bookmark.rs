@@ -26,7 +26,7 @@ impl Dreamer {
             history: self.history.checkpoint(),
             tick: self.tick,
             stirred: self.stirred,
-            reckoning: self.reckoning,
+            reckoning: self.reckoning.clone(),
             recent_actions: self.recent_actions.clone(),
             packed: self.packed.clone(),
         }
@@ -41,7 +41,7 @@ impl Dreamer {
         self.history.restore_checkpoint(&bookmark.history)?;
         self.tick = bookmark.tick;
         self.stirred = bookmark.stirred;
-        self.reckoning = bookmark.reckoning;
+        self.reckoning = bookmark.reckoning.clone();
         self.recent_actions = bookmark.recent_actions.clone();
         self.packed.clone_from(&bookmark.packed);
         self.section = Section::default();

@@ -1,13 +1,16 @@
 //! What a walk begins from: real frames, or another walk.
 
+use super::reckoning::Reckoning;
 use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look};
+use crate::atlas::{Atlas, View};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules, Schedule};
 use candle_core::{Device, Tensor};
 use half::f16;
 use input::{Action, Pose};
 use memory::cold::{Cold, KeyFrames, Restored};
-use memory::{ByteLru, Feature, FrameId, Ranking};
+use memory::{ByteLru, Feature, FrameId, Look, Ranking, Reckoned};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 impl Dreamer {
@@ -44,6 +47,43 @@ impl Dreamer {
         }
         self.stand_at(None);
         Ok(())
+    }
+
+    /// The same on the map of the world's atlas, whose views are retrieved from then on with what the walk itself
+    /// sees. Without an atlas, or with poses missing or not on its ground, no different from [`Self::open_with`].
+    ///
+    /// # Errors
+    /// A frame has another size than the world's, or the atlas has more views than can be remembered.
+    pub fn open_on_map(
+        &mut self,
+        frames: &[&[u8]],
+        actions: &[Action],
+        poses: &[Pose],
+    ) -> Result<(), Error> {
+        let world = Arc::clone(&self.world);
+        let known = |atlas: &&Atlas| {
+            let newest = poses.last().filter(|_| poses.len() == frames.len());
+            newest.is_some_and(|pose| atlas.is_known((pose.x, pose.y)))
+        };
+        let Some(atlas) = world.atlas.as_ref().filter(known) else {
+            return self.open_with(frames, actions);
+        };
+        let (shape, channels) = (feature_shape(&world), world.model.config().channels);
+        let chart = |view: &View| {
+            let values: Vec<f32> =
+                view.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+            Ok(Look {
+                latent: Arc::clone(&view.latent),
+                action: Arc::clone(&view.action),
+                feature: Feature::new(shape, &look(&values, channels))?,
+                pose: None,
+                reckoned: Some(Reckoned { pose: view.pose, walked: 0.0 }),
+            })
+        };
+        let looks: Vec<Look> = atlas.views.par_iter().map(chart).collect::<Result<_, Error>>()?;
+        self.map = Some(self.history.chart(looks.into_iter())?);
+        self.reckoning = Reckoning::on(atlas, &world.config.layout);
+        self.open_with_poses(frames, actions, poses)
     }
 
     /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).
@@ -108,7 +148,8 @@ impl Dreamer {
             tick: self.tick,
             stirred: self.stirred,
             pose: self.pose,
-            reckoning: self.reckoning,
+            reckoning: self.reckoning.clone(),
+            map: self.map,
             retrievable_before: Some(next),
             recent_actions: self.recent_actions.clone(),
             packed: self.packed.clone(),

@@ -1,5 +1,6 @@
 //! Dead reckoning: where a walk has come to, by its actions alone.
 
+use crate::atlas::{Atlas, Ground, Motion, command};
 use input::ActionLayout;
 use memory::{Pose, Reckoned};
 use std::sync::Arc;
@@ -7,12 +8,16 @@ use std::sync::Arc;
 /// Where the player is.
 ///
 /// Headings are exact, for a game turns as far as it is told. Places are not: who walks into a wall is reckoned to
-/// have gone through it, and who slides on is reckoned to have stopped.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// have gone through it, and who slides on is reckoned to have stopped. On the map of an atlas both are known, as far
+/// as its recording tells, and what the walk retrieves keeps it to the place that is reckoned.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reckoning {
     /// `None` where nobody said how far a turn goes.
     place: Option<Reckoned>,
+    /// East and north, in steps per frame.
+    velocity: (f32, f32),
     turn_degrees: f32,
+    map: Option<(Motion, Arc<Ground>)>,
 }
 
 impl Reckoning {
@@ -20,40 +25,64 @@ impl Reckoning {
     pub(super) fn new(layout: &ActionLayout) -> Self {
         let turn_degrees = layout.turn_degrees;
         let place = (turn_degrees > 0.0).then(Reckoned::default);
-        Self { place, turn_degrees }
+        Self { place, velocity: (0.0, 0.0), turn_degrees, map: None }
+    }
+
+    /// Somewhere on the map of an atlas: [`Self::at`] says where.
+    pub(super) fn on(atlas: &Atlas, layout: &ActionLayout) -> Self {
+        let map = Some((atlas.motion, Arc::clone(&atlas.ground)));
+        Self { place: None, map, ..Self::new(layout) }
     }
 
     /// Where the player is.
-    pub(super) fn place(self) -> Option<Reckoned> {
+    pub(super) fn place(&self) -> Option<Reckoned> {
         self.place
+    }
+
+    /// At a place of the map, in the game's units, where the last frame led.
+    #[must_use]
+    pub(super) fn at(&self, pose: Pose) -> Self {
+        let Some((motion, _)) = self.map.as_ref().filter(|_| self.turn_degrees > 0.0) else {
+            return self.clone();
+        };
+        let pose = motion.in_steps(pose);
+        let moved = |from: Reckoned| (pose.x - from.pose.x, pose.y - from.pose.y);
+        let velocity = self.place.map_or((0.0, 0.0), moved);
+        Self { place: Some(Reckoned { pose, walked: 0.0 }), velocity, ..self.clone() }
     }
 
     /// Where an action with these features leads: it turns, then it moves.
     #[must_use]
-    pub(super) fn after(self, action: &[f32]) -> Self {
-        let (Some(from), [turn, forward, strafe, ..]) = (self.place, action) else {
-            return Self { place: None, ..self };
+    pub(super) fn after(&self, action: &[f32]) -> Self {
+        let (Some(from), [turn, ..]) = (self.place, action) else {
+            return Self { place: None, ..self.clone() };
         };
         let Pose { x, y, yaw } = from.pose;
         // Headings count counter-clockwise, turns to the right.
         let yaw = (yaw - turn * self.turn_degrees).rem_euclid(360.0);
-        let (ahead_y, ahead_x) = yaw.to_radians().sin_cos();
-        // Walking aslant is not faster than walking straight.
-        let pace = forward.hypot(*strafe).max(1.0);
-        let (ahead, right) = (forward / pace, strafe / pace);
-        let x = x + ahead * ahead_x + right * ahead_y;
-        let y = y + ahead * ahead_y - right * ahead_x;
-        let walked = from.walked + ahead.hypot(right);
-        Self { place: Some(Reckoned { pose: Pose { x, y, yaw }, walked }), ..self }
+        let command = command(action, yaw);
+        let Some((motion, ground)) = &self.map else {
+            let pose = Pose { x: x + command.0, y: y + command.1, yaw };
+            let walked = from.walked + command.0.hypot(command.1);
+            return Self { place: Some(Reckoned { pose, walked }), ..self.clone() };
+        };
+        let follow =
+            |velocity, command| motion.momentum * velocity + (1.0 - motion.momentum) * command;
+        let way = (follow(self.velocity.0, command.0), follow(self.velocity.1, command.1));
+        let to = ground.walk((x, y), way);
+        // Walls take what runs into them.
+        let velocity = (to.0 - x, to.1 - y);
+        let pose = Pose { x: to.0, y: to.1, yaw };
+        Self { place: Some(Reckoned { pose, walked: 0.0 }), velocity, ..self.clone() }
     }
 
     /// Where each of these actions leads, one after the other; nothing where that is not known.
-    pub(super) fn ahead(self, actions: &[Arc<[f32]>]) -> Vec<Reckoned> {
+    pub(super) fn ahead(&self, actions: &[Arc<[f32]>]) -> Vec<Reckoned> {
         let follow = |at: &mut Self, action: &Arc<[f32]>| {
             *at = at.after(action);
             at.place
         };
-        actions.iter().scan(self, follow).collect()
+        actions.iter().scan(self.clone(), follow).collect()
     }
 }
 
@@ -65,12 +94,12 @@ mod tests {
     const LAYOUT: ActionLayout =
         ActionLayout { turn_degrees: 15.0, pitch_degrees: 0.0, buttons: Vec::new() };
 
-    fn walk(from: Reckoning, action: Action, ticks: usize) -> Reckoning {
-        (0..ticks).fold(from, |at, _| at.after(&action.to_features(&LAYOUT)))
+    fn walk(from: &Reckoning, action: Action, ticks: usize) -> Reckoning {
+        (0..ticks).fold(from.clone(), |at, _| at.after(&action.to_features(&LAYOUT)))
     }
 
     #[track_caller]
-    fn assert_at(reckoning: Reckoning, x: f32, y: f32, yaw: f32) {
+    fn assert_at(reckoning: &Reckoning, x: f32, y: f32, yaw: f32) {
         let place = reckoning.place().expect("turns are known").pose;
         let turned = (place.yaw - yaw).rem_euclid(360.0);
         // Some tens of sums of numbers below a hundred, in 32 bits.
@@ -84,17 +113,17 @@ mod tests {
         let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
         let aside = Action { strafe: 1.0, ..Action::NEUTRAL };
         let begin = Reckoning::new(&LAYOUT);
-        assert_at(begin, 0.0, 0.0, 0.0);
-        assert_at(walk(begin, right, 12), 0.0, 0.0, -90.0);
+        assert_at(&begin, 0.0, 0.0, 0.0);
+        assert_at(&walk(&begin, right, 12), 0.0, 0.0, -90.0);
         // Out, to the right, and on: south of the first way's end.
-        let out = walk(begin, ahead, 20);
-        assert_at(walk(walk(out, right, 12), ahead, 7), 20.0, -7.0, 270.0);
-        assert_at(walk(out, aside, 7), 20.0, -7.0, 0.0);
+        let out = walk(&begin, ahead, 20);
+        assert_at(&walk(&walk(&out, right, 12), ahead, 7), 20.0, -7.0, 270.0);
+        assert_at(&walk(&out, aside, 7), 20.0, -7.0, 0.0);
         let aslant = Action { forward: 1.0, strafe: -1.0, ..Action::NEUTRAL };
-        assert_at(walk(begin, aslant, 10), 50.0_f32.sqrt(), 50.0_f32.sqrt(), 0.0);
+        assert_at(&walk(&begin, aslant, 10), 50.0_f32.sqrt(), 50.0_f32.sqrt(), 0.0);
         // A whole turn and all the way back.
         let back = Action { forward: -1.0, ..Action::NEUTRAL };
-        assert_at(walk(walk(out, right, 48), back, 20), 0.0, 0.0, 0.0);
+        assert_at(&walk(&walk(&out, right, 48), back, 20), 0.0, 0.0, 0.0);
     }
 
     #[test]
@@ -103,7 +132,7 @@ mod tests {
         let stood = Action { forward: 0.0, ..walked };
         let begin = Reckoning::new(&LAYOUT);
         let [walked, stood] =
-            [walked, stood].map(|action| walk(begin, action, 31).place().unwrap());
+            [walked, stood].map(|action| walk(&begin, action, 31).place().unwrap());
         assert_eq!(walked.pose.yaw.to_bits(), stood.pose.yaw.to_bits());
         assert!(walked.pose.x.hypot(walked.pose.y) > 1.0);
         assert_eq!((stood.pose.x, stood.pose.y), (0.0, 0.0));
@@ -112,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_section_leads_on_frame_by_frame() {
-        let at = walk(Reckoning::new(&LAYOUT), Action { forward: 0.5, ..Action::NEUTRAL }, 3);
+        let at = walk(&Reckoning::new(&LAYOUT), Action { forward: 0.5, ..Action::NEUTRAL }, 3);
         let turn: Arc<[f32]> = Action { turn: 1.0, ..Action::NEUTRAL }.to_features(&LAYOUT).into();
         let places = at.ahead(&[Arc::clone(&turn), turn]);
         assert_eq!(places.iter().map(|place| place.pose.yaw).collect::<Vec<_>>(), [345.0, 330.0]);
@@ -123,7 +152,46 @@ mod tests {
     fn where_turns_are_not_told_nothing_is_reckoned() {
         let silent = ActionLayout { turn_degrees: 0.0, ..LAYOUT };
         let begin = Reckoning::new(&silent);
-        assert_eq!(walk(begin, Action::NEUTRAL, 1).place(), None);
+        assert_eq!(walk(&begin, Action::NEUTRAL, 1).place(), None);
         assert!(begin.ahead(&[[0.0; 4].into()]).is_empty());
+    }
+
+    /// A room from the origin to ten steps east and four north, at places of 20 units a step.
+    fn in_a_room(momentum: f32) -> Reckoning {
+        let side = |cells: u8| (0..cells).map(|at| f32::from(at) / 2.0 + 0.1);
+        let places = side(20).flat_map(|x| side(8).map(move |y| (x, y)));
+        let atlas = Atlas {
+            views: Vec::new(),
+            motion: Motion { step: 20.0, momentum },
+            ground: Arc::new(Ground::under(places)),
+        };
+        Reckoning::on(&atlas, &LAYOUT).at(Pose { x: 40.0, y: 40.0, yaw: 0.0 })
+    }
+
+    #[test]
+    fn on_a_map_walls_stop_who_walks_into_them() {
+        let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
+        let there = walk(&in_a_room(0.0), ahead, 5);
+        assert_at(&there, 7.0, 2.0, 0.0);
+        let place = walk(&there, ahead, 30).place().unwrap();
+        assert!((9.5..10.1).contains(&place.pose.x) && place.walked == 0.0, "{place:?}");
+        // Aslant into the wall: along it.
+        let left = Action { turn: -0.5, ..Action::NEUTRAL };
+        let place = walk(&walk(&there, left, 6), ahead, 5).place().unwrap().pose;
+        assert!((9.5..10.1).contains(&place.x) || (3.5..4.1).contains(&place.y), "{place:?}");
+    }
+
+    #[test]
+    fn on_a_map_velocities_rise_and_fall_as_they_were_learnt() {
+        let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
+        let begin = in_a_room(0.5);
+        // 1/2, 3/4, 7/8 of a step, then half of the last.
+        let there = walk(&begin, ahead, 3);
+        assert_at(&there, 2.0 + 2.125, 2.0, 0.0);
+        assert_at(&walk(&there, Action::NEUTRAL, 1), 2.0 + 2.125 + 0.4375, 2.0, 0.0);
+        // Places that are told carry their velocity too; a first one has none.
+        let told = begin.at(Pose { x: 60.0, y: 40.0, yaw: 0.0 });
+        assert_at(&walk(&told, Action::NEUTRAL, 1), 3.5, 2.0, 0.0);
+        assert_at(&walk(&begin, Action::NEUTRAL, 1), 2.0, 2.0, 0.0);
     }
 }

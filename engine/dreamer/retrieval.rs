@@ -18,6 +18,7 @@ impl Dreamer {
             ticks_per_second: self.world.config.fps,
             pose: self.pose,
             reckoned: &reckoned,
+            map: self.map,
             // Play's own ranking alone: those of the paper stay as it gives them.
             packed: if let Ranking::Reckoned { .. } = self.ranking { &self.packed } else { &[] },
         };

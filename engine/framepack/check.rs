@@ -176,6 +176,13 @@ impl Model {
             name: String,
         }
         let path = folder.join("transformer").join("config.json");
+        if !path.exists() {
+            let reason = format!(
+                "no model here: expected the network of HunyuanVideo, published as {}, or of Wan 2.1, as {WAN_PARTS}",
+                HUNYUAN[0].published
+            );
+            return Err(Error::World { reason, path });
+        }
         let text = read_text(&path, "configuration of the network")?;
         let class = serde_json::from_str::<Class>(&text).map_err(|error| error.to_string());
         let model = class.and_then(|class| match class.name.as_str() {

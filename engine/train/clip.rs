@@ -1,6 +1,7 @@
 //! Clips of recorded play, drawn at random and planned as play itself plans.
 
 use super::LatentEpisode;
+use super::charted::Charted;
 use super::forcing::Forcing;
 use super::groups::PlannedSection;
 use super::rollout::{Rollout, is_near};
@@ -20,6 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 const RETRIEVED_AGE: usize = 100;
 /// Frames a retrieved frame keeps from the others: half a second at 17.5 frames/s.
 const APART: usize = 9;
+/// Odds that what is retrieved comes from the atlas, where there is one: the rest of the time there is none, as for who
+/// begins from a picture.
+const CHARTED_ODDS: f32 = 0.8;
+/// Steps that places are off by, in each direction.
+const STEPS_OFF: f32 = 0.7;
 /// Odds that a rollout ends with a clip: they last about four, of eight frames each. Longer ones lose
 /// the recorded way so far that turning is learnt less than it moves.
 const ROLLOUT_ENDS: f32 = 0.25;
@@ -38,6 +44,8 @@ pub(super) struct ClipSampler {
     history_noise: f32,
     /// Noise of history that the network is told, in place of that.
     forcing: Option<Forcing>,
+    /// The atlas that sections retrieve from, if there is one.
+    pub(super) charted: Option<Charted>,
     schedules: Schedules,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
@@ -59,6 +67,8 @@ pub(super) struct Clip<'a> {
     /// What the history is discretized by, if it is.
     pub(super) codebook: Option<&'a Codebook>,
     retrieved: Vec<usize>,
+    /// The atlas that is retrieved from instead, and how far reckoning is off, in steps.
+    pub(super) charted: Option<(&'a Charted, (f32, f32))>,
     /// History frames that are known: fewer at the start of a session.
     pub(super) known: usize,
     /// What is known instead where sections are not planned as in play.
@@ -95,6 +105,7 @@ impl ClipSampler {
             retrieval,
             history_noise,
             forcing,
+            charted: None,
             ends,
         })
     }
@@ -160,7 +171,9 @@ impl ClipSampler {
         let total = self.ends[self.ends.len() - 1];
         // Where no episode is long enough to retrieve from, the tries run out.
         for tries in 0.. {
-            let retrieve = tries < 64 && random.chance(self.retrieval);
+            let mut retrieve = tries < 64 && random.chance(self.retrieval);
+            let charted = self.draw_charted(retrieve, random);
+            retrieve &= charted.is_none();
             let at = random.below(total);
             let number = self.ends.partition_point(|&end| end <= at);
             let before = number.checked_sub(1).map_or(0, |number| self.ends[number]);
@@ -184,6 +197,7 @@ impl ClipSampler {
                 first,
                 dreams: BTreeMap::new(),
                 retrieved: self.hits(episode, first, wanted),
+                charted: charted.filter(|_| !episode.poses().is_empty()),
                 known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
                 // Words hide what noise would, and noise that is told is noise enough: one defence will do.
                 noise: if codebook.is_some() || forcing.is_some() { 0.0 } else { noise },
@@ -228,19 +242,28 @@ impl ClipSampler {
         if !dreams.last().is_some_and(|newest| is_near(newest, episode.latents(first - 1, 1))) {
             return None;
         }
-        let retrieve = first >= RETRIEVED_AGE + 32 && random.chance(self.retrieval);
+        let retrieve = random.chance(self.retrieval);
+        let charted = self.draw_charted(retrieve, random);
+        let retrieve = retrieve && charted.is_none() && first >= RETRIEVED_AGE + 32;
         Some(Clip {
             episode,
             number,
             first,
             dreams: rollout.by_frame(),
             retrieved: self.hits(episode, first, if retrieve { 4 } else { 0 }),
+            charted: charted.filter(|_| !episode.poses().is_empty()),
             known: known.min(first),
             noise: 0.0,
             forcing: None,
             codebook: self.draw_codebook(random),
             around: None,
         })
+    }
+
+    /// Whether a clip that retrieves does so from the atlas, and how far off.
+    fn draw_charted(&self, retrieve: bool, random: &mut Random) -> Option<(&Charted, (f32, f32))> {
+        let charted = self.charted.as_ref().filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
+        Some((charted, (STEPS_OFF * random.normal(), STEPS_OFF * random.normal())))
     }
 
     fn draw_codebook(&self, random: &mut Random) -> Option<&Codebook> {
@@ -253,12 +276,13 @@ impl ClipSampler {
         if wanted == 0 {
             return Vec::new();
         }
-        let newest = self.unit(episode, first - 1);
+        let channels = self.config.channels;
+        let newest = unit(episode.latents(first - 1, 1), channels);
         // Every second frame: neighbours rank alike, and only one of them is taken.
         let mut scored: Vec<(f32, usize)> = (0..first - RETRIEVED_AGE)
             .step_by(2)
             .map(|frame| {
-                let unit = self.unit(episode, frame);
+                let unit = unit(episode.latents(frame, 1), channels);
                 (unit.iter().zip(&newest).map(|(a, b)| a * b).sum(), frame)
             })
             .collect();
@@ -275,20 +299,6 @@ impl ClipSampler {
         hits
     }
 
-    /// A frame's latent with every position scaled to length 1: (C, P).
-    fn unit(&self, episode: &LatentEpisode, frame: usize) -> Vec<f32> {
-        let mut values: Vec<f32> = episode.latents(frame, 1).collect();
-        let positions = values.len() / self.config.channels;
-        let mut squares = vec![1e-6_f32; positions];
-        for channel in values.chunks(positions) {
-            squares.iter_mut().zip(channel).for_each(|(sum, x)| *sum += x * x);
-        }
-        for channel in values.chunks_mut(positions) {
-            channel.iter_mut().zip(&squares).for_each(|(x, square)| *x /= square.sqrt());
-        }
-        values
-    }
-
     /// The plan of play itself, [`Schedule::plan`] over the clip's known frames, or that of another order.
     fn plan(&self, schedule: &Schedule, clip: &Clip<'_>, first: usize) -> PackPlan {
         if let Some(around) = &clip.around {
@@ -303,7 +313,10 @@ impl ClipSampler {
         };
         let known = clip.known + (first - clip.first);
         let view: Vec<_> = (first - known.min(64)..first).map(stamp).collect();
-        let ranked: Vec<_> = clip.retrieved.iter().copied().map(stamp).collect();
+        let ranked: Vec<_> = match clip.charted {
+            Some((charted, off)) => charted.hits(clip.episode, first, off),
+            None => clip.retrieved.iter().copied().map(stamp).collect(),
+        };
         let rules = PlanRules {
             arrangement: Arrangement::Default,
             apart_ticks: APART as u64,
@@ -311,4 +324,18 @@ impl ClipSampler {
         };
         schedule.plan(HistoryView::new(&view), &ranked, &rules).expect("the names are tested")
     }
+}
+
+/// A latent with every position scaled to length 1: (C, P).
+pub(super) fn unit(latent: impl Iterator<Item = f32>, channels: usize) -> Vec<f32> {
+    let mut values: Vec<f32> = latent.collect();
+    let positions = values.len() / channels;
+    let mut squares = vec![1e-6_f32; positions];
+    for channel in values.chunks(positions) {
+        squares.iter_mut().zip(channel).for_each(|(sum, x)| *sum += x * x);
+    }
+    for channel in values.chunks_mut(positions) {
+        channel.iter_mut().zip(&squares).for_each(|(x, square)| *x /= square.sqrt());
+    }
+    values
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::f16;
+use memory::Pose;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -14,6 +15,8 @@ const RESTING: f32 = 0.05;
 pub struct LatentEpisode {
     latents: Vec<f16>,
     actions: Vec<f32>,
+    /// One for each frame, in the game's units; none where the recording does not tell.
+    poses: Vec<Pose>,
     latent_len: usize,
     action_len: usize,
 }
@@ -32,9 +35,21 @@ impl LatentEpisode {
         Ok(Self {
             latents: latents.to_dtype(DType::F16)?.flatten_all()?.to_vec1()?,
             actions: actions.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
+            poses: Vec::new(),
             latent_len: channels * height * width,
             action_len,
         })
+    }
+
+    /// The same with the places that its frames were seen from, in the game's units.
+    ///
+    /// # Errors
+    /// They are not as many as the frames.
+    pub fn with_poses(self, poses: Vec<Pose>) -> Result<Self> {
+        if poses.len() != self.frames() {
+            bail!("{} latents but {} poses", self.frames(), poses.len());
+        }
+        Ok(Self { poses, ..self })
     }
 
     /// Latents in parts of (T, C, H, W), and one action after another, each of `action_len` features.
@@ -51,7 +66,14 @@ impl LatentEpisode {
             let missing = || candle_core::Error::Msg(format!("{}: no {name}", path.display()));
             tensors.get(name).ok_or_else(missing)
         };
-        Self::new(tensor("latents")?, tensor("actions")?)
+        let episode = Self::new(tensor("latents")?, tensor("actions")?)?;
+        let Some(poses) = tensors.get("poses") else { return Ok(episode) };
+        let poses = poses.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let pose = |numbers: Vec<f32>| match numbers[..] {
+            [x, y, yaw] => Ok(Pose { x, y, yaw }),
+            _ => bail!("expected poses of three numbers: {}", path.display()),
+        };
+        episode.with_poses(poses.into_iter().map(pose).collect::<Result<_>>()?)
     }
 
     /// Writes the episode; `shape` is (C, H, W).
@@ -60,7 +82,11 @@ impl LatentEpisode {
         let latents =
             Tensor::from_slice(&self.latents, (frames, shape.0, shape.1, shape.2), &Device::Cpu)?;
         let actions = Tensor::from_slice(&self.actions, (frames, self.action_len), &Device::Cpu)?;
-        let tensors = HashMap::from([("latents", latents), ("actions", actions)]);
+        let mut tensors = HashMap::from([("latents", latents), ("actions", actions)]);
+        if !self.poses.is_empty() {
+            let poses = self.poses.iter().flat_map(|pose| [pose.x, pose.y, pose.yaw]).collect();
+            tensors.insert("poses", Tensor::from_vec(poses, (frames, 3), &Device::Cpu)?);
+        }
         let unfinished = path.with_extension("partial");
         candle_core::safetensors::save(&tensors, &unfinished)?;
         Ok(std::fs::rename(&unfinished, path)?)
@@ -74,16 +100,17 @@ impl LatentEpisode {
         }
         let all = self.frames();
         let rests = |at: usize| (1..all).contains(&at) && self.rests_at(at);
-        let (mut latents, mut actions) = (Vec::new(), Vec::new());
+        let (mut latents, mut actions, mut poses) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..all {
             let times = if rests(at) && !rests(at + 1) { 1 + frames } else { 1 };
             let latent = &self.latents[at * self.latent_len..][..self.latent_len];
             for _ in 0..times {
                 latents.extend_from_slice(latent);
                 actions.extend_from_slice(self.action(at));
+                poses.extend(self.poses.get(at));
             }
         }
-        Self { latents, actions, ..self }
+        Self { latents, actions, poses, ..self }
     }
 
     /// Whether nothing is done and nothing changes at a frame after the first.
@@ -103,6 +130,11 @@ impl LatentEpisode {
     pub fn latents(&self, first: usize, count: usize) -> impl Iterator<Item = f32> + '_ {
         let range = first * self.latent_len..(first + count) * self.latent_len;
         self.latents[range].iter().map(|value| value.to_f32())
+    }
+
+    /// Where frames were seen from, in the game's units: as many as there are frames, or none.
+    pub fn poses(&self) -> &[Pose] {
+        &self.poses
     }
 
     /// The action that led to a frame.

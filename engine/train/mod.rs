@@ -1,6 +1,7 @@
 //! Training, on the CPU and on CUDA.
 
 mod adapted;
+mod charted;
 mod checkpoint;
 mod clip;
 mod codec;

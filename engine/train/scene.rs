@@ -1,5 +1,6 @@
 //! Planned clips as training batches: groups encoded once, shared by a clip's sections.
 
+use super::charted::values;
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
 use super::rollout::{Rollout, is_near, stored};
@@ -318,8 +319,10 @@ fn draw_level(step: StepSize, random: &mut Random) -> f32 {
         StepSize::Whole => 1.0,
         StepSize::Half => [0.5, 1.0][random.below(2)],
         StepSize::Quarter => [0.25, 0.5, 0.75, 1.0][random.below(4)],
-        // Now and then one that play starts a step at.
-        StepSize::Flow if random.chance(0.15) => draw_level(StepSize::Quarter, random),
+        // Often one that play starts a step at, first of all pure noise: there a network has nothing to go by but its
+        // history, and should learn to read that.
+        StepSize::Flow if random.chance(0.3) => 1.0,
+        StepSize::Flow if random.chance(0.2) => draw_level(StepSize::Quarter, random),
         StepSize::Flow => 1.0 / (1.0 + (-(random.normal() + 0.4)).exp()),
     }
 }
@@ -370,8 +373,13 @@ impl<'a> NoisyHistory<'a> {
 
     /// The mean of the actions that led to frames.
     pub(super) fn mean_action(&self, clip: usize, frames: &[FrameId]) -> Vec<f32> {
-        let Clip { episode, around, .. } = &self.clips[clip];
-        let mut mean = episode.mean_action(frames.iter().map(|frame| frame.0 as usize));
+        let Clip { episode, around, charted, .. } = &self.clips[clip];
+        let view = charted.and_then(|(charted, _)| charted.view(frames[0].0 as usize));
+        let mut mean = match view {
+            // Views lie apart: no group holds two.
+            Some(view) => view.action.to_vec(),
+            None => episode.mean_action(frames.iter().map(|frame| frame.0 as usize)),
+        };
         if around.as_ref().is_some_and(|around| around.null_history) {
             mean.fill(0.0);
         }
@@ -395,11 +403,12 @@ impl<'a> NoisyHistory<'a> {
     }
 
     pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
-        let Clip { episode, dreams, noise, codebook, .. } = &self.clips[clip];
+        let Clip { episode, dreams, noise, codebook, charted, .. } = &self.clips[clip];
         self.frames.entry((clip, frame)).or_insert_with(|| {
-            // A dream has faults enough of its own.
-            let dream = dreams.get(&frame).cloned();
-            let mut latent = dream.unwrap_or_else(|| {
+            // A dream has faults enough of its own, and a view of the atlas is always as it was recorded.
+            let view = charted.and_then(|(charted, _)| charted.view(frame));
+            let clean = view.map(|view| values(view).collect());
+            let mut latent = dreams.get(&frame).cloned().or(clean).unwrap_or_else(|| {
                 let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
                 if *noise > 0.0 {
                     latent.iter_mut().for_each(|x| *x += noise * random.normal());

@@ -4,6 +4,7 @@
 mod tests;
 
 use super::adapted::Adapted;
+use super::charted::Charted;
 use super::clip::ClipSampler;
 use super::init::widen_projections;
 use super::rollout::Rollout;
@@ -11,6 +12,7 @@ use super::scene::{Lessons, Sample};
 use super::teacher::Teacher;
 use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::adapter::AdapterConfig;
+use crate::atlas::Atlas;
 use crate::codebook::{CODEBOOK, Codebook};
 use crate::model::{HistoryAttention, ModelConfig, WorldModel};
 use crate::noise::Random;
@@ -62,6 +64,8 @@ pub struct WorldTraining {
     pub history_noise: f32,
     /// Share of the clips, of schedules that are played, whose finest slots are filled by the ranking.
     pub retrieval: f32,
+    /// Views of the [atlas](crate::atlas) that is made of the recording, where that tells its places; 0 for none.
+    pub atlas: usize,
     /// Noise of history that the network is told, in place of `history_noise`: diffusion forcing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forcing: Option<Forcing>,
@@ -93,6 +97,7 @@ impl Default for WorldTraining {
             discrete_odds: 0.15,
             history_noise: 0.5,
             retrieval: 0.5,
+            atlas: 0,
             forcing: None,
             seed: 0,
             schedules: Vec::new(),
@@ -246,6 +251,8 @@ impl WorldTrainer {
         }
         sampler.codebook =
             (training.codebook > 0).then(|| fit_codebook(config, &training, &episodes));
+        let atlas = Atlas::survey(&episodes, training.atlas);
+        sampler.charted = atlas.map(|atlas| Charted::new(atlas, config));
         let average = vars
             .iter()
             .map(|(name, var)| Ok((name.clone(), values(var)?)))
@@ -328,6 +335,11 @@ impl WorldTrainer {
     /// Steps made so far.
     pub fn steps(&self) -> u32 {
         self.step
+    }
+
+    /// Views of the recording, for play to retrieve as the network learns to.
+    pub fn atlas(&self) -> Option<&Atlas> {
+        self.sampler.charted.as_ref().map(|charted| &charted.atlas)
     }
 
     /// Settings.

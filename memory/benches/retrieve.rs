@@ -69,6 +69,7 @@ fn retrieve(criterion: &mut Criterion) {
             ticks_per_second: 17.5,
             pose: None,
             reckoned: &[place(frames)],
+            map: None,
             packed: &[],
         };
         // As many as the default schedule has room for.

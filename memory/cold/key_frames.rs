@@ -63,6 +63,7 @@ impl KeyFrames {
             ticks_per_second: 1.0,
             pose: None,
             reckoned: &[],
+            map: None,
             packed: &[],
         };
         let selection = Selection { count: 1, apart_ticks: 0, exclude: &[] };

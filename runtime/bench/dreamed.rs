@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use engine::dreamer::{DreamOptions, Dreamer};
 use engine::world::World;
-use input::Action;
+use input::{Action, Pose};
 
 use super::Rollout;
 use crate::worlds;
@@ -60,9 +60,10 @@ pub(super) fn open_world(world: &Path, options: &DreamOptions) -> Result<Arc<Wor
 }
 
 impl Rollout for Dreamed {
-    fn begin(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<()> {
+    /// On the map of the world's atlas, as play begins, where it has one and the poses are known.
+    fn begin(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()> {
         self.dreamer = Dreamer::new(Arc::clone(&self.world), self.options.clone())?;
-        Ok(self.dreamer.open_with(frames, actions)?)
+        Ok(self.dreamer.open_on_map(frames, actions, poses)?)
     }
 
     fn next(&mut self, action: &Action) -> Result<Vec<u8>> {

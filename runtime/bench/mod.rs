@@ -42,7 +42,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use input::{Action, Episode};
+use input::{Action, Episode, Pose};
 
 use self::held::{Held, Start, StartRule};
 use self::report::Report;
@@ -50,11 +50,12 @@ use self::report::Report;
 /// A world under test.
 pub trait Rollout {
     /// Forgets everything and takes real frames as history, oldest first, `(height, width, 3)`
-    /// bytes each; `actions[i]` is what was applied before `frames[i]`.
+    /// bytes each; `actions[i]` is what was applied before `frames[i]`, `poses[i]` where it was
+    /// seen from, in the game's units; no poses where the recording does not tell.
     ///
     /// # Errors
     /// When the world cannot take them.
-    fn begin(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<()>;
+    fn begin(&mut self, frames: &[&[u8]], actions: &[Action], poses: &[Pose]) -> Result<()>;
 
     /// The frame that follows when this action is applied.
     ///
@@ -142,7 +143,8 @@ impl Bench<'_> {
     fn begin(&mut self, episode: &Episode, start: Start) -> Result<()> {
         let real = start.frame + 1 - self.history..start.frame + 1;
         let frames: Vec<&[u8]> = real.clone().map(|t| episode.frame(t)).collect();
-        self.model.begin(&frames, &episode.actions[real])
+        let poses = episode.poses.as_ref().map_or(&[][..], |poses| &poses[real.clone()]);
+        self.model.begin(&frames, &episode.actions[real], poses)
     }
 
     /// The next frame, of the right size.

@@ -84,7 +84,7 @@ impl StandIn {
 }
 
 impl Rollout for StandIn {
-    fn begin(&mut self, frames: &[&[u8]], actions: &[Action]) -> Result<()> {
+    fn begin(&mut self, frames: &[&[u8]], actions: &[Action], _: &[Pose]) -> Result<()> {
         assert_eq!(frames.len(), actions.len());
         let newest = frames.last().context("history")?;
         self.at = (0..AROUND).find(|&at| view(at) == *newest).context("a view of the game")?;
@@ -269,7 +269,7 @@ fn what_does_not_fit_is_named() {
 fn a_world_of_another_size_is_refused() {
     struct Small;
     impl Rollout for Small {
-        fn begin(&mut self, _: &[&[u8]], _: &[Action]) -> Result<()> {
+        fn begin(&mut self, _: &[&[u8]], _: &[Action], _: &[Pose]) -> Result<()> {
             Ok(())
         }
         fn next(&mut self, _: &Action) -> Result<Vec<u8>> {

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Frames that the codec encodes together.
 const ENCODED_AT_ONCE: usize = 32;
 
+/// Ending of the files of latents: those of earlier builds, without places, have another.
+const KEPT_AS: &str = "placed.safetensors";
+
 /// Frames of history and of dream in a strip.
 const STRIP: (usize, usize) = (26, 32);
 
@@ -166,7 +169,7 @@ fn encoded(
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
     let mut episodes = Vec::with_capacity(paths.len());
     for path in paths.iter().progress_with(bar) {
-        let kept = dir.join(kept_name(path));
+        let kept = dir.join(kept_name(path)).with_extension(KEPT_AS);
         if kept.exists() {
             episodes.push(LatentEpisode::load(&kept)?);
             continue;
@@ -209,7 +212,10 @@ fn encode(recording: Recording, codec: &Codec, model: &ModelConfig) -> Result<La
     ensure!(frames > 0, "expected at least one frame: {}", recording.source);
     let actions = recording.actions.iter().take(frames);
     let actions = actions.flat_map(|action| action.to_features(&recording.layout)).collect();
-    Ok(LatentEpisode::from_parts(&parts, actions, model.action)?)
+    let latents = LatentEpisode::from_parts(&parts, actions, model.action)?;
+    let Some(poses) = recording.poses else { return Ok(latents) };
+    let pose = |pose: &input::Pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
+    Ok(latents.with_poses(poses.iter().take(frames).map(pose).collect())?)
 }
 
 /// Real frames above, dreamed ones below, from the first episode of `dir` that is long enough.
@@ -241,7 +247,8 @@ fn walked(world: &Arc<World>, episode: &Episode) -> Result<Vec<Vec<u8>>> {
     let (before, count) = STRIP;
     let mut dreamer = Dreamer::new(Arc::clone(world), DreamOptions::default())?;
     let history: Vec<&[u8]> = (0..before).map(|t| episode.frame(t)).collect();
-    dreamer.open_with(&history, &episode.actions[..before])?;
+    let poses = episode.poses.as_ref().map_or(&[][..], |poses| &poses[..before]);
+    dreamer.open_on_map(&history, &episode.actions[..before], poses)?;
     let mut dreamed = Vec::with_capacity(count);
     for t in before..before + count {
         dreamed.extend(dreamer.section(&episode.actions[t..=t])?);

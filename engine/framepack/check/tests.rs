@@ -110,7 +110,9 @@ fn wan_is_told_by_its_configuration() {
 fn a_folder_of_something_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let text = Model::of(folder.path()).unwrap_err().to_string();
-    assert!(text.contains("transformer") && text.contains("config.json"), "{text}");
+    for want in ["transformer", "config.json", "FramePackI2V_HY", "Wan2.1-T2V"] {
+        assert!(text.contains(want), "{want} is not in {text}");
+    }
     write(folder.path(), "transformer/config.json", r#"{"_class_name": "FluxTransformer2DModel"}"#);
     let text = Model::of(folder.path()).unwrap_err().to_string();
     assert!(text.contains("got \"FluxTransformer2DModel\""), "{text}");

@@ -104,6 +104,7 @@ fn ranked(history: &History, estimate: &Estimate) -> Vec<(FrameStamp, f32)> {
         ticks_per_second: 10.0,
         pose: None,
         reckoned: &[],
+        map: None,
         packed: &[],
     };
     let selection = Selection { count: 4, apart_ticks: 0, exclude: &[] };

@@ -1,0 +1,228 @@
+//! The atlas of a world: views of recorded play that a walk begins with, each with its place.
+//!
+//! A network of a few million weights does not hold a map, and what it makes up behind a corner it makes up anew each
+//! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known
+//! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself.
+
+mod ground;
+mod motion;
+
+pub use ground::Ground;
+pub use memory::Pose;
+pub use motion::Motion;
+pub(crate) use motion::command;
+
+use crate::error::Error;
+use crate::model::ModelConfig;
+use crate::train::LatentEpisode;
+use candle_core::{DType, Device, Tensor};
+use half::f16;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Side of the squares of which each gives a view in every direction, in steps.
+const SQUARE: f32 = 3.0;
+/// Angle between the directions, in degrees.
+const SECTOR: f32 = 15.0;
+/// Largest latent value that is told from larger ones. One value in a hundred thousand is.
+const VALUE_MAX: f32 = 16.0;
+/// Most views that are read from a file.
+const VIEWS_MAX: usize = 1 << 16;
+/// Largest file that is read, 1 GiB.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// A frame that somebody saw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Its latent (C, H, W), normalised, in 16-bit floats by their bits; of those, one of the 255 that a file tells apart.
+    pub latent: Arc<[u16]>,
+    /// Features of the action that led to it.
+    pub action: Arc<[f32]>,
+    /// Where it was seen from, in steps.
+    pub pose: Pose,
+}
+
+/// Views of one map, and how one walks on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Atlas {
+    /// Views, in the order of their squares and directions.
+    pub views: Vec<View>,
+    /// How walking moves.
+    pub motion: Motion,
+    /// Where one can stand.
+    pub ground: Arc<Ground>,
+}
+
+impl Atlas {
+    /// Picks at most `count` views of the episodes, spread evenly over places and directions; `None` where the
+    /// episodes do not tell their places, or nobody walks.
+    ///
+    /// All episodes are taken to be of one map.
+    #[must_use]
+    pub fn survey(episodes: &[LatentEpisode], count: usize) -> Option<Self> {
+        if count == 0 {
+            return None;
+        }
+        let motion = Motion::fit(episodes)?;
+        let mut nearest: BTreeMap<[i32; 3], (f32, (usize, usize))> = BTreeMap::new();
+        for (number, episode) in episodes.iter().enumerate() {
+            for (frame, &pose) in episode.poses().iter().enumerate() {
+                let Pose { x, y, yaw } = motion.in_steps(pose);
+                let at = [x / SQUARE, y / SQUARE, yaw.rem_euclid(360.0) / SECTOR];
+                // From the middle of the bin, in its sizes.
+                let off = at.iter().map(|at| (at - at.floor() - 0.5).powi(2)).sum::<f32>();
+                #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
+                let bin = at.map(|at| at.floor() as i32);
+                let best = nearest.entry(bin).or_insert((f32::INFINITY, (0, 0)));
+                if off < best.0 {
+                    *best = (off, (number, frame));
+                }
+            }
+        }
+        let all: Vec<(usize, usize)> = nearest.into_values().map(|(_, frame)| frame).collect();
+        let kept = count.min(all.len());
+        let view = |(number, frame): (usize, usize)| {
+            let episode: &LatentEpisode = &episodes[number];
+            View {
+                latent: episode.latents(frame, 1).map(|x| widened(narrowed(x)).to_bits()).collect(),
+                action: episode.action(frame).into(),
+                pose: motion.in_steps(episode.poses()[frame]),
+            }
+        };
+        let views = (0..kept).map(|at| view(all[at * all.len() / kept])).collect();
+        let stood = episodes.iter().flat_map(|episode| episode.poses());
+        let stood = stood.map(|&pose| motion.in_steps(pose)).map(|pose| (pose.x, pose.y));
+        Some(Self { views, motion, ground: Arc::new(Ground::under(stood)) })
+    }
+
+    /// Whether somebody stood at a place, in the game's units.
+    #[must_use]
+    pub fn is_known(&self, (x, y): (f32, f32)) -> bool {
+        self.ground.holds(x / self.motion.step, y / self.motion.step)
+    }
+
+    /// Writes the atlas; `model` says how large its latents are.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path, model: &ModelConfig) -> candle_core::Result<()> {
+        let (count, cpu) = (self.views.len(), &Device::Cpu);
+        let latents = self.views.iter().flat_map(|view| view.latent.iter());
+        let latents: Vec<u8> =
+            latents.map(|&bits| narrowed(f16::from_bits(bits).to_f32())).collect();
+        let actions: Vec<f32> = self.views.iter().flat_map(|view| view.action.to_vec()).collect();
+        let poses = self.views.iter().map(|view| view.pose);
+        let poses: Vec<f32> = poses.flat_map(|pose| [pose.x, pose.y, pose.yaw]).collect();
+        let cells: Vec<i64> =
+            self.ground.cells().flat_map(|(x, y)| [i64::from(x), i64::from(y)]).collect();
+        let ground = (cells.len() / 2, 2);
+        let tensors = HashMap::from([
+            (
+                "latents",
+                Tensor::from_vec(latents, (count, model.channels, model.height, model.width), cpu)?,
+            ),
+            ("actions", Tensor::from_vec(actions, (count, model.action), cpu)?),
+            ("poses", Tensor::from_vec(poses, (count, 3), cpu)?),
+            ("ground", Tensor::from_vec(cells, ground, cpu)?),
+            ("motion", Tensor::new(&[self.motion.step, self.motion.momentum], cpu)?),
+        ]);
+        let unfinished = path.with_extension("partial");
+        candle_core::safetensors::save(&tensors, &unfinished)?;
+        Ok(std::fs::rename(&unfinished, path)?)
+    }
+
+    /// Reads the atlas of a world with latents and actions of `model`'s sizes; `None` where there is no file.
+    ///
+    /// # Errors
+    /// The file is damaged, or of another world; the message names it.
+    pub fn load(path: &Path, model: &ModelConfig) -> Result<Option<Self>, Error> {
+        let bytes = match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(unread(path, source)),
+            Ok(file) if file.len() > BYTES_MAX => {
+                let reason = format!("expected at most 1 GiB, got {} bytes", file.len());
+                return Err(Error::World { reason, path: path.to_owned() });
+            }
+            Ok(_) => std::fs::read(path).map_err(|source| unread(path, source))?,
+        };
+        Self::parse(&bytes, model).map(Some).map_err(|error| {
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            Error::World { reason, path: path.to_owned() }
+        })
+    }
+
+    fn parse(bytes: &[u8], model: &ModelConfig) -> candle_core::Result<Self> {
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
+        let tensor = |name: &str| {
+            tensors.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no tensor {name}")))
+        };
+        let latents = tensor("latents")?;
+        let count = latents.dims().first().copied().unwrap_or_default();
+        let size = |name: &str, expected: &[usize]| {
+            let got = tensor(name)?.dims();
+            if got == expected {
+                return Ok(());
+            }
+            candle_core::bail!("expected {name} of {expected:?}, got {got:?}")
+        };
+        if !(1..=VIEWS_MAX).contains(&count) {
+            candle_core::bail!("expected 1 to {VIEWS_MAX} views, got {count}");
+        }
+        size("latents", &[count, model.channels, model.height, model.width])?;
+        size("actions", &[count, model.action])?;
+        size("poses", &[count, 3])?;
+        size("motion", &[2])?;
+        let cells = tensor("ground")?.dims().first().copied().unwrap_or_default();
+        size("ground", &[cells, 2])?;
+        let numbers = |name: &str| -> candle_core::Result<Vec<f32>> {
+            let values = tensor(name)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            if !values.iter().all(|x| x.is_finite()) {
+                candle_core::bail!("a number of {name} is none");
+            }
+            Ok(values)
+        };
+        let latents = latents.flatten_all()?.to_vec1::<u8>()?;
+        let (actions, poses) = (numbers("actions")?, numbers("poses")?);
+        let views = latents
+            .chunks(model.latent_len())
+            .zip(actions.chunks(model.action))
+            .zip(poses.chunks(3));
+        let views = views.map(|((latent, action), pose)| View {
+            latent: latent.iter().map(|&byte| widened(byte).to_bits()).collect(),
+            action: action.into(),
+            pose: Pose { x: pose[0], y: pose[1], yaw: pose[2] },
+        });
+        let motion = numbers("motion")?;
+        let motion = Motion { step: motion[0], momentum: motion[1] };
+        if motion.step <= 0.0 || !(0.0..1.0).contains(&motion.momentum) {
+            candle_core::bail!("expected a step above 0 and a momentum of 0 to 1, got {motion:?}");
+        }
+        let cells = tensor("ground")?.to_dtype(DType::I64)?.to_vec2::<i64>()?;
+        let cells = cells
+            .iter()
+            .filter_map(|cell| Some((i32::try_from(cell[0]).ok()?, i32::try_from(cell[1]).ok()?)));
+        Ok(Self { views: views.collect(), motion, ground: Arc::new(Ground::of(cells)) })
+    }
+}
+
+/// A latent value in a byte: sign and square root of its size, because most values are small and few are large.
+fn narrowed(value: f32) -> u8 {
+    let size = 127.0 * (value.abs() / VALUE_MAX).min(1.0).sqrt();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 255")]
+    let byte = (128.0 + size.copysign(value)).round() as u8;
+    byte
+}
+
+/// The value that a byte stands for.
+fn widened(byte: u8) -> f16 {
+    let root = (f32::from(byte) - 128.0) / 127.0;
+    f16::from_f32(VALUE_MAX * root * root.abs())
+}
+
+fn unread(path: &Path, source: std::io::Error) -> Error {
+    Error::Read { what: "the world's atlas", source, path: path.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

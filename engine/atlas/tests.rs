@@ -1,0 +1,146 @@
+use super::*;
+use crate::noise::Random;
+use proptest::prelude::*;
+use tempfile::tempdir;
+
+const STEP: f32 = 12.0;
+const MOMENTUM: f32 = 0.8;
+
+/// Somebody walks about on a square of 200 steps, now and then held fast.
+fn walk(config: &ModelConfig, seed: u64, frames: usize) -> LatentEpisode {
+    let mut random = Random::new(seed, 0);
+    let (mut pose, mut velocity) = (Pose { x: 1200.0, y: 1200.0, yaw: 0.0 }, (0.0, 0.0));
+    let (mut poses, mut actions) = (Vec::new(), Vec::new());
+    for frame in 0..frames {
+        let turn = if frame % 9 < 3 { random.uniform() - 0.5 } else { 0.0 };
+        let forward = if frame % 50 < 40 { 1.0 } else { -0.5 };
+        let mut action = vec![0.0; config.action];
+        (action[0], action[1]) = (turn, forward);
+        pose.yaw = (pose.yaw - 30.0 * turn).rem_euclid(360.0);
+        let command = command(&action, pose.yaw);
+        let follow =
+            |velocity: f32, command: f32| MOMENTUM * velocity + (1.0 - MOMENTUM) * STEP * command;
+        velocity = (follow(velocity.0, command.0), follow(velocity.1, command.1));
+        if random.chance(0.2) {
+            velocity = (0.0, 0.0);
+        }
+        let to = ((pose.x + velocity.0).clamp(0.0, 2400.0), (pose.y + velocity.1).clamp(0.0, 2400.0));
+        velocity = (to.0 - pose.x, to.1 - pose.y);
+        pose = Pose { x: to.0, y: to.1, ..pose };
+        poses.push(pose);
+        actions.extend(action);
+    }
+    let shape = (frames, config.channels, config.height, config.width);
+    let latents = random.normals(frames * config.latent_len());
+    let latents = Tensor::from_vec(latents, shape, &Device::Cpu).unwrap();
+    let actions = Tensor::from_vec(actions, (frames, config.action), &Device::Cpu).unwrap();
+    LatentEpisode::new(&latents, &actions).unwrap().with_poses(poses).unwrap()
+}
+
+fn surveyed(count: usize) -> (Vec<LatentEpisode>, Atlas) {
+    let config = ModelConfig::tiny();
+    let episodes = vec![walk(&config, 1, 900), walk(&config, 2, 700)];
+    let atlas = Atlas::survey(&episodes, count).unwrap();
+    (episodes, atlas)
+}
+
+#[test]
+fn motion_is_learnt_from_those_who_walk_freely() {
+    let (_, atlas) = surveyed(50);
+    let Motion { step, momentum } = atlas.motion;
+    // Some frames in five stop short: squares would make it slower by a fifth.
+    assert!(
+        (step / STEP - 1.0).abs() < 0.03 && (momentum - MOMENTUM).abs() < 0.03,
+        "{step} {momentum}"
+    );
+}
+
+#[test]
+fn a_survey_keeps_frames_with_their_places_and_spreads_them() {
+    let (episodes, all) = surveyed(10_000);
+    let (_, few) = surveyed(60);
+    assert_eq!(few.views.len(), 60);
+    assert!(all.views.len() > 300, "{}", all.views.len());
+    let spread = |views: &[View]| {
+        let mean = views.iter().map(|view| view.pose.x).sum::<f32>() / views.len() as f32;
+        (views.iter().map(|view| (view.pose.x - mean).powi(2)).sum::<f32>() / views.len() as f32)
+            .sqrt()
+    };
+    assert!((spread(&few.views) / spread(&all.views) - 1.0).abs() < 0.2);
+    for view in &few.views {
+        let is_it = |(episode, frame): (&LatentEpisode, usize)| {
+            all.motion.in_steps(episode.poses()[frame]) == view.pose
+                && episode.action(frame) == &view.action[..]
+                && episode
+                    .latents(frame, 1)
+                    .map(|x| widened(narrowed(x)).to_bits())
+                    .eq(view.latent.iter().copied())
+        };
+        let mut frames =
+            episodes.iter().flat_map(|episode| (0..episode.frames()).map(move |at| (episode, at)));
+        assert!(frames.any(is_it), "{:?}", view.pose);
+        let pose = view.pose;
+        assert!(all.is_known((pose.x * all.motion.step, pose.y * all.motion.step)));
+    }
+    assert!(!all.is_known((-500.0, 1200.0)));
+    // Nothing is made up where nothing is told.
+    assert_eq!(Atlas::survey(&episodes, 0), None);
+    let config = ModelConfig::tiny();
+    let shape = (9, config.channels, config.height, config.width);
+    let latents = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let actions = Tensor::ones((9, config.action), DType::F32, &Device::Cpu).unwrap();
+    let silent = LatentEpisode::new(&latents, &actions).unwrap();
+    assert_eq!(Atlas::survey(std::slice::from_ref(&silent), 50), None);
+    let still = silent.with_poses(vec![Pose::default(); 9]).unwrap();
+    assert_eq!(Atlas::survey(&[still], 50), None);
+}
+
+#[test]
+fn an_atlas_is_read_as_it_was_written() {
+    let (config, dir) = (ModelConfig::tiny(), tempdir().unwrap());
+    let path = dir.path().join("atlas.safetensors");
+    assert_eq!(Atlas::load(&path, &config).unwrap(), None);
+    let (_, atlas) = surveyed(70);
+    atlas.save(&path, &config).unwrap();
+    assert_eq!(Atlas::load(&path, &config).unwrap(), Some(atlas));
+    let wider = ModelConfig { action: config.action + 1, ..config };
+    let error = Atlas::load(&path, &wider).unwrap_err().to_string();
+    assert!(
+        error.contains("expected actions of [70,") && error.contains("atlas.safetensors"),
+        "{error}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_file_is_an_error_or_an_atlas(
+        (cut, at, with) in (0.0_f64..1.1, any::<prop::sample::Index>(), any::<u8>()),
+        header in any::<bool>(),
+    ) {
+        let (config, dir) = (ModelConfig::tiny(), tempdir().unwrap());
+        let path = dir.path().join("atlas.safetensors");
+        surveyed(5).1.save(&path, &config).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The header is a small share of the bytes, and the part where most can go wrong.
+        let within = if header { bytes.len().min(700) } else { bytes.len() };
+        bytes[at.index(within)] = with;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1.1 times the file")]
+        bytes.truncate((bytes.len() as f64 * cut) as usize);
+        if let Ok(atlas) = Atlas::parse(&bytes, &config) {
+            prop_assert_eq!(atlas.views.len(), 5);
+        }
+    }
+}
+
+#[test]
+fn a_byte_tells_small_values_apart_and_large_ones_roughly() {
+    for byte in 0..=255_u8 {
+        assert_eq!(narrowed(widened(byte).to_f32()), byte.max(1), "{byte}");
+    }
+    for (value, off) in [(0.0, 0.0), (0.2, 0.015), (-0.2, 0.015), (-4.0, 0.07), (15.0, 0.13)] {
+        let kept = widened(narrowed(value)).to_f32();
+        assert!((kept - value).abs() <= off, "{value}: {kept}");
+    }
+    assert_eq!(widened(narrowed(99.0)).to_f32(), VALUE_MAX);
+    assert_eq!(widened(narrowed(f32::NEG_INFINITY)).to_f32(), -VALUE_MAX);
+}

@@ -1,0 +1,122 @@
+//! Views of the atlas, retrieved in training as in play.
+
+use super::LatentEpisode;
+use super::clip::unit;
+use crate::atlas::{Atlas, Pose, View};
+use crate::model::ModelConfig;
+use half::f16;
+use memory::{BranchId, FrameId, FrameStamp, Reckoned};
+
+/// Names of views begin here, far beyond those of an episode's frames.
+const FIRST: u32 = 1 << 30;
+/// Views that fill a section's finest slots.
+const WANTED: usize = 4;
+/// Weight of nearness in place beside likeness: that of play.
+const PLACE_WEIGHT: f32 = crate::world::WorldConfig::PLACE_WEIGHT;
+
+/// An atlas, with what a ranking looks at.
+#[derive(Debug)]
+pub(super) struct Charted {
+    pub(super) atlas: Atlas,
+    /// Of each view, every position scaled to length 1.
+    units: Vec<Vec<f32>>,
+    channels: usize,
+}
+
+impl Charted {
+    pub(super) fn new(atlas: Atlas, config: &ModelConfig) -> Self {
+        let look = |view: &View| unit(values(view), config.channels);
+        let units = atlas.views.iter().map(look).collect();
+        Self { atlas, units, channels: config.channels }
+    }
+
+    /// The views that play would retrieve for the frame `first` of an episode (eq. 3 with X̂ the last frame, and
+    /// nearness of places) were its place reckoned wrong by `off` steps. None of them is the frame itself.
+    pub(super) fn hits(
+        &self,
+        episode: &LatentEpisode,
+        first: usize,
+        off: (f32, f32),
+    ) -> Vec<FrameStamp> {
+        let newest = unit(episode.latents(first - 1, 1), self.channels);
+        let place = self.atlas.motion.in_steps(episode.poses()[first]);
+        let reckoned = |pose| Reckoned { pose, walked: 0.0 };
+        let here = reckoned(Pose { x: place.x + off.0, y: place.y + off.1, ..place });
+        #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+        let positions = (newest.len() / self.channels) as f32;
+        let score = |(number, view): (usize, &View)| {
+            let product = self.units[number].iter().zip(&newest).map(|(a, b)| a * b).sum::<f32>();
+            let nearness = here.nearness_on_map(reckoned(view.pose));
+            (product / positions + PLACE_WEIGHT * nearness, number)
+        };
+        let others = self.atlas.views.iter().enumerate().filter(|(_, view)| view.pose != place);
+        let mut scored: Vec<_> = others.map(score).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let stamp = |&(_, number): &(f32, usize)| FrameStamp {
+            frame: FrameId(FIRST + u32::try_from(number).expect("at most 65 536")),
+            branch: BranchId(1),
+            // No two of them were seen one after the other.
+            tick: 1000 * number as u64,
+        };
+        scored.iter().take(WANTED).map(stamp).collect()
+    }
+
+    /// The view that a frame of this number is; `None` where it is an episode's frame.
+    pub(super) fn view(&self, frame: usize) -> Option<&View> {
+        self.atlas.views.get(frame.checked_sub(FIRST as usize)?)
+    }
+}
+
+/// The numbers of a view's latent.
+pub(super) fn values(view: &View) -> impl Iterator<Item = f32> + '_ {
+    view.latent.iter().map(|&bits| f16::from_bits(bits).to_f32())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atlas::{Ground, Motion};
+    use candle_core::{Device, Tensor};
+
+    /// An episode that walks along a row of places a step apart, with all of it in the atlas.
+    fn row() -> (LatentEpisode, Charted) {
+        let config = ModelConfig::tiny();
+        let mut random = crate::noise::Random::new(3, 0);
+        let shape = (40, config.channels, config.height, config.width);
+        let latents = random.normals(40 * config.latent_len());
+        let latents = Tensor::from_vec(latents, shape, &Device::Cpu).unwrap();
+        let actions =
+            Tensor::ones((40, config.action), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let pose = |at: u8| Pose { x: 10.0 * f32::from(at), ..Pose::default() };
+        let episode = LatentEpisode::new(&latents, &actions).unwrap();
+        let episode = episode.with_poses((0..40).map(pose).collect()).unwrap();
+        let motion = Motion { step: 10.0, momentum: 0.0 };
+        let view = |frame: usize| View {
+            latent: episode.latents(frame, 1).map(|x| f16::from_f32(x).to_bits()).collect(),
+            action: episode.action(frame).into(),
+            pose: motion.in_steps(episode.poses()[frame]),
+        };
+        let views = (0..40).map(view).collect();
+        let ground = std::sync::Arc::new(Ground::under([]));
+        let charted = Charted::new(Atlas { views, motion, ground }, &config);
+        (episode, charted)
+    }
+
+    #[test]
+    fn views_from_near_by_are_retrieved_but_never_the_frame_itself() {
+        let (episode, charted) = row();
+        let hits = |off| {
+            let hits = charted.hits(&episode, 20, off);
+            let mut numbers: Vec<u32> = hits.iter().map(|hit| hit.frame.0 - FIRST).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        // The last frame is there for its likeness too.
+        assert_eq!(hits((0.0, 0.0)), [18, 19, 21, 22]);
+        let off = hits((9.0, 0.0));
+        assert!(off.iter().filter(|&&number| (27..=31).contains(&number)).count() >= 3, "{off:?}");
+        let view = charted.view(FIRST as usize + 7).unwrap();
+        assert!(values(view).eq(episode.latents(7, 1)));
+        assert!(charted.view(7).is_none() && charted.view(FIRST as usize + 40).is_none());
+    }
+}
