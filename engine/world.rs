@@ -1,4 +1,4 @@
-//! A world: a folder of settings, weights and opening frames.
+//! A world: a folder of settings, weights, opening frames and, where its places are known, an atlas.
 
 use crate::atlas::Atlas;
 use crate::codebook::{CODEBOOK, Codebook};

@@ -234,7 +234,7 @@ fn poses_rank_where_frames_have_them() {
 /// The tiny world with views of a hall that lies along its x axis, seen from every second step in four directions.
 fn charted_world() -> Arc<World> {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    write_tiny_world(dir.path());
+    write_tiny_world(dir.path()).expect("a world can be written");
     let mut world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world");
     let config = &world.config.model;
     let view = |number: u16| {

@@ -4,6 +4,7 @@
 //! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known
 //! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself.
 
+mod bins;
 mod ground;
 mod motion;
 
@@ -12,19 +13,16 @@ pub use memory::Pose;
 pub use motion::Motion;
 pub(crate) use motion::command;
 
+use self::bins::Bins;
 use crate::error::Error;
 use crate::model::ModelConfig;
 use crate::train::LatentEpisode;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Side of the squares of which each gives a view in every direction, in steps.
-const SQUARE: f32 = 3.0;
-/// Angle between the directions, in degrees.
-const SECTOR: f32 = 15.0;
 /// Largest latent value that is told from larger ones. One value in a hundred thousand is.
 const VALUE_MAX: f32 = 16.0;
 /// Most views that are read from a file.
@@ -55,32 +53,24 @@ pub struct Atlas {
 }
 
 impl Atlas {
-    /// Picks at most `count` views of the episodes, spread evenly over places and directions; `None` where the
-    /// episodes do not tell their places, or nobody walks.
+    /// Picks at most `count` views of the episodes, spread evenly over places and directions.
     ///
-    /// All episodes are taken to be of one map.
-    #[must_use]
-    pub fn survey(episodes: &[LatentEpisode], count: usize) -> Option<Self> {
+    /// # Errors
+    /// Why there can be no atlas: the episodes do not tell their places, nobody walks, or one place of theirs looks
+    /// different in each, so that they are of different maps.
+    pub fn survey(episodes: &[LatentEpisode], count: usize) -> Result<Self, &'static str> {
         if count == 0 {
-            return None;
+            return Err("none was asked for");
         }
-        let motion = Motion::fit(episodes)?;
-        let mut nearest: BTreeMap<[i32; 3], (f32, (usize, usize))> = BTreeMap::new();
-        for (number, episode) in episodes.iter().enumerate() {
-            for (frame, &pose) in episode.poses().iter().enumerate() {
-                let Pose { x, y, yaw } = motion.in_steps(pose);
-                let at = [x / SQUARE, y / SQUARE, yaw.rem_euclid(360.0) / SECTOR];
-                // From the middle of the bin, in its sizes.
-                let off = at.iter().map(|at| (at - at.floor() - 0.5).powi(2)).sum::<f32>();
-                #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
-                let bin = at.map(|at| at.floor() as i32);
-                let best = nearest.entry(bin).or_insert((f32::INFINITY, (0, 0)));
-                if off < best.0 {
-                    *best = (off, (number, frame));
-                }
-            }
+        if episodes.iter().all(|episode| episode.poses().is_empty()) {
+            return Err("the episodes do not tell their places");
         }
-        let all: Vec<(usize, usize)> = nearest.into_values().map(|(_, frame)| frame).collect();
+        let motion = Motion::fit(episodes).ok_or("nobody walks in the episodes")?;
+        let bins = Bins::of(episodes, motion);
+        if !bins.are_of_one_map(episodes) {
+            return Err("the episodes are of different maps, or have no place in common");
+        }
+        let all = bins.nearest();
         let kept = count.min(all.len());
         let view = |(number, frame): (usize, usize)| {
             let episode: &LatentEpisode = &episodes[number];
@@ -93,7 +83,7 @@ impl Atlas {
         let views = (0..kept).map(|at| view(all[at * all.len() / kept])).collect();
         let stood = episodes.iter().flat_map(|episode| episode.poses());
         let stood = stood.map(|&pose| motion.in_steps(pose)).map(|pose| (pose.x, pose.y));
-        Some(Self { views, motion, ground: Arc::new(Ground::under(stood)) })
+        Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)) })
     }
 
     /// Whether somebody stood at a place, in the game's units.

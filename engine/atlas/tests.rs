@@ -6,16 +6,16 @@ use tempfile::tempdir;
 const STEP: f32 = 12.0;
 const MOMENTUM: f32 = 0.8;
 
-/// Somebody walks about on a square of 200 steps, now and then held fast.
-fn walk(config: &ModelConfig, seed: u64, frames: usize) -> LatentEpisode {
+/// Somebody walks about on a map of 60 steps, turns round at its edges, and now and then is held fast.
+fn walk(config: &ModelConfig, (map, seed): (u64, u64), frames: usize) -> LatentEpisode {
     let mut random = Random::new(seed, 0);
-    let (mut pose, mut velocity) = (Pose { x: 1200.0, y: 1200.0, yaw: 0.0 }, (0.0, 0.0));
-    let (mut poses, mut actions) = (Vec::new(), Vec::new());
+    let (mut pose, mut velocity) = (Pose { x: 360.0, y: 360.0, yaw: 0.0 }, (0.0, 0.0));
+    let (mut poses, mut actions, mut latents) = (Vec::new(), Vec::new(), Vec::new());
     for frame in 0..frames {
-        let turn = if frame % 9 < 3 { random.uniform() - 0.5 } else { 0.0 };
-        let forward = if frame % 50 < 40 { 1.0 } else { -0.5 };
+        let inside = [pose.x, pose.y].iter().all(|at| (100.0..620.0).contains(at));
+        let turn = if inside { 0.3 * random.normal() } else { 0.5 };
         let mut action = vec![0.0; config.action];
-        (action[0], action[1]) = (turn, forward);
+        (action[0], action[1]) = (turn, if frame % 50 < 40 { 1.0 } else { -0.5 });
         pose.yaw = (pose.yaw - 30.0 * turn).rem_euclid(360.0);
         let command = command(&action, pose.yaw);
         let follow =
@@ -24,14 +24,16 @@ fn walk(config: &ModelConfig, seed: u64, frames: usize) -> LatentEpisode {
         if random.chance(0.2) {
             velocity = (0.0, 0.0);
         }
-        let to = ((pose.x + velocity.0).clamp(0.0, 2400.0), (pose.y + velocity.1).clamp(0.0, 2400.0));
-        velocity = (to.0 - pose.x, to.1 - pose.y);
-        pose = Pose { x: to.0, y: to.1, ..pose };
+        pose = Pose { x: pose.x + velocity.0, y: pose.y + velocity.1, ..pose };
+        // What is seen depends on the map, the place and the direction.
+        let seen = [pose.x / 72.0, pose.y / 72.0, pose.yaw / 45.0];
+        #[expect(clippy::cast_possible_truncation, reason = "tens")]
+        let seen = seen.iter().fold(map, |key, at| 1000 * key + (at.floor() as i64).unsigned_abs());
+        latents.extend(Random::new(seen, 9).normals(config.latent_len()));
         poses.push(pose);
         actions.extend(action);
     }
     let shape = (frames, config.channels, config.height, config.width);
-    let latents = random.normals(frames * config.latent_len());
     let latents = Tensor::from_vec(latents, shape, &Device::Cpu).unwrap();
     let actions = Tensor::from_vec(actions, (frames, config.action), &Device::Cpu).unwrap();
     LatentEpisode::new(&latents, &actions).unwrap().with_poses(poses).unwrap()
@@ -39,9 +41,18 @@ fn walk(config: &ModelConfig, seed: u64, frames: usize) -> LatentEpisode {
 
 fn surveyed(count: usize) -> (Vec<LatentEpisode>, Atlas) {
     let config = ModelConfig::tiny();
-    let episodes = vec![walk(&config, 1, 900), walk(&config, 2, 700)];
+    let episodes = vec![walk(&config, (1, 1), 900), walk(&config, (1, 2), 700)];
     let atlas = Atlas::survey(&episodes, count).unwrap();
     (episodes, atlas)
+}
+
+#[test]
+fn episodes_of_different_maps_make_no_atlas() {
+    let config = ModelConfig::tiny();
+    let episodes = [walk(&config, (1, 1), 900), walk(&config, (2, 2), 700)];
+    let why = Atlas::survey(&episodes, 100).unwrap_err();
+    assert!(why.contains("different maps"), "{why}");
+    assert!(Atlas::survey(&episodes[1..], 100).is_ok(), "one alone is of one map");
 }
 
 #[test]
@@ -82,17 +93,19 @@ fn a_survey_keeps_frames_with_their_places_and_spreads_them() {
         let pose = view.pose;
         assert!(all.is_known((pose.x * all.motion.step, pose.y * all.motion.step)));
     }
-    assert!(!all.is_known((-500.0, 1200.0)));
+    assert!(!all.is_known((-900.0, 360.0)));
     // Nothing is made up where nothing is told.
-    assert_eq!(Atlas::survey(&episodes, 0), None);
+    assert!(Atlas::survey(&episodes, 0).is_err());
     let config = ModelConfig::tiny();
     let shape = (9, config.channels, config.height, config.width);
     let latents = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
     let actions = Tensor::ones((9, config.action), DType::F32, &Device::Cpu).unwrap();
     let silent = LatentEpisode::new(&latents, &actions).unwrap();
-    assert_eq!(Atlas::survey(std::slice::from_ref(&silent), 50), None);
+    let why = Atlas::survey(std::slice::from_ref(&silent), 50).unwrap_err();
+    assert!(why.contains("places"), "{why}");
     let still = silent.with_poses(vec![Pose::default(); 9]).unwrap();
-    assert_eq!(Atlas::survey(&[still], 50), None);
+    let why = Atlas::survey(&[still], 50).unwrap_err();
+    assert!(why.contains("nobody walks"), "{why}");
 }
 
 #[test]

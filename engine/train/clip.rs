@@ -44,8 +44,8 @@ pub(super) struct ClipSampler {
     history_noise: f32,
     /// Noise of history that the network is told, in place of that.
     forcing: Option<Forcing>,
-    /// The atlas that sections retrieve from, if there is one.
-    pub(super) charted: Option<Charted>,
+    /// The atlas that sections retrieve from, or why there is none.
+    pub(super) charted: std::result::Result<Charted, &'static str>,
     schedules: Schedules,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
@@ -105,7 +105,7 @@ impl ClipSampler {
             retrieval,
             history_noise,
             forcing,
-            charted: None,
+            charted: Err("none was asked for"),
             ends,
         })
     }
@@ -262,7 +262,8 @@ impl ClipSampler {
 
     /// Whether a clip that retrieves does so from the atlas, and how far off.
     fn draw_charted(&self, retrieve: bool, random: &mut Random) -> Option<(&Charted, (f32, f32))> {
-        let charted = self.charted.as_ref().filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
+        let charted = self.charted.as_ref().ok();
+        let charted = charted.filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
         Some((charted, (STEPS_OFF * random.normal(), STEPS_OFF * random.normal())))
     }
 

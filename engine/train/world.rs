@@ -64,7 +64,8 @@ pub struct WorldTraining {
     pub history_noise: f32,
     /// Share of the clips, of schedules that are played, whose finest slots are filled by the ranking.
     pub retrieval: f32,
-    /// Views of the [atlas](crate::atlas) that is made of the recording, where that tells its places; 0 for none.
+    /// Most views of the [atlas](crate::atlas) that is made of the recording, where that tells its places and all of it
+    /// is of one map; 0 for none.
     pub atlas: usize,
     /// Noise of history that the network is told, in place of `history_noise`: diffusion forcing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ impl Default for WorldTraining {
             discrete_odds: 0.15,
             history_noise: 0.5,
             retrieval: 0.5,
-            atlas: 0,
+            atlas: 3000,
             forcing: None,
             seed: 0,
             schedules: Vec::new(),
@@ -338,8 +339,11 @@ impl WorldTrainer {
     }
 
     /// Views of the recording, for play to retrieve as the network learns to.
-    pub fn atlas(&self) -> Option<&Atlas> {
-        self.sampler.charted.as_ref().map(|charted| &charted.atlas)
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn atlas(&self) -> std::result::Result<&Atlas, &'static str> {
+        self.sampler.charted.as_ref().map(|charted| &charted.atlas).map_err(|why| *why)
     }
 
     /// Settings.

@@ -39,7 +39,7 @@ pub(super) fn world(
     let copied = dir.join("codec.safetensors");
     std::fs::copy(codec, &copied)
         .with_context(|| format!("copy {} to {}", codec.display(), copied.display()))?;
-    if let Some(atlas) = trainer.atlas() {
+    if let Ok(atlas) = trainer.atlas() {
         atlas.save(&dir.join("atlas.safetensors"), &config.model)?;
     }
     save_half(&trainer.average()?, &dir.join("model.safetensors"))?;

@@ -65,6 +65,10 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         }
         (_, from) => WorldTrainer::new(&config.model, training, episodes, from, &device)?,
     };
+    match trainer.atlas() {
+        Ok(atlas) => eprintln!("an atlas of {} views", atlas.views.len()),
+        Err(why) => eprintln!("no atlas: {why}"),
+    }
     let checkpoint = common.out.join("world.checkpoint.safetensors");
     let mut trained = Trained { trainer, args, config, base: base.config, codec, paths };
     go_on(&mut trained, (&checkpoint, &device), steps, minutes)
