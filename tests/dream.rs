@@ -288,7 +288,8 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
     // A quarter turn to the left, into the wall of the hall.
     (0..6).for_each(|_| drop(walk.section(&[LEFT]).expect("a section")));
     (0..9).for_each(|_| drop(walk.section(&[ahead]).expect("a section")));
-    assert_eq!(views_of(&walk)[0], 61);
+    // Momentum carries it on for a step.
+    assert_eq!(views_of(&walk)[0], 65);
     walk.go_back(&bookmark).expect("of this walk");
     walk.section(&[ahead]).expect("a section");
     assert!([60, 64].contains(&views_of(&walk)[0]), "{:?}", views_of(&walk));
