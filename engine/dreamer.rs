@@ -16,12 +16,13 @@ pub use bookmark::Bookmark;
 pub use options::{DreamOptions, EstimateBy};
 pub use repeat::Recipe;
 
+use crate::atlas::BEARING;
 use crate::error::Error;
 use crate::graph::Graphs;
 use crate::model::{GroupKv, PlacedContext, spanned};
 use crate::noise::section_noise;
 use crate::pack::{
-    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, SlotKind, TAIL_MAX, Tail,
+    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
 use crate::sampler::{Sampling, sample, sample_at_once};
 use crate::world::World;
@@ -49,6 +50,8 @@ pub struct Account {
     pub noise: u64,
     /// Action features of the two frames before it, the older first.
     pub before: [Arc<[f32]>; 2],
+    /// Where what it retrieved was seen from, as the network was told it; empty where it was not.
+    pub bearings: Vec<f32>,
     /// Names of its frames, once they are remembered.
     pub made: Vec<FrameId>,
     /// Evaluations of the network.
@@ -104,6 +107,8 @@ struct Section {
     noise: u64,
     estimate: Option<Estimate>,
     missing: Vec<Group>,
+    /// Of what is retrieved, one frame of the section after another; empty where none are told.
+    bearings: Vec<f32>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
 }
@@ -268,14 +273,14 @@ impl Dreamer {
         self.account.kv_hits = plan.slots.len() - self.section.missing.len();
         self.account.reused = self.section.groups.iter().map(|(kept, ..)| kept.is_some()).collect();
         self.packed.clear();
+        self.packed.extend(plan.retrieved());
         for slot in &plan.slots {
-            if slot.kind == SlotKind::Retrieved {
-                self.packed.extend(&slot.group.frames);
-            }
             for frame in &slot.group.frames {
                 self.history.warm_mut().touch(*frame);
             }
         }
+        self.section.bearings = self.bearings(&plan);
+        self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
         Ok(())
     }
@@ -380,13 +385,20 @@ impl Dreamer {
         Ok(self.world.model.tensor(values, &shape)?)
     }
 
-    /// The last three actions of every section frame: (g, 3 · A).
+    /// The last three actions of every section frame, and the bearings of what it retrieves: (g, told).
     fn actions(&self) -> Result<Tensor, Error> {
         let all: Vec<&Arc<[f32]>> =
             self.recent_actions.iter().chain(&self.section.actions).collect();
-        let values: Vec<f32> =
-            all.windows(3).flatten().flat_map(|features| features.iter().copied()).collect();
-        let width = 3 * self.world.model.config().action;
+        let config = self.world.model.config();
+        let (width, bearings) = (config.told(), BEARING * config.bearings);
+        let mut values = Vec::with_capacity(width * self.section.actions.len());
+        for (at, actions) in all.windows(3).enumerate() {
+            values.extend(actions.iter().flat_map(|features| features.iter().copied()));
+            match self.section.bearings.get(at * bearings..(at + 1) * bearings) {
+                Some(told) => values.extend(told),
+                None => values.resize(values.len() + bearings, 0.0),
+            }
+        }
         Ok(self.world.model.tensor(values, &[self.section.actions.len(), width])?)
     }
 

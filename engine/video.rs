@@ -315,9 +315,9 @@ impl Video {
         let shape = [section.len(), config.channels, config.height, config.width];
         let count = shape.iter().product();
         let noise = section_noise(self.options.seed, section.start.into(), count);
-        let null = || vec![0.0; 3 * config.action * section.len()];
+        let null = || vec![0.0; config.told() * section.len()];
         let actions = if told { self.last_actions(section) } else { null() };
-        let actions = model.tensor(actions, &[section.len(), 3 * config.action])?;
+        let actions = model.tensor(actions, &[section.len(), config.told()])?;
         // What stands still is led on to nothing else.
         let guidance = if told { self.sampling.guidance } else { 0.0 };
         let sampling = Sampling { guidance, ..self.sampling };

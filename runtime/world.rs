@@ -359,7 +359,7 @@ impl Dream for Dreaming {
                 json!([slot.group.kernel.to_string(), frames, slot.position])
             })
             .collect();
-        json!({
+        let mut told = json!({
             "section": account.section,
             "tick": account.tick,
             "noise": account.noise,
@@ -372,7 +372,11 @@ impl Dream for Dreaming {
             "recalled": self.recalled,
             "memory_lost": self.lost(),
             "went_back": self.went_back,
-        })
+        });
+        if !account.bearings.is_empty() {
+            told["bearings"] = json!(account.bearings);
+        }
+        told
     }
 
     fn lineage(&self) -> Lineage {

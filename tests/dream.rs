@@ -231,6 +231,29 @@ fn poses_rank_where_frames_have_them() {
     assert!(fork.section(&[Action::NEUTRAL]).is_err(), "a ranking by pose needs one");
 }
 
+#[test]
+fn what_is_packed_stays_ahead_and_a_bookmark_keeps_that() {
+    let world = tiny_world();
+    let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
+    let frames = [world.starts[0].frame(0); 100];
+    dreamer.open_with(&frames, &[Action::NEUTRAL; 100]).expect("the opening fits");
+    // All look the same, and these are too old for time to tell them apart.
+    let lead = |dreamer: &mut Dreamer| {
+        dreamer.section(&[Action::NEUTRAL]).expect("a section");
+        let old = dreamer.account().hits.iter().filter(|hit| hit.stamp.frame.0 < 50);
+        let scores: Vec<f32> = old.map(|hit| hit.score).collect();
+        let (most, least) = scores.iter().fold((f32::MIN, f32::MAX), |(most, least), &score| {
+            (most.max(score), least.min(score))
+        });
+        most - least
+    };
+    assert!(lead(&mut dreamer) < 1e-3, "nothing is packed yet");
+    let bookmark = dreamer.bookmark();
+    assert!((lead(&mut dreamer) - 0.05).abs() < 1e-3);
+    dreamer.go_back(&bookmark).expect("of this walk");
+    assert!((lead(&mut dreamer) - 0.05).abs() < 1e-3, "as it was at the bookmark");
+}
+
 /// The tiny world with views of a hall that lies along its x axis, seen from every second step in four directions.
 fn charted_world() -> Arc<World> {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");

@@ -4,10 +4,12 @@
 //! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known
 //! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself.
 
+mod bearing;
 mod bins;
 mod ground;
 mod motion;
 
+pub(crate) use bearing::{BEARING, bearing};
 pub use ground::Ground;
 pub use memory::Pose;
 pub use motion::Motion;

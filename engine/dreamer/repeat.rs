@@ -1,6 +1,7 @@
 //! A recorded section made once more, from what was recorded of it alone.
 
 use super::{Dreamer, Section, feature_shape, gone, look, stored};
+use crate::atlas::BEARING;
 use crate::error::Error;
 use crate::pack::{Group, PackPlan, Slot, SlotKind, TAIL_MAX, Tail};
 use half::f16;
@@ -19,6 +20,8 @@ pub struct Recipe {
     pub before: [Arc<[f32]>; 2],
     /// The groups it sees, each with its position.
     pub groups: Vec<(Group, i32)>,
+    /// Where what it retrieved was seen from, as the network was told it; empty where it was not.
+    pub bearings: Vec<f32>,
     /// Names of its frames.
     pub made: Vec<FrameId>,
 }
@@ -87,7 +90,8 @@ impl Dreamer {
         let layout = &self.world.config.layout;
         let features = actions.iter().map(|action| action.to_features(layout).into());
         let (actions, noise) = (features.collect(), recipe.noise);
-        self.section = Section { actions, noise, ..Section::default() };
+        let bearings = recipe.bearings.clone();
+        self.section = Section { actions, noise, bearings, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;
         self.recent_actions = recipe.before.clone();
         self.gather(&plan)?;
@@ -116,6 +120,8 @@ impl Dreamer {
         if !recipe.groups.iter().all(|(group, position)| fits(group, *position))
             || [recipe.made.len(), actions.len()] != [frames; 2]
             || recipe.before.iter().any(|features| features.len() != config.action)
+            || ![0, frames * BEARING * config.bearings].contains(&recipe.bearings.len())
+            || !recipe.bearings.iter().all(|x| x.is_finite())
             || !(1..=EVALUATIONS_MAX).contains(&recipe.evaluations)
         {
             return Err(Error::Size {

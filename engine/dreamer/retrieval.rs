@@ -1,8 +1,9 @@
 //! What of everything remembered comes back for the section.
 
 use super::Dreamer;
+use crate::atlas::{BEARING, bearing};
 use crate::error::Error;
-use crate::pack::Arrangement;
+use crate::pack::{Arrangement, PackPlan};
 use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
 
 impl Dreamer {
@@ -25,6 +26,29 @@ impl Dreamer {
         let exclude = self.not_retrieved();
         self.account.hits = self.history.rank(&query, self.ranking, &self.selection(&exclude))?;
         Ok(())
+    }
+
+    /// Where the frames that a plan retrieves were seen from, as each of the section's frames sees it; nothing where no
+    /// map tells, or the network is not told.
+    pub(super) fn bearings(&self, plan: &PackPlan) -> Vec<f32> {
+        let count = self.world.model.config().bearings;
+        let (Some(map), true) = (self.map, count > 0) else { return Vec::new() };
+        let branches = [map, self.history.branch()];
+        let place = |frame: FrameId| {
+            let record = self.history.warm().peek(frame)?;
+            record.reckoned.filter(|_| branches.contains(&record.stamp.branch))
+        };
+        let views: Vec<_> = plan.retrieved().take(count).map(place).collect();
+        let mut told = Vec::new();
+        for here in self.reckoning.ahead(&self.section.actions) {
+            let row = told.len() + count * BEARING;
+            for view in &views {
+                let seen = view.map(|view| bearing(here.pose, view.pose));
+                told.extend(seen.unwrap_or_default());
+            }
+            told.resize(row, 0.0);
+        }
+        told
     }
 
     /// Ranks everything remembered by scores of the caller's, higher first, in place of [`Self::retrieve`]; frames

@@ -1,5 +1,6 @@
 //! Sizes of the network.
 
+use crate::atlas::BEARING;
 use crate::ops::Precision;
 use crate::pack::{Grid, Kernel};
 
@@ -49,6 +50,14 @@ pub struct ModelConfig {
     /// What groups of history attend to.
     #[serde(default, skip_serializing_if = "HistoryAttention::is_own")]
     pub history: HistoryAttention,
+    /// Retrieved frames of which the network is told where they were seen from, best first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub bearings: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// How a kernel's groups become tokens (`FramePack` §3.1): means over boxes of latent cells, then the largest
@@ -76,6 +85,7 @@ impl ModelConfig {
             kernels: vec![1, 2, 4],
             precision: Precision::F32,
             history: HistoryAttention::Own,
+            bearings: 0,
         }
     }
 
@@ -93,12 +103,18 @@ impl ModelConfig {
             kernels: vec![1, 2, 4],
             precision: Precision::Int16,
             history: HistoryAttention::Own,
+            bearings: 0,
         }
     }
 
     /// For a GPU: 100 million parameters.
     pub fn large() -> Self {
         Self { dim: 768, depth: 12, heads: 12, condition: 256, ..Self::base() }
+    }
+
+    /// Numbers that tell a section frame what is done: its last three actions, then the bearings.
+    pub fn told(&self) -> usize {
+        3 * self.action + BEARING * self.bearings
     }
 
     /// Token rows and columns of one frame at kernel 1.

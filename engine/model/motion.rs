@@ -30,7 +30,7 @@ impl Motion {
         let (rows, columns) = WINDOW;
         let channels = config.channels;
         Ok(Self {
-            gate: vb.pp("gate").get((FILTERS, 3 * config.action), "weight")?,
+            gate: vb.pp("gate").get((FILTERS, config.told()), "weight")?,
             gate_bias: vb.pp("gate").get(FILTERS, "bias")?,
             filters: vb.get((FILTERS, rows * columns * channels * channels), "filters")?,
             bias: vb.get((FILTERS, channels), "bias")?,

@@ -163,7 +163,7 @@ impl WorldModel {
             time_in: linear(SINUSOID, condition, "time_in")?,
             time_out: linear(condition, condition, "time_out")?,
             step: vb.pp("step").get((StepSize::ALL.len(), condition), "weight")?,
-            action_section: bare(3 * config.action, condition, "action_section")?,
+            action_section: bare(config.told(), condition, "action_section")?,
             action_group: bare(config.action, condition, "action_group")?,
             blocks: blocks.collect::<Result<_>>()?,
             stack: None,
@@ -196,7 +196,7 @@ impl WorldModel {
         self.final_modulation.freeze()
     }
 
-    /// What leads a section under these actions, the last three of each frame: (g, 3 · A).
+    /// What leads a section under these actions, the last three of each frame, and bearings: (g, [`ModelConfig::told`]).
     ///
     /// newest: the frame before the section, (C, H, W); none where it is not known.
     pub fn lead(&self, newest: Option<&Tensor>, actions: &Tensor) -> Result<Lead> {

@@ -89,6 +89,12 @@ pub struct PackPlan {
 }
 
 impl PackPlan {
+    /// The frames that a ranking chose, best first.
+    pub fn retrieved(&self) -> impl Iterator<Item = FrameId> + '_ {
+        let retrieved = self.slots.iter().filter(|slot| slot.kind == SlotKind::Retrieved);
+        retrieved.flat_map(|slot| slot.group.frames.iter().copied())
+    }
+
     /// The frame just before the section, if the plan holds it.
     pub fn before_section(&self) -> Option<FrameId> {
         self.slots.iter().find_map(|slot| slot.group.before_section(slot.position))

@@ -2,7 +2,7 @@
 
 use super::LatentEpisode;
 use super::clip::unit;
-use crate::atlas::{Atlas, Pose, View};
+use crate::atlas::{Atlas, BEARING, Pose, View, bearing};
 use crate::model::ModelConfig;
 use half::f16;
 use memory::{BranchId, FrameId, FrameStamp, Reckoned};
@@ -59,6 +59,17 @@ impl Charted {
             tick: 1000 * number as u64,
         };
         scored.iter().take(WANTED).map(stamp).collect()
+    }
+
+    /// How a frame of an episode is told where a view was seen from; nothing of a frame that is no view.
+    pub(super) fn bearing(
+        &self,
+        episode: &LatentEpisode,
+        frame: usize,
+        view: usize,
+    ) -> [f32; BEARING] {
+        let Some(view) = self.view(view) else { return [0.0; BEARING] };
+        bearing(self.atlas.motion.in_steps(episode.poses()[frame]), view.pose)
     }
 
     /// The view that a frame of this number is; `None` where it is an episode's frame.

@@ -29,6 +29,8 @@ const STEPS_OFF: f32 = 0.7;
 /// Odds that a rollout ends with a clip: they last about four, of eight frames each. Longer ones lose
 /// the recorded way so far that turning is learnt less than it moves.
 const ROLLOUT_ENDS: f32 = 0.25;
+/// The same where an atlas leads them back.
+const CHARTED_ROLLOUT_ENDS: f32 = 0.1;
 
 /// Draws clips from episodes.
 #[derive(Debug)]
@@ -44,8 +46,8 @@ pub(super) struct ClipSampler {
     history_noise: f32,
     /// Noise of history that the network is told, in place of that.
     forcing: Option<Forcing>,
-    /// The atlas that sections retrieve from, or why there is none.
-    pub(super) charted: std::result::Result<Charted, &'static str>,
+    /// The atlas that sections retrieve from, if there is one.
+    pub(super) charted: Option<Charted>,
     schedules: Schedules,
     /// Frames of all episodes up to and with each, short ones counted as none.
     ends: Vec<usize>,
@@ -105,7 +107,7 @@ impl ClipSampler {
             retrieval,
             history_noise,
             forcing,
-            charted: Err("none was asked for"),
+            charted: None,
             ends,
         })
     }
@@ -131,7 +133,8 @@ impl ClipSampler {
             if !played {
                 return self.draw_planned(episodes, schedule, sections * frames, random);
             }
-            let rollout = rollouts.get(number).filter(|_| !random.chance(ROLLOUT_ENDS));
+            let ends = if self.charted.is_some() { CHARTED_ROLLOUT_ENDS } else { ROLLOUT_ENDS };
+            let rollout = rollouts.get(number).filter(|_| !random.chance(ends));
             rollout
                 .and_then(|rollout| self.go_on(episodes, rollout, sections * frames, random))
                 .unwrap_or_else(|| self.draw_clip(episodes, sections * frames, random))
@@ -239,11 +242,13 @@ impl ClipSampler {
         if !sound || first < dreams.len().max(1) || first + frames > episode.frames() {
             return None;
         }
-        if !dreams.last().is_some_and(|newest| is_near(newest, episode.latents(first - 1, 1))) {
-            return None;
-        }
         let retrieve = random.chance(self.retrieval);
         let charted = self.draw_charted(retrieve, random);
+        let charted = charted.filter(|_| !episode.poses().is_empty());
+        let recorded = episode.latents(first - 1, 1);
+        if !dreams.last().is_some_and(|newest| is_near(newest, recorded, charted.is_some())) {
+            return None;
+        }
         let retrieve = retrieve && charted.is_none() && first >= RETRIEVED_AGE + 32;
         Some(Clip {
             episode,
@@ -251,7 +256,7 @@ impl ClipSampler {
             first,
             dreams: rollout.by_frame(),
             retrieved: self.hits(episode, first, if retrieve { 4 } else { 0 }),
-            charted: charted.filter(|_| !episode.poses().is_empty()),
+            charted,
             known: known.min(first),
             noise: 0.0,
             forcing: None,
@@ -262,8 +267,7 @@ impl ClipSampler {
 
     /// Whether a clip that retrieves does so from the atlas, and how far off.
     fn draw_charted(&self, retrieve: bool, random: &mut Random) -> Option<(&Charted, (f32, f32))> {
-        let charted = self.charted.as_ref().ok();
-        let charted = charted.filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
+        let charted = self.charted.as_ref().filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
         Some((charted, (STEPS_OFF * random.normal(), STEPS_OFF * random.normal())))
     }
 

@@ -26,7 +26,7 @@ pub fn initial_weights(
     weights.linear("time_in", 128, condition)?;
     weights.linear("time_out", condition, condition)?;
     weights.zeros("step.weight", &[4, condition])?;
-    weights.matrix("action_section", 3 * config.action, condition)?;
+    weights.matrix("action_section", config.told(), condition)?;
     weights.matrix("action_group", config.action, condition)?;
     for i in 0..config.depth {
         let name = |part: &str| format!("blocks.{i}.{part}");
@@ -51,7 +51,8 @@ pub fn initial_weights(
     Ok(weights.all)
 }
 
-/// Adds the projections of coarser kernels that `weights` lacks, each read off that of k1.
+/// Adds what `weights` of a smaller configuration lack: projections of coarser kernels, each read off that of k1, and
+/// what bearings do, which is nothing at first.
 ///
 /// # Errors
 /// The projection of k1 has another shape than the configuration's.
@@ -59,6 +60,14 @@ pub(super) fn widen_projections(
     config: &ModelConfig,
     weights: &mut BTreeMap<String, Tensor>,
 ) -> Result<()> {
+    for name in ["action_section.weight", "motion.gate.weight"] {
+        let Some(weight) = weights.get(name) else { continue };
+        if let Some(missing) = config.told().checked_sub(weight.dim(1)?).filter(|&count| count > 0)
+        {
+            let wide = weight.pad_with_zeros(1, 0, missing)?;
+            weights.insert(name.to_owned(), wide);
+        }
+    }
     let finest = ["weight", "bias"].map(|part| weights.get(&format!("patch.k1.{part}")).cloned());
     let [Some(weight), Some(bias)] = finest else { return Ok(()) };
     for k in config.kernels.iter().filter(|&&k| k > 1) {
@@ -127,7 +136,7 @@ impl Weights<'_> {
         )?;
         self.all.insert("motion.filters".to_owned(), filters);
         self.zeros("motion.bias", &[FILTERS, channels])?;
-        self.linear("motion.gate", 3 * config.action, FILTERS)
+        self.linear("motion.gate", config.told(), FILTERS)
     }
 }
 

@@ -16,6 +16,9 @@ const KEPT: usize = 32;
 /// would teach a network to make nothing of its history. Of frames that have nothing to do with each other one in
 /// nine is as near.
 const STRAYED: f32 = 0.7;
+/// The same where views of the atlas show what comes next: they are there to lead a dream back, as long as it shows
+/// anything of the place.
+const LOST: f32 = 0.4;
 
 /// Where a rollout stands between two clips.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,14 +82,16 @@ impl Rollout {
     }
 }
 
-/// Whether a dream of a frame still shows what was recorded there.
-pub(super) fn is_near(dream: &[f32], recorded: impl Iterator<Item = f32>) -> bool {
+/// Whether a dream of a frame still shows what was recorded there; `charted`: enough of it to be led back by views of
+/// the atlas.
+pub(super) fn is_near(dream: &[f32], recorded: impl Iterator<Item = f32>, charted: bool) -> bool {
     let (mut product, mut squares) = (0.0, (1e-6, 1e-6));
     for (a, b) in dream.iter().zip(recorded) {
         product += a * b;
         squares = (squares.0 + a * a, squares.1 + b * b);
     }
-    product > STRAYED * (squares.0 * squares.1).sqrt()
+    let least = if charted { LOST } else { STRAYED };
+    product > least * (squares.0 * squares.1).sqrt()
 }
 
 /// A dream as play stores it.
@@ -101,9 +106,16 @@ mod tests {
     #[test]
     fn a_dream_is_near_up_to_an_angle_whatever_its_length() {
         let recorded = [1.0_f32, 0.0];
-        for (dream, near) in [([0.1, 0.099], true), ([5.0, 5.5], false), ([-1.0, 0.0], false)] {
-            assert_eq!(is_near(&dream, recorded.into_iter()), near, "{dream:?}");
+        for (dream, near, charted) in [
+            ([0.1, 0.099], true, true),
+            ([5.0, 5.5], false, true),
+            ([0.5, 1.0], false, true),
+            ([0.4, 1.0], false, false),
+            ([-1.0, 0.0], false, false),
+        ] {
+            assert_eq!(is_near(&dream, recorded.into_iter(), false), near, "{dream:?}");
+            assert_eq!(is_near(&dream, recorded.into_iter(), true), charted, "{dream:?}");
         }
-        assert!(!is_near(&[0.0, 0.0], recorded.into_iter()));
+        assert!(!is_near(&[0.0, 0.0], recorded.into_iter(), true));
     }
 }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 const LEVEL_MIN: f32 = 0.05;
 /// Evaluations of dreams: a single one would leave history softer than play's ever is.
 const EVALUATIONS: [u32; 2] = [4, 8];
-/// The same of networks that know shortcuts.
-const FEW_EVALUATIONS: [u32; 2] = [2, 4];
+/// The same of networks that know shortcuts: play takes two.
+const FEW_EVALUATIONS: [u32; 4] = [2, 2, 2, 4];
 /// Steps that a shortcut network is told; halves lead most, because play takes two.
 const SHORTCUTS: [StepSize; 6] = [
     StepSize::Quarter,
@@ -96,7 +96,7 @@ impl Scene<'_> {
         let sections = self.planned.len() / self.history.clips.len();
         let mut rollouts = Vec::with_capacity(count);
         for clip in 0..count {
-            let choice = if sampling.shortcut { FEW_EVALUATIONS } else { EVALUATIONS };
+            let choice = if sampling.shortcut { &FEW_EVALUATIONS[..] } else { &EVALUATIONS };
             let evaluations = choice[random.below(choice.len())];
             let sampling = Sampling { evaluations, ..sampling };
             for number in clip * sections..(clip + 1) * sections {
@@ -142,7 +142,7 @@ impl Scene<'_> {
             placed.push((kv, *kernel, slot.position));
         }
         let actions = self.actions(section);
-        let actions = Tensor::from_vec(actions, (self.frames, 3 * config.action), self.device)?;
+        let actions = Tensor::from_vec(actions, (self.frames, config.told()), self.device)?;
         let newest = section.plan.before_section().map(|frame| {
             let frame = self.history.frame(section.clip, frame.0 as usize, random).to_vec();
             Tensor::from_vec(frame, (config.channels, config.height, config.width), self.device)
@@ -262,7 +262,7 @@ impl Scene<'_> {
             )?,
             steps: planned.iter().map(|section| section.step).collect(),
             levels,
-            actions: Tensor::from_vec(actions, (count * frames, 3 * config.action), self.device)?,
+            actions: Tensor::from_vec(actions, (count * frames, config.told()), self.device)?,
             routes: table.routes(frames),
         })
     }
@@ -288,22 +288,34 @@ impl Scene<'_> {
         drawn
     }
 
-    /// The last three actions of each of a section's frames, one after another.
+    /// The last three actions of each of a section's frames with the bearings of what it retrieves, one after another.
     fn actions(&self, section: &PlannedSection) -> Vec<f32> {
-        let Clip { episode, around, .. } = &self.history.clips[section.clip];
+        let Clip { episode, around, charted, .. } = &self.history.clips[section.clip];
         if around.as_ref().is_some_and(|around| around.null_sections) {
-            return vec![0.0; self.frames * 3 * self.config.action];
+            return vec![0.0; self.frames * self.config.told()];
         }
         let frames = section.first..section.first + self.frames;
-        frames.flat_map(|frame| episode.last_actions(frame)).collect()
+        let told = |frame: usize| {
+            let mut told = episode.last_actions(frame);
+            let retrieved = section.plan.retrieved().map(|frame| frame.0 as usize);
+            for view in retrieved.take(self.config.bearings) {
+                let bearing = charted.map(|(charted, _)| charted.bearing(episode, frame, view));
+                told.extend(bearing.unwrap_or_default());
+            }
+            told.resize(self.config.told(), 0.0);
+            told
+        };
+        frames.flat_map(told).collect()
     }
 
     /// Whether the newest frame that a section sees is a dream that no longer shows what was recorded.
     fn strayed(&self, section: &PlannedSection) -> bool {
-        let Clip { episode, dreams, .. } = &self.history.clips[section.clip];
+        let Clip { episode, dreams, charted, .. } = &self.history.clips[section.clip];
         let newest = section.first.checked_sub(1);
         let newest = newest.and_then(|frame| Some((frame, dreams.get(&frame)?)));
-        newest.is_some_and(|(frame, dream)| !is_near(dream, episode.latents(frame, 1)))
+        newest.is_some_and(|(frame, dream)| {
+            !is_near(dream, episode.latents(frame, 1), charted.is_some())
+        })
     }
 
     /// A section's own latents, one after another.

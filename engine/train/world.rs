@@ -64,8 +64,8 @@ pub struct WorldTraining {
     pub history_noise: f32,
     /// Share of the clips, of schedules that are played, whose finest slots are filled by the ranking.
     pub retrieval: f32,
-    /// Most views of the [atlas](crate::atlas) that is made of the recording, where that tells its places and all of it
-    /// is of one map; 0 for none.
+    /// Most views of the [atlas](crate::atlas) to [`WorldTrainer::chart`], where the recording tells its places and is
+    /// of one map; 0 for none.
     pub atlas: usize,
     /// Noise of history that the network is told, in place of `history_noise`: diffusion forcing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,8 +252,6 @@ impl WorldTrainer {
         }
         sampler.codebook =
             (training.codebook > 0).then(|| fit_codebook(config, &training, &episodes));
-        let atlas = Atlas::survey(&episodes, training.atlas);
-        sampler.charted = atlas.map(|atlas| Charted::new(atlas, config));
         let average = vars
             .iter()
             .map(|(name, var)| Ok((name.clone(), values(var)?)))
@@ -338,12 +336,14 @@ impl WorldTrainer {
         self.step
     }
 
-    /// Views of the recording, for play to retrieve as the network learns to.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub fn atlas(&self) -> std::result::Result<&Atlas, &'static str> {
-        self.sampler.charted.as_ref().map(|charted| &charted.atlas).map_err(|why| *why)
+    /// From here on sections retrieve from an atlas, as play in its world will.
+    pub fn chart(&mut self, atlas: Atlas) {
+        self.sampler.charted = Some(Charted::new(atlas, self.model.config()));
+    }
+
+    /// What sections retrieve from.
+    pub fn atlas(&self) -> Option<&Atlas> {
+        self.sampler.charted.as_ref().map(|charted| &charted.atlas)
     }
 
     /// Settings.

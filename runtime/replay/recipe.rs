@@ -31,6 +31,9 @@ struct Account {
     made: Vec<u32>,
     evaluations: u32,
     slots: Vec<(String, Vec<u32>, i32)>,
+    /// Absent from sessions of worlds without a map.
+    #[serde(default)]
+    bearings: Vec<f32>,
 }
 
 /// The sections of a session in `dir`. Frames that belong to none are the one it opens with and those of a last
@@ -79,6 +82,7 @@ fn recipe(record: &FrameRecord) -> Result<Option<Recipe>> {
         noise: account.noise.unwrap_or(account.tick),
         evaluations: account.evaluations,
         before: account.before.map(Into::into),
+        bearings: account.bearings,
         groups: account.slots.into_iter().map(group).collect::<Result<_>>()?,
         made: account.made.into_iter().map(FrameId).collect(),
     }))

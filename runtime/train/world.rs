@@ -4,6 +4,7 @@ use super::going::{Trainer, go_on};
 use super::{TrainConfig, WorldArgs, episode_paths, export, kept_name, picture, picture_size};
 use anyhow::{Context as _, Result, bail, ensure};
 use engine::adapter::AdapterConfig;
+use engine::atlas::Atlas;
 use engine::codec::Codec;
 use engine::dreamer::{DreamOptions, Dreamer};
 use engine::model::{HistoryAttention, ModelConfig};
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Frames that the codec encodes together.
 const ENCODED_AT_ONCE: usize = 32;
+
+/// Retrieved frames whose places are told where training makes an atlas: all that the default schedule has room for.
+const BEARINGS: usize = 4;
 
 /// Ending of the files of latents: those of earlier builds, without places, have another.
 const KEPT_AS: &str = "placed.safetensors";
@@ -52,12 +56,23 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     config.model.action = features;
     let opened = Codec::open(&config.codec, &codec, &device)?;
     let episodes = encoded(&paths, &layout, &opened, &config.model, &latents_dir)?;
+    let atlas = match Atlas::survey(&episodes, config.world_training.atlas) {
+        Ok(atlas) => {
+            eprintln!("an atlas of {} views", atlas.views.len());
+            config.model.bearings = config.model.bearings.max(BEARINGS);
+            Some(atlas)
+        }
+        Err(why) => {
+            eprintln!("no atlas: {why}");
+            None
+        }
+    };
     let mut training = config.world_training.clone();
     training.steps = common.steps.unwrap_or(training.steps);
     let (steps, minutes) = (training.steps, common.checkpoint_minutes);
     let from = base.weights.as_deref().map(|path| engine::train::load_weights(path, &device));
     let from = from.transpose()?;
-    let trainer = match (args.adapter, from) {
+    let mut trainer = match (args.adapter, from) {
         (Some(rank), Some(weights)) => {
             let alpha = f32::from(rank);
             let adapter = AdapterConfig { rank: rank.into(), alpha, seed: training.seed };
@@ -65,9 +80,8 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         }
         (_, from) => WorldTrainer::new(&config.model, training, episodes, from, &device)?,
     };
-    match trainer.atlas() {
-        Ok(atlas) => eprintln!("an atlas of {} views", atlas.views.len()),
-        Err(why) => eprintln!("no atlas: {why}"),
+    if let Some(atlas) = atlas {
+        trainer.chart(atlas);
     }
     let checkpoint = common.out.join("world.checkpoint.safetensors");
     let mut trained = Trained { trainer, args, config, base: base.config, codec, paths };
