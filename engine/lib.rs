@@ -9,6 +9,10 @@
 //! actions say: what it makes is added to the section's own tokens. What is left to the transformer is
 //! what moving does not explain: what comes into sight, and what was there before.
 //!
+//! Where recorded play tells its places, a world keeps some of its frames in an [`atlas`]: a walk that begins at a known
+//! place on their map retrieves them by place, and the network is told where each was seen from. It is a memory that the
+//! walk begins with, ranked and packed like all that it sees itself.
+//!
 //! # Symbols
 //!
 //! `B` batch, `T` latent frames, `C` channels, `H W` latent cells, `L` tokens, `D` width of a token,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use engine::atlas::{Atlas, Ground, Motion, View};
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::model::StepSize;
 use engine::noise::{Random, section_noise};
@@ -13,7 +12,7 @@ use engine::world::World;
 use input::{Action, Pose};
 use memory::{FieldOfView, Ranking};
 
-use crate::support::world::{tiny_world, tiny_world_in_words, write_tiny_world};
+use crate::support::world::{VIEWS, tiny_world, tiny_world_in_words, write_charted_world};
 
 /// Frames of a scripted walk: turns, steps, pauses.
 fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u8>> {
@@ -254,72 +253,71 @@ fn what_is_packed_stays_ahead_and_a_bookmark_keeps_that() {
     assert!((lead(&mut dreamer) - 0.05).abs() < 1e-3, "as it was at the bookmark");
 }
 
-/// The tiny world with views of a hall that lies along its x axis, seen from every second step in four directions.
-fn charted_world() -> Arc<World> {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    write_tiny_world(dir.path()).expect("a world can be written");
-    let mut world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world");
-    let config = &world.config.model;
-    let view = |number: u16| {
-        let mut random = Random::new(u64::from(number), 7);
-        View {
-            // Plus and minus one, by the bits of their 16-bit floats.
-            latent: (0..config.latent_len())
-                .map(|_| if random.chance(0.5) { 0x3c00 } else { 0xbc00 })
-                .collect(),
-            action: vec![0.0; config.action].into(),
-            pose: memory::Pose {
-                x: f32::from(number / 4) * 2.0,
-                y: 0.0,
-                yaw: 90.0 * f32::from(number % 4),
-            },
-        }
-    };
-    let views: Vec<View> = (0..120).map(view).collect();
-    let places = (0..120_u8).map(|at| (f32::from(at) / 2.0, 0.0));
-    let ground =
-        Arc::new(Ground::under(places.flat_map(|(x, y)| [(x, y - 0.5), (x, y), (x, y + 0.5)])));
-    world.atlas = Some(Atlas { views, motion: Motion { step: 10.0, momentum: 0.5 }, ground });
-    Arc::new(world)
-}
-
-/// Names of the atlas's views among the hits.
-fn views_of(dreamer: &Dreamer) -> Vec<usize> {
-    let hits = dreamer.account().hits.iter().map(|hit| hit.stamp.frame.0 as usize);
-    hits.filter(|&frame| frame < 120).collect()
+/// Names of the atlas's views among the hits; nothing else is named before them.
+fn views_of(dreamer: &Dreamer) -> Vec<u32> {
+    let hits = dreamer.account().hits.iter().map(|hit| hit.stamp.frame.0);
+    hits.filter(|&frame| frame < u32::from(VIEWS)).collect()
 }
 
 #[test]
 fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
-    let world = charted_world();
-    let begin = |x: f32, yaw: f32| {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    write_charted_world(dir.path()).expect("a world can be written");
+    let world = Arc::new(World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world"));
+    let start = &world.starts[0];
+    let begin = |poses: &[Pose]| {
         let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
-        let start = &world.starts[0];
         let frames: Vec<&[u8]> = start.frames().collect();
-        let poses = vec![Pose { x: 10.0 * x, y: 0.0, yaw }; frames.len()];
-        dreamer.open_on_map(&frames, &start.actions, &poses).expect("the opening fits");
+        dreamer.open_on_map(&frames, &start.actions, poses).expect("the opening fits");
         dreamer
     };
+    let poses = start.poses.clone().expect("they are known");
     let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
-    let mut walk = begin(20.0, 0.0);
+    let mut walk = begin(&poses);
     walk.section(&[Action::NEUTRAL]).expect("a section");
     assert_eq!(views_of(&walk)[0], 40, "from step 20, to the east");
+    // Known, nowhere else, turned nowhere; the second from two steps ahead or behind.
+    let bearings = walk.account().bearings.clone();
+    assert_eq!((bearings.len(), &bearings[..4]), (8, &[1.0, 0.0, 0.0, 0.0][..]));
+    assert_eq!((bearings[4], bearings[5].abs()), (1.0, 0.5));
     (0..11).for_each(|_| drop(walk.section(&[ahead]).expect("a section")));
     // Eleven frames, one of them lost to momentum.
     assert_eq!(views_of(&walk)[0], 60);
     let bookmark = walk.bookmark();
-    // A quarter turn to the left, into the wall of the hall.
+    // A quarter turn to the left, into the wall of the hall; momentum carries it on for a step.
     (0..6).for_each(|_| drop(walk.section(&[LEFT]).expect("a section")));
     (0..9).for_each(|_| drop(walk.section(&[ahead]).expect("a section")));
-    // Momentum carries it on for a step.
     assert_eq!(views_of(&walk)[0], 65);
     walk.go_back(&bookmark).expect("of this walk");
     walk.section(&[ahead]).expect("a section");
     assert!([60, 64].contains(&views_of(&walk)[0]), "{:?}", views_of(&walk));
     // Off the map, or without its poses, there is none.
-    let mut lost = begin(900.0, 0.0);
-    lost.section(&[ahead]).expect("a section");
-    assert_eq!(lost.history().warm().len(), world.starts[0].len() + 1);
+    let away = poses.iter().map(|pose| Pose { y: 900.0, ..*pose }).collect::<Vec<_>>();
+    for poses in [&away[..], &poses[1..]] {
+        let mut lost = begin(poses);
+        lost.section(&[ahead]).expect("a section");
+        assert_eq!(lost.history().warm().len(), start.len() + 1);
+        assert!(lost.account().bearings.is_empty());
+    }
+}
+
+#[test]
+fn bearings_are_seen() {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    write_charted_world(dir.path()).expect("a world can be written");
+    let world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world");
+    let (model, count) = (&world.model, world.model.config().told());
+    let latent: Vec<f32> = Random::new(3, 0).normals(model.config().latent_len());
+    let shape = [1, model.config().channels, model.config().height, model.config().width];
+    let latent = model.tensor(latent, &shape).expect("it fits");
+    let estimate = |last: f32| {
+        let told = (1..count).map(|_| 0.0).chain([last]).collect();
+        let lead = model.lead(None, &model.tensor(told, &[1, count]).expect("it fits"));
+        let context = model.place(&[]).expect("nothing is placed");
+        let seen = model.estimate(&latent, 0.7, StepSize::Flow, &lead.expect("a lead"), &context);
+        seen.and_then(|seen| seen.flatten_all()?.to_vec1::<f32>()).expect("an estimate")
+    };
+    assert_ne!(estimate(0.0), estimate(1.0));
 }
 
 /// A walk that has looked ahead for 40 frames, turned right for 6 and looked there for the rest of 100.

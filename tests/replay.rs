@@ -24,7 +24,7 @@ use oneiro::world::{self, Beginning};
 use proptest::prelude::*;
 
 use crate::cli::oneiro;
-use crate::support::world::{tiny_world, write_tiny_world};
+use crate::support::world::{tiny_world, write_charted_world, write_tiny_world};
 
 /// Frames of the walks here; the recent window is 20 frames long.
 const FRAMES: &str = "60";
@@ -73,6 +73,31 @@ fn tamper(session: &Path, file: &str, line: usize, from: &str, to: &str) {
     assert!(lines[line - 1].contains(from), "{from} is not in {}", lines[line - 1]);
     lines[line - 1] = lines[line - 1].replacen(from, to, 1);
     fs::write(path, lines.join("\n") + "\n").expect("it can be written");
+}
+
+#[test]
+fn a_walk_on_a_map_is_made_again_to_the_bit_without_its_atlas() {
+    let dir = folder();
+    let tiny = dir.path().join("tiny");
+    fs::remove_dir_all(&tiny).and_then(|()| fs::create_dir(&tiny)).expect("it can be emptied");
+    write_charted_world(&tiny).expect("it can be written");
+    let session = walk(dir.path(), &[]);
+    fs::remove_file(tiny.join("atlas.safetensors")).expect("it was written");
+    verify(&session).expect("views and bearings are in the session");
+    // They are no decoration.
+    let text = fs::read_to_string(session.join("frames.jsonl")).expect("it was recorded");
+    let line = text.lines().nth(40).expect("a section");
+    let bearings = &line[line.find("\"bearings\":[").expect("they are told")..];
+    let bearings = &bearings[..=bearings.find(']').expect("they end")];
+    assert!(bearings.starts_with("\"bearings\":[1.0,"), "{bearings}");
+    tamper(
+        &session,
+        "frames.jsonl",
+        41,
+        bearings,
+        "\"bearings\":[0.0,9.0,9.0,9.0,0.0,9.0,9.0,9.0]",
+    );
+    assert!(verify(&session).is_err(), "other bearings, other frames");
 }
 
 /// What happens before a section of a taped walk.
@@ -376,6 +401,7 @@ proptest! {
         noise: u64,
         evaluations in 0_u32..4,
         before in prop::collection::vec(any::<f32>(), 3..6),
+        bearings in prop::collection::vec(any::<f32>(), 0..9),
     ) {
         let world = tiny_world();
         let mut dreamer = Dreamer::new(std::sync::Arc::clone(&world), DreamOptions::default()).unwrap();
@@ -394,6 +420,7 @@ proptest! {
             evaluations,
             before: [before.clone().into(), before.into()],
             groups: vec![(group, position)],
+            bearings,
             made: made.into_iter().map(FrameId).collect(),
         };
         let _ = dreamer.repeat(&recipe, &[Action::NEUTRAL]);

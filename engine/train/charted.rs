@@ -128,6 +128,10 @@ mod tests {
         assert!(off.iter().filter(|&&number| (27..=31).contains(&number)).count() >= 3, "{off:?}");
         let view = charted.view(FIRST as usize + 7).unwrap();
         assert!(values(view).eq(episode.latents(7, 1)));
+        // Two steps ahead of frame 20.
+        let bearing = |view: usize| charted.bearing(&episode, 20, view);
+        assert_eq!(bearing(FIRST as usize + 22), [1.0, 0.5, 0.0, 0.0]);
+        assert_eq!(bearing(22), [0.0; BEARING]);
         assert!(charted.view(7).is_none() && charted.view(FIRST as usize + 40).is_none());
     }
 }

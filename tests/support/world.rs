@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use candle_core::{DType, Device, Tensor};
+use engine::atlas::{Atlas, Ground, Motion, Pose, View};
 use engine::codec::CodecConfig;
 use engine::model::ModelConfig;
 use engine::noise::Random;
 use engine::world::{World, WorldConfig};
-use input::{ActionLayout, Policy};
+use input::{ActionLayout, Episode, Policy};
 
 /// Names and shapes of the tiny codec's tensors.
 fn codec_shapes(config: &CodecConfig) -> Vec<(String, Vec<usize>)> {
@@ -105,3 +106,43 @@ pub(crate) fn tiny_world() -> Arc<World> {
     });
     Arc::clone(&WORLD)
 }
+
+/// The tiny world with an atlas: views of a hall that lies along its x axis, seen from every second step in four
+/// directions. Its walks begin at step 20, looking east, and its network is told two bearings.
+pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
+    write_tiny_world(dir)?;
+    let (weights, settings) = (dir.join("model.safetensors"), dir.join("world.toml"));
+    let mut config: WorldConfig = toml::from_str(&std::fs::read_to_string(&settings)?)?;
+    config.model.bearings = 2;
+    std::fs::write(settings, toml::to_string(&config)?)?;
+    let mut tensors = candle_core::safetensors::load(&weights, &Device::Cpu)?;
+    let mut random = Random::new(12, 0);
+    for name in ["action_section.weight", "motion.gate.weight"] {
+        let narrow = tensors[name].clone();
+        let (rows, more) = (narrow.dim(0)?, config.model.told() - narrow.dim(1)?);
+        let more = Tensor::from_vec(random.normals(rows * more), (rows, more), &Device::Cpu)?;
+        tensors.insert(name.to_owned(), Tensor::cat(&[narrow, more], 1)?);
+    }
+    candle_core::safetensors::save(&tensors, &weights)?;
+    let mut view = |number: u16| View {
+        // Plus and minus one, by the bits of their 16-bit floats.
+        latent: (0..config.model.latent_len())
+            .map(|_| if random.chance(0.5) { 0x3c00 } else { 0xbc00 })
+            .collect(),
+        action: vec![0.0; config.model.action].into(),
+        pose: Pose { x: f32::from(number / 4) * 2.0, y: 0.0, yaw: 90.0 * f32::from(number % 4) },
+    };
+    let views: Vec<View> = (0..VIEWS).map(&mut view).collect();
+    let places = (0..120_u8).map(|at| f32::from(at) / 2.0);
+    let ground = Ground::under(places.flat_map(|x| [(x, -0.5), (x, 0.0), (x, 0.5)]));
+    let motion = Motion { step: 10.0, momentum: 0.5 };
+    let atlas = Atlas { views, motion, ground: Arc::new(ground) };
+    atlas.save(&dir.join("atlas.safetensors"), &config.model)?;
+    let path = dir.join("starts/start_00.npz");
+    let start = Episode::open(&path)?;
+    let poses = Some(vec![input::Pose { x: 200.0, y: 0.0, yaw: 0.0 }; start.len()]);
+    Ok(input::write_npz(&Episode { poses, ..start }, &path)?)
+}
+
+/// Views of the hall.
+pub(crate) const VIEWS: u16 = 120;

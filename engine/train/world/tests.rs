@@ -1,6 +1,7 @@
 //! Training on a tiny network: everything learns, and a checkpoint loses nothing.
 
 mod adapting;
+mod charted;
 mod planned;
 mod rivals;
 mod shortcuts;
