@@ -43,9 +43,9 @@ fn sections_are_told_where_their_views_lie() {
             all += 1;
             if bearings[0] == 1.0 {
                 told += 1;
-                // Views lie ahead and behind in one line, at most some steps away.
+                // Views lie ahead and behind in one line: near the first of at most nine frames.
                 let [_, ahead, left, turn] = bearings[..BEARING] else { panic!("{bearings:?}") };
-                assert!(ahead.abs() < 2.0 && left == 0.0 && turn == 0.0, "{bearings:?}");
+                assert!(ahead.abs() < 2.8 && left == 0.0 && turn == 0.0, "{bearings:?}");
             } else {
                 assert_eq!(bearings, [0.0; 2 * BEARING]);
             }
