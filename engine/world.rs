@@ -102,6 +102,9 @@ pub struct World {
     pub device: Device,
 }
 
+/// Most bearings: as many as a schedule packs frames.
+const BEARINGS_MAX: usize = 64;
+
 /// Most guidance: beyond, pictures tear long before.
 const GUIDANCE_MAX: f32 = 8.0;
 
@@ -217,6 +220,9 @@ pub(crate) fn check(config: &WorldConfig) -> Result<Schedule, String> {
     if config.layout.feature_count() != model.action {
         let (want, got) = (model.action, config.layout.feature_count());
         return Err(format!("expected a layout of {want} features, got {got}"));
+    }
+    if model.bearings > BEARINGS_MAX {
+        return Err(format!("expected at most {BEARINGS_MAX} bearings, got {}", model.bearings));
     }
     if !(1.0..=240.0).contains(&config.fps) {
         return Err(format!("expected 1 to 240 frames a second, got {}", config.fps));

@@ -329,6 +329,7 @@ impl Dream for Dreaming {
         for (slot, &reused) in slots {
             let Some(&frame) = slot.group.frames.last() else { continue };
             let earlier = self.recall.as_ref().is_some_and(|recall| recall.is_earlier(frame));
+            let earlier = earlier || self.dreamer.is_charted(frame);
             let record = self.dreamer.history().warm().peek(frame);
             let tick = record.map_or(newest, |record| record.stamp.tick);
             #[expect(clippy::cast_precision_loss, reason = "seconds to be read")]

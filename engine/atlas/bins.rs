@@ -75,15 +75,20 @@ impl Bins {
             (0..pairs.len()).map(like).sum::<f32>() / count
         };
         let (alike, any) = (mean(0), mean(pairs.len() / 2));
-        alike - any > ALIKE * (1.0 - any)
+        are_alike(alike, any)
     }
+}
+
+/// Whether frames that are as much `alike` as this, while any two are as much as that, show the same.
+pub(super) fn are_alike(alike: f32, any: f32) -> bool {
+    alike - any > ALIKE * (1.0 - any)
 }
 
 fn look(episodes: &[LatentEpisode], (number, frame): Frame) -> impl Iterator<Item = f32> + '_ {
     episodes[number].latents(frame, 1)
 }
 
-fn cosine(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f32 {
+pub(super) fn cosine(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f32 {
     let (mut product, mut squares) = (0.0, (1e-6, 1e-6));
     for (a, b) in a.zip(b) {
         product += a * b;

@@ -15,20 +15,25 @@ pub use memory::Pose;
 pub use motion::Motion;
 pub(crate) use motion::command;
 
-use self::bins::Bins;
+use self::bins::{Bins, are_alike, cosine};
 use crate::error::Error;
 use crate::model::ModelConfig;
 use crate::train::LatentEpisode;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
+use memory::{Reckoned, Warm};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Largest latent value that is told from larger ones. One value in a hundred thousand is.
 const VALUE_MAX: f32 = 16.0;
-/// Most views that are read from a file.
-const VIEWS_MAX: usize = 1 << 16;
+/// Most views: what a walk sees itself takes as much room again.
+const VIEWS_MAX: usize = Warm::CAPACITY_DEFAULT / 2;
+/// Most cells of ground that are read.
+const CELLS_MAX: usize = 1 << 22;
+/// Nearness from which on a view is one of the place.
+const NEAR: f32 = 0.2;
 /// Largest file that is read, 1 GiB.
 const BYTES_MAX: u64 = 1 << 30;
 
@@ -41,6 +46,13 @@ pub struct View {
     pub action: Arc<[f32]>,
     /// Where it was seen from, in steps.
     pub pose: Pose,
+}
+
+impl View {
+    /// Its latent.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f32> + '_ {
+        self.latent.iter().map(|&bits| f16::from_bits(bits).to_f32())
+    }
 }
 
 /// Views of one map, and how one walks on it.
@@ -73,7 +85,7 @@ impl Atlas {
             return Err("the episodes are of different maps, or have no place in common");
         }
         let all = bins.nearest();
-        let kept = count.min(all.len());
+        let kept = count.min(all.len()).min(VIEWS_MAX);
         let view = |(number, frame): (usize, usize)| {
             let episode: &LatentEpisode = &episodes[number];
             View {
@@ -92,6 +104,32 @@ impl Atlas {
     #[must_use]
     pub fn is_known(&self, (x, y): (f32, f32)) -> bool {
         self.ground.holds(x / self.motion.step, y / self.motion.step)
+    }
+
+    /// Whether frames that were seen from these places, in the game's units, are of this map: whether they look more
+    /// like the views from near by than like others.
+    #[must_use]
+    pub fn shows(&self, frames: &[(Pose, Vec<f32>)]) -> bool {
+        let reckoned = |pose| Reckoned { pose, walked: 0.0 };
+        let (mut alike, mut any, mut count) = (0.0, 0.0, 0.0);
+        for (pose, frame) in frames {
+            let here = reckoned(self.motion.in_steps(*pose));
+            let near = |view: &View| here.nearness_on_map(reckoned(view.pose));
+            let nearness = self.views.iter().map(near).enumerate();
+            let Some((nearest, _)) = nearness
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+                .filter(|&(_, nearness)| nearness > NEAR)
+            else {
+                continue;
+            };
+            let other = (nearest + self.views.len() / 2) % self.views.len();
+            let like = |number: usize| {
+                let view = &self.views[number];
+                cosine(frame.iter().copied(), view.values())
+            };
+            (alike, any, count) = (alike + like(nearest), any + like(other), count + 1.0);
+        }
+        count > 0.0 && are_alike(alike / count, any / count)
     }
 
     /// Writes the atlas; `model` says how large its latents are.
@@ -167,6 +205,9 @@ impl Atlas {
         size("motion", &[2])?;
         let cells = tensor("ground")?.dims().first().copied().unwrap_or_default();
         size("ground", &[cells, 2])?;
+        if cells > CELLS_MAX {
+            candle_core::bail!("expected at most {CELLS_MAX} cells of ground, got {cells}");
+        }
         let numbers = |name: &str| -> candle_core::Result<Vec<f32>> {
             let values = tensor(name)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             if !values.iter().all(|x| x.is_finite()) {
@@ -190,9 +231,9 @@ impl Atlas {
         if motion.step <= 0.0 || !(0.0..1.0).contains(&motion.momentum) {
             candle_core::bail!("expected a step above 0 and a momentum of 0 to 1, got {motion:?}");
         }
-        let cells = tensor("ground")?.to_dtype(DType::I64)?.to_vec2::<i64>()?;
+        let cells = tensor("ground")?.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
         let cells = cells
-            .iter()
+            .chunks(2)
             .filter_map(|cell| Some((i32::try_from(cell[0]).ok()?, i32::try_from(cell[1]).ok()?)));
         Ok(Self { views: views.collect(), motion, ground: Arc::new(Ground::of(cells)) })
     }

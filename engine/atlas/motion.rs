@@ -25,15 +25,16 @@ impl Motion {
     /// Least absolute errors (by squares that are weighted anew each round), because those who walk into walls move
     /// in quite another way, and are not few.
     pub(super) fn fit(episodes: &[LatentEpisode]) -> Option<Self> {
-        let samples: Vec<_> = episodes.iter().flat_map(samples).collect();
-        let every = samples.len().div_ceil(FRAMES_MAX).max(1);
-        let samples: Vec<_> = samples.into_iter().step_by(every).collect();
-        let (mut momentum, mut push) = (0.0, 0.0);
+        let frames: Vec<_> = episodes.iter().flat_map(axes).collect();
+        let every = frames.len().div_ceil(FRAMES_MAX).max(1);
+        let samples: Vec<_> = frames.into_iter().step_by(every).flatten().collect();
+        let (mut momentum, mut push) = (0.0, 0.0_f64);
         for round in 0..ROUNDS {
             let mut sums = [0.0_f64; 5];
             for &[before, command, after] in &samples {
                 let off = (after - momentum * before - push * command).abs();
-                let weight = if round == 0 { 1.0 } else { 1.0 / off.max(0.1) };
+                // Errors far below a step are all alike.
+                let weight = if round == 0 { 1.0 } else { 1.0 / off.max(0.01 * push.abs()) };
                 let products = [
                     before * before,
                     before * command,
@@ -45,7 +46,7 @@ impl Motion {
             }
             let [bb, bc, cc, ba, ca] = sums;
             let determinant = bb * cc - bc * bc;
-            if determinant <= 1e-9 * bb * cc || !determinant.is_finite() {
+            if !(determinant > 1e-9 * bb * cc && determinant.is_finite()) {
                 return None;
             }
             momentum = ((ba * cc - ca * bc) / determinant).clamp(0.0, f64::from(MOMENTUM_MAX));
@@ -73,15 +74,13 @@ pub(crate) fn command(action: &[f32], yaw: f32) -> (f32, f32) {
     (ahead * ahead_x + right * ahead_y, ahead * ahead_y - right * ahead_x)
 }
 
-/// Velocity before, command and velocity after, of each axis of each frame.
-fn samples(episode: &LatentEpisode) -> Vec<[f64; 3]> {
-    let mut samples = Vec::new();
-    for (poses, frame) in episode.poses().windows(3).zip(2..) {
+/// Velocity before, command and velocity after of each frame, east and north.
+fn axes(episode: &LatentEpisode) -> Vec<[[f64; 3]; 2]> {
+    let axes = |(poses, frame): (&[Pose], usize)| {
         let moved = |a: Pose, b: Pose| (f64::from(b.x - a.x), f64::from(b.y - a.y));
         let (before, after) = (moved(poses[0], poses[1]), moved(poses[1], poses[2]));
-        let command = command(episode.action(frame), poses[2].yaw);
-        samples.push([before.0, f64::from(command.0), after.0]);
-        samples.push([before.1, f64::from(command.1), after.1]);
-    }
-    samples
+        let (east, north) = command(episode.action(frame), poses[2].yaw);
+        [[before.0, f64::from(east), after.0], [before.1, f64::from(north), after.1]]
+    };
+    episode.poses().windows(3).zip(2..).map(axes).collect()
 }

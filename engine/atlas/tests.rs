@@ -157,3 +157,18 @@ fn a_byte_tells_small_values_apart_and_large_ones_roughly() {
     assert_eq!(widened(narrowed(99.0)).to_f32(), VALUE_MAX);
     assert_eq!(widened(narrowed(f32::NEG_INFINITY)).to_f32(), -VALUE_MAX);
 }
+
+#[test]
+fn frames_of_the_map_are_told_from_others() {
+    let (episodes, atlas) = surveyed(10_000);
+    let seen = |map: u64| {
+        let episode = walk(&ModelConfig::tiny(), (map, 3), 200);
+        let frame = |at: usize| (episode.poses()[at], episode.latents(at, 1).collect());
+        (0..200).step_by(10).map(frame).collect::<Vec<_>>()
+    };
+    assert!(atlas.shows(&seen(1)), "another walk on the same map");
+    assert!(!atlas.shows(&seen(2)), "the same places on another map");
+    assert!(!atlas.shows(&[]));
+    let far = Pose { x: 9e4, ..Pose::default() };
+    assert!(!atlas.shows(&[(far, episodes[0].latents(0, 1).collect())]), "nothing is near");
+}

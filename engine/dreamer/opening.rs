@@ -13,6 +13,9 @@ use memory::{ByteLru, Feature, FrameId, Look, Ranking, Reckoned};
 use rayon::prelude::*;
 use std::sync::Arc;
 
+/// Frames of an opening that are compared with an atlas.
+const COMPARED: usize = 8;
+
 impl Dreamer {
     /// Takes real frames with the actions that led to them as history, oldest first.
     ///
@@ -50,7 +53,7 @@ impl Dreamer {
     }
 
     /// The same on the map of the world's atlas, whose views are retrieved from then on with what the walk itself
-    /// sees. Without an atlas, or with poses missing or not on its ground, no different from [`Self::open_with`].
+    /// sees. Without an atlas, or when poses are missing or the frames are of another map, no different from [`Self::open_with`].
     ///
     /// # Errors
     /// A frame has another size than the world's, or the atlas has more views than can be remembered.
@@ -61,13 +64,12 @@ impl Dreamer {
         poses: &[Pose],
     ) -> Result<(), Error> {
         let world = Arc::clone(&self.world);
-        let known = |atlas: &&Atlas| {
-            let newest = poses.last().filter(|_| poses.len() == frames.len());
-            newest.is_some_and(|pose| atlas.is_known((pose.x, pose.y)))
-        };
-        let Some(atlas) = world.atlas.as_ref().filter(known) else {
+        let Some(atlas) = world.atlas.as_ref().filter(|_| poses.len() == frames.len()) else {
             return self.open_with(frames, actions);
         };
+        if !self.is_of(atlas, frames, poses)? {
+            return self.open_with(frames, actions);
+        }
         let (shape, channels) = (feature_shape(&world), world.model.config().channels);
         let chart = |view: &View| {
             let values: Vec<f32> =
@@ -84,6 +86,23 @@ impl Dreamer {
         self.map = Some(self.history.chart(looks.into_iter())?);
         self.reckoning = Reckoning::on(atlas, &world.config.layout);
         self.open_with_poses(frames, actions, poses)
+    }
+
+    /// Whether an opening is of the atlas's map: it ends where one can stand, and looks like the views from near by.
+    fn is_of(&self, atlas: &Atlas, frames: &[&[u8]], poses: &[Pose]) -> Result<bool, Error> {
+        let config = &self.world.config;
+        let pose = |pose: &Pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
+        let Some(newest) = poses.last().map(pose) else { return Ok(false) };
+        if config.layout.turn_degrees <= 0.0 || !atlas.is_known((newest.x, newest.y)) {
+            return Ok(false);
+        }
+        let every = frames.len().div_ceil(COMPARED);
+        let compared = frames.iter().zip(poses).rev().step_by(every);
+        let seen = compared.map(|(frame, at)| {
+            let latent = self.world.codec.encode(frame, config.height, config.width)?;
+            Ok((pose(at), latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?))
+        });
+        Ok(atlas.shows(&seen.collect::<Result<Vec<_>, Error>>()?))
     }
 
     /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).

@@ -44,6 +44,12 @@ impl Dreamer {
         self.history.warm().peek(frame).is_some()
     }
 
+    /// Whether a frame is a view of the world's atlas: nobody saw it on this walk.
+    pub fn is_charted(&self, frame: FrameId) -> bool {
+        let record = self.history.warm().peek(frame);
+        record.is_some_and(|record| Some(record.stamp.branch) == self.map)
+    }
+
     /// Takes up a frame for [`Self::repeat`] under its recorded name.
     ///
     /// # Errors

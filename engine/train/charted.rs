@@ -4,8 +4,8 @@ use super::LatentEpisode;
 use super::clip::unit;
 use crate::atlas::{Atlas, BEARING, Pose, View, bearing};
 use crate::model::ModelConfig;
-use half::f16;
 use memory::{BranchId, FrameId, FrameStamp, Reckoned};
+use std::ops::Range;
 
 /// Names of views begin here, far beyond those of an episode's frames.
 const FIRST: u32 = 1 << 30;
@@ -25,35 +25,39 @@ pub(super) struct Charted {
 
 impl Charted {
     pub(super) fn new(atlas: Atlas, config: &ModelConfig) -> Self {
-        let look = |view: &View| unit(values(view), config.channels);
+        let look = |view: &View| unit(view.values(), config.channels);
         let units = atlas.views.iter().map(look).collect();
         Self { atlas, units, channels: config.channels }
     }
 
-    /// The views that play would retrieve for the frame `first` of an episode (eq. 3 with X̂ the last frame, and
-    /// nearness of places) were its place reckoned wrong by `off` steps. None of them is the frame itself.
+    /// The views that play would retrieve for `frames` of an episode (eq. 3 with X̂ the last frame before them, and
+    /// mean nearness of places) were their places reckoned wrong by `off` steps. None of them is one of the frames.
     pub(super) fn hits(
         &self,
         episode: &LatentEpisode,
-        first: usize,
+        frames: Range<usize>,
         off: (f32, f32),
     ) -> Vec<FrameStamp> {
-        let newest = unit(episode.latents(first - 1, 1), self.channels);
-        let place = self.atlas.motion.in_steps(episode.poses()[first]);
+        let newest = unit(episode.latents(frames.start - 1, 1), self.channels);
+        let places = &episode.poses()[frames];
+        let places: Vec<Pose> = places.iter().map(|&at| self.atlas.motion.in_steps(at)).collect();
         let reckoned = |pose| Reckoned { pose, walked: 0.0 };
-        let here = reckoned(Pose { x: place.x + off.0, y: place.y + off.1, ..place });
+        let here = |&at: &Pose| reckoned(Pose { x: at.x + off.0, y: at.y + off.1, ..at });
+        let here: Vec<Reckoned> = places.iter().map(here).collect();
         #[expect(clippy::cast_precision_loss, reason = "hundreds")]
-        let positions = (newest.len() / self.channels) as f32;
+        let (positions, count) = ((newest.len() / self.channels) as f32, here.len() as f32);
         let score = |(number, view): (usize, &View)| {
             let product = self.units[number].iter().zip(&newest).map(|(a, b)| a * b).sum::<f32>();
-            let nearness = here.nearness_on_map(reckoned(view.pose));
-            (product / positions + PLACE_WEIGHT * nearness, number)
+            let view = reckoned(view.pose);
+            let nearness = here.iter().map(|here| here.nearness_on_map(view)).sum::<f32>();
+            (product / positions + PLACE_WEIGHT * nearness / count, number)
         };
-        let others = self.atlas.views.iter().enumerate().filter(|(_, view)| view.pose != place);
+        let views = self.atlas.views.iter().enumerate();
+        let others = views.filter(|(_, view)| !places.contains(&view.pose));
         let mut scored: Vec<_> = others.map(score).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         let stamp = |&(_, number): &(f32, usize)| FrameStamp {
-            frame: FrameId(FIRST + u32::try_from(number).expect("at most 65 536")),
+            frame: FrameId(FIRST + u32::try_from(number).expect("at most 10 000")),
             branch: BranchId(1),
             // No two of them were seen one after the other.
             tick: 1000 * number as u64,
@@ -78,16 +82,12 @@ impl Charted {
     }
 }
 
-/// The numbers of a view's latent.
-pub(super) fn values(view: &View) -> impl Iterator<Item = f32> + '_ {
-    view.latent.iter().map(|&bits| f16::from_bits(bits).to_f32())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::atlas::{Ground, Motion};
     use candle_core::{Device, Tensor};
+    use half::f16;
 
     /// An episode that walks along a row of places a step apart, with all of it in the atlas.
     fn row() -> (LatentEpisode, Charted) {
@@ -117,7 +117,7 @@ mod tests {
     fn views_from_near_by_are_retrieved_but_never_the_frame_itself() {
         let (episode, charted) = row();
         let hits = |off| {
-            let hits = charted.hits(&episode, 20, off);
+            let hits = charted.hits(&episode, 20..21, off);
             let mut numbers: Vec<u32> = hits.iter().map(|hit| hit.frame.0 - FIRST).collect();
             numbers.sort_unstable();
             numbers
@@ -126,8 +126,13 @@ mod tests {
         assert_eq!(hits((0.0, 0.0)), [18, 19, 21, 22]);
         let off = hits((9.0, 0.0));
         assert!(off.iter().filter(|&&number| (27..=31).contains(&number)).count() >= 3, "{off:?}");
+        // Of a longer section no frame is seen, and the middle counts.
+        let long = charted.hits(&episode, 20..24, (0.0, 0.0));
+        let long: Vec<u32> = long.iter().map(|hit| hit.frame.0 - FIRST).collect();
+        assert!(long.contains(&19) && long.contains(&24), "{long:?}");
+        assert!(!long.iter().any(|number| (20..24).contains(number)), "{long:?}");
         let view = charted.view(FIRST as usize + 7).unwrap();
-        assert!(values(view).eq(episode.latents(7, 1)));
+        assert!(view.values().eq(episode.latents(7, 1)));
         // Two steps ahead of frame 20.
         let bearing = |view: usize| charted.bearing(&episode, 20, view);
         assert_eq!(bearing(FIRST as usize + 22), [1.0, 0.5, 0.0, 0.0]);

@@ -174,13 +174,13 @@ impl ClipSampler {
         let total = self.ends[self.ends.len() - 1];
         // Where no episode is long enough to retrieve from, the tries run out.
         for tries in 0.. {
-            let mut retrieve = tries < 64 && random.chance(self.retrieval);
-            let charted = self.draw_charted(retrieve, random);
-            retrieve &= charted.is_none();
+            let retrieve = tries < 64 && random.chance(self.retrieval);
             let at = random.below(total);
             let number = self.ends.partition_point(|&end| end <= at);
             let before = number.checked_sub(1).map_or(0, |number| self.ends[number]);
             let (episode, first) = (&episodes[number], at - before);
+            let charted = self.draw_charted(episode, retrieve, random);
+            let retrieve = retrieve && charted.is_none();
             let oldest = if retrieve { RETRIEVED_AGE + 32 } else { 1 };
             if first < oldest || first + frames > episode.frames() {
                 continue;
@@ -200,7 +200,7 @@ impl ClipSampler {
                 first,
                 dreams: BTreeMap::new(),
                 retrieved: self.hits(episode, first, wanted),
-                charted: charted.filter(|_| !episode.poses().is_empty()),
+                charted,
                 known: if random.chance(0.85) { first } else { first.min(1 + random.below(25)) },
                 // Words hide what noise would, and noise that is told is noise enough: one defence will do.
                 noise: if codebook.is_some() || forcing.is_some() { 0.0 } else { noise },
@@ -243,8 +243,7 @@ impl ClipSampler {
             return None;
         }
         let retrieve = random.chance(self.retrieval);
-        let charted = self.draw_charted(retrieve, random);
-        let charted = charted.filter(|_| !episode.poses().is_empty());
+        let charted = self.draw_charted(episode, retrieve, random);
         let recorded = episode.latents(first - 1, 1);
         if !dreams.last().is_some_and(|newest| is_near(newest, recorded, charted.is_some())) {
             return None;
@@ -266,7 +265,13 @@ impl ClipSampler {
     }
 
     /// Whether a clip that retrieves does so from the atlas, and how far off.
-    fn draw_charted(&self, retrieve: bool, random: &mut Random) -> Option<(&Charted, (f32, f32))> {
+    fn draw_charted(
+        &self,
+        episode: &LatentEpisode,
+        retrieve: bool,
+        random: &mut Random,
+    ) -> Option<(&Charted, (f32, f32))> {
+        let retrieve = retrieve && !episode.poses().is_empty();
         let charted = self.charted.as_ref().filter(|_| retrieve && random.chance(CHARTED_ODDS))?;
         Some((charted, (STEPS_OFF * random.normal(), STEPS_OFF * random.normal())))
     }
@@ -319,7 +324,9 @@ impl ClipSampler {
         let known = clip.known + (first - clip.first);
         let view: Vec<_> = (first - known.min(64)..first).map(stamp).collect();
         let ranked: Vec<_> = match clip.charted {
-            Some((charted, off)) => charted.hits(clip.episode, first, off),
+            Some((charted, off)) => {
+                charted.hits(clip.episode, first..first + schedule.generate(), off)
+            }
             None => clip.retrieved.iter().copied().map(stamp).collect(),
         };
         let rules = PlanRules {

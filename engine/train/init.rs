@@ -51,8 +51,8 @@ pub fn initial_weights(
     Ok(weights.all)
 }
 
-/// Adds what `weights` of a smaller configuration lack: projections of coarser kernels, each read off that of k1, and
-/// what bearings do, which is nothing at first.
+/// Adds what `weights` of another configuration lack: projections of coarser kernels, each read off that of k1, and what
+/// bearings do, which is nothing at first. What bearings did that are not told any more goes.
 ///
 /// # Errors
 /// The projection of k1 has another shape than the configuration's.
@@ -62,11 +62,12 @@ pub(super) fn widen_projections(
 ) -> Result<()> {
     for name in ["action_section.weight", "motion.gate.weight"] {
         let Some(weight) = weights.get(name) else { continue };
-        if let Some(missing) = config.told().checked_sub(weight.dim(1)?).filter(|&count| count > 0)
-        {
-            let wide = weight.pad_with_zeros(1, 0, missing)?;
-            weights.insert(name.to_owned(), wide);
-        }
+        let (has, wanted) = (weight.dim(1)?, config.told());
+        let fitting = match wanted.checked_sub(has) {
+            Some(missing) => weight.pad_with_zeros(1, 0, missing)?,
+            None => weight.narrow(1, 0, wanted)?.contiguous()?,
+        };
+        weights.insert(name.to_owned(), fitting);
     }
     let finest = ["weight", "bias"].map(|part| weights.get(&format!("patch.k1.{part}")).cloned());
     let [Some(weight), Some(bias)] = finest else { return Ok(()) };

@@ -1,6 +1,5 @@
 //! Planned clips as training batches: groups encoded once, shared by a clip's sections.
 
-use super::charted::values;
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
 use super::rollout::{Rollout, is_near, stored};
@@ -419,7 +418,7 @@ impl<'a> NoisyHistory<'a> {
         self.frames.entry((clip, frame)).or_insert_with(|| {
             // A dream has faults enough of its own, and a view of the atlas is always as it was recorded.
             let view = charted.and_then(|(charted, _)| charted.view(frame));
-            let clean = view.map(|view| values(view).collect());
+            let clean = view.map(|view| view.values().collect());
             let mut latent = dreams.get(&frame).cloned().or(clean).unwrap_or_else(|| {
                 let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
                 if *noise > 0.0 {

@@ -276,7 +276,15 @@ impl WorldTrainer {
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let missing = |name: &str| candle_core::Error::Msg(format!("checkpoint: no tensor {name}"));
         for (name, var) in &self.vars {
-            var.set(checkpoint.weights.get(name).ok_or_else(|| missing(name))?)?;
+            let weight = checkpoint.weights.get(name).ok_or_else(|| missing(name))?;
+            if weight.shape() != var.shape() {
+                candle_core::bail!(
+                    "expected {name} of {:?} in the checkpoint, got {:?}: it is of a network that is told more or less; begin anew from its world (--from, another --out)",
+                    var.dims(),
+                    weight.dims()
+                );
+            }
+            var.set(weight)?;
             let average = checkpoint.average.get(name).ok_or_else(|| missing(name))?;
             self.average.insert(name.clone(), average.flatten_all()?.to_vec1()?);
         }

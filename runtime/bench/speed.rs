@@ -191,7 +191,8 @@ impl Timed {
         let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
         let start = &world.starts[0];
         let frames: Vec<&[u8]> = start.frames().collect();
-        dreamer.open_with(&frames, &start.actions)?;
+        let poses = start.poses.as_deref().unwrap_or_default();
+        dreamer.open_on_map(&frames, &start.actions, poses)?;
         Ok(Self {
             world: Arc::clone(world),
             dreamer,

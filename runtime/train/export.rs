@@ -14,8 +14,8 @@ const OPENINGS: usize = 4;
 
 /// Makes `dir` a world of its own: settings, weights in f16, and openings from `episodes`.
 ///
-/// Settings and openings that are there already are left as they are, but for the network's sizes and
-/// whether it is to be told its step size.
+/// Settings and openings that are there already are left as they are, but for what the network is to be
+/// told: its step size and bearings.
 pub(super) fn world(
     dir: &Path,
     (config, base): (&TrainConfig, Option<&WorldConfig>),
@@ -39,14 +39,17 @@ pub(super) fn world(
     let copied = dir.join("codec.safetensors");
     std::fs::copy(codec, &copied)
         .with_context(|| format!("copy {} to {}", codec.display(), copied.display()))?;
+    let path = dir.join("atlas.safetensors");
     if let Some(atlas) = trainer.atlas() {
-        atlas.save(&dir.join("atlas.safetensors"), &config.model)?;
+        atlas.save(&path, &config.model)?;
+    } else if path.exists() {
+        std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
     }
     save_half(&trainer.average()?, &dir.join("model.safetensors"))?;
     Ok(())
 }
 
-/// Writes a world's settings, or what the network is where they are there already.
+/// Writes a world's settings, or what the network is told where they are there already.
 fn settings(
     path: &Path,
     (config, base): (&TrainConfig, Option<&WorldConfig>),
@@ -58,15 +61,16 @@ fn settings(
             std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         let settings: WorldConfig =
             toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
-        if settings.shortcut == shortcut && settings.model == config.model {
+        if settings.shortcut == shortcut && settings.model.bearings == config.model.bearings {
             return Ok(());
         }
-        WorldConfig { model: config.model.clone(), ..settings }
+        settings
     } else {
         let new = describe(config, &Recording::open(episode)?)?;
         base.map_or(new.clone(), |base| adapted(base, new))
     };
     settings.shortcut = shortcut;
+    settings.model.bearings = config.model.bearings;
     std::fs::write(path, toml::to_string(&settings)?)
         .with_context(|| format!("write {}", path.display()))
 }
@@ -116,7 +120,6 @@ fn adapted(base: &WorldConfig, new: WorldConfig) -> WorldConfig {
         credits,
         fps: new.fps,
         layout: new.layout,
-        model: new.model,
         ..base.clone()
     }
 }

@@ -56,10 +56,18 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     config.model.action = features;
     let opened = Codec::open(&config.codec, &codec, &device)?;
     let episodes = encoded(&paths, &layout, &opened, &config.model, &latents_dir)?;
-    let atlas = match Atlas::survey(&episodes, config.world_training.atlas) {
+    let surveyed = if layout.turn_degrees > 0.0 {
+        Atlas::survey(&episodes, config.world_training.atlas)
+    } else {
+        Err("nothing tells how far a turn goes")
+    };
+    let atlas = match surveyed {
         Ok(atlas) => {
             eprintln!("an atlas of {} views", atlas.views.len());
-            config.model.bearings = config.model.bearings.max(BEARINGS);
+            // An adapter leaves what is told as it is.
+            if args.adapter.is_none() {
+                config.model.bearings = config.model.bearings.max(BEARINGS);
+            }
             Some(atlas)
         }
         Err(why) => {

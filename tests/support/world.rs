@@ -132,16 +132,20 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
         action: vec![0.0; config.model.action].into(),
         pose: Pose { x: f32::from(number / 4) * 2.0, y: 0.0, yaw: 90.0 * f32::from(number % 4) },
     };
-    let views: Vec<View> = (0..VIEWS).map(&mut view).collect();
+    let mut views: Vec<View> = (0..VIEWS).map(&mut view).collect();
+    // Whoever begins there sees what the view from there shows.
+    let path = dir.join("starts/start_00.npz");
+    let start = Episode::open(&path)?;
+    let video = start.frame(0).repeat(start.len());
+    let poses = Some(vec![input::Pose { x: 200.0, y: 0.0, yaw: 0.0 }; start.len()]);
+    let world = World::open(dir, &Device::Cpu, |_| ())?;
+    views[40].latent = Arc::clone(&world.latents(start.frame(0), 48, 64)?[0]);
+    input::write_npz(&Episode { poses, video, ..start }, &path)?;
     let places = (0..120_u8).map(|at| f32::from(at) / 2.0);
     let ground = Ground::under(places.flat_map(|x| [(x, -0.5), (x, 0.0), (x, 0.5)]));
     let motion = Motion { step: 10.0, momentum: 0.5 };
     let atlas = Atlas { views, motion, ground: Arc::new(ground) };
-    atlas.save(&dir.join("atlas.safetensors"), &config.model)?;
-    let path = dir.join("starts/start_00.npz");
-    let start = Episode::open(&path)?;
-    let poses = Some(vec![input::Pose { x: 200.0, y: 0.0, yaw: 0.0 }; start.len()]);
-    Ok(input::write_npz(&Episode { poses, ..start }, &path)?)
+    Ok(atlas.save(&dir.join("atlas.safetensors"), &config.model)?)
 }
 
 /// Views of the hall.

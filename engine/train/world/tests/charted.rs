@@ -75,6 +75,9 @@ fn bearings_do_nothing_at_first_and_are_learnt() {
     let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(values(&old), values(&before));
     assert!(values(&new.unwrap()).iter().all(|&x| x == 0.0));
+    // And the other way about: who is told less forgets what the rest did.
+    widen_projections(&narrow, &mut weights).unwrap();
+    assert_eq!(values(&weights["action_section.weight"]), values(&before));
     let first = bearings(&trainer);
     for _ in 0..8 {
         trainer.step().unwrap();
