@@ -26,14 +26,25 @@ pub struct PackedGroup {
     pub kernel: usize,
     /// Its newest frame.
     pub frame: FrameId,
-    /// Seconds of play since then; `None` for a frame of an earlier walk.
-    pub age: Option<f32>,
+    /// When it was seen.
+    pub seen: Seen,
     /// What the ranking gave it; `None` where time alone chose.
     pub score: Option<f32>,
     /// Whether its keys and values were still there.
     pub reused: bool,
     /// Its newest frame, small; `None` until it has been decoded.
     pub picture: Option<Arc<Frame>>,
+}
+
+/// When a frame was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Seen {
+    /// On this walk, so many seconds of play ago.
+    Ago(f32),
+    /// On an earlier walk.
+    Earlier,
+    /// When the world was recorded: a view of its atlas.
+    Recorded,
 }
 
 /// The newest view, handed from the dream to the window. Clones share it.

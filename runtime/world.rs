@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::dream::{Dream, Facts, Lineage, Opener};
 use crate::origin::Origin;
 use crate::recall::{Place, Recall};
-use crate::view::{MemoryView, PackedGroup, Thumbnails};
+use crate::view::{MemoryView, PackedGroup, Seen, Thumbnails};
 use crate::worlds;
 
 /// Small pictures of earlier walks' frames that are decoded for one section, at most: the walk goes on
@@ -329,7 +329,6 @@ impl Dream for Dreaming {
         for (slot, &reused) in slots {
             let Some(&frame) = slot.group.frames.last() else { continue };
             let earlier = self.recall.as_ref().is_some_and(|recall| recall.is_earlier(frame));
-            let earlier = earlier || self.dreamer.is_charted(frame);
             let record = self.dreamer.history().warm().peek(frame);
             let tick = record.map_or(newest, |record| record.stamp.tick);
             #[expect(clippy::cast_precision_loss, reason = "seconds to be read")]
@@ -338,7 +337,11 @@ impl Dream for Dreaming {
             groups.push(PackedGroup {
                 kernel: slot.group.kernel.frames(),
                 frame,
-                age: (!earlier).then_some(age),
+                seen: match (earlier, self.dreamer.is_charted(frame)) {
+                    (_, true) => Seen::Recorded,
+                    (true, false) => Seen::Earlier,
+                    (false, false) => Seen::Ago(age),
+                },
                 score: hit.filter(|_| slot.kind == SlotKind::Retrieved).map(|hit| hit.score),
                 reused,
                 picture: self.thumbnail(frame, &mut budget)?,

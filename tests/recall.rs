@@ -8,6 +8,7 @@ use input::Action;
 use memory::cold::ColdFrame;
 use oneiro::dream::Dream;
 use oneiro::recall::{self, Place};
+use oneiro::view::Seen;
 use oneiro::world::{Beginning, opener};
 
 use crate::support::world::write_tiny_world;
@@ -81,7 +82,7 @@ fn memory_at_work_shows_what_a_section_is_made_from() {
     assert_eq!(view.groups.len(), slots);
     let newest = &view.groups[0];
     assert_eq!((newest.kernel, newest.score), (1, None), "time alone chose the newest frame");
-    assert!(newest.age.is_some_and(|age| age < 0.1) && newest.picture.is_some());
+    assert!(matches!(newest.seen, Seen::Ago(age) if age < 0.1) && newest.picture.is_some());
     assert!(view.groups.iter().any(|group| group.score.is_some()), "ranking chose some");
     assert!(view.groups.iter().any(|group| group.kernel == 4));
     assert!(view.groups.iter().any(|group| group.reused));
@@ -93,7 +94,7 @@ fn memory_at_work_shows_what_a_section_is_made_from() {
     for _ in 0..30 {
         section(later.as_mut());
         let view = later.memory().expect("it can be looked at");
-        earlier += view.groups.iter().filter(|group| group.age.is_none()).count();
+        earlier += view.groups.iter().filter(|group| group.seen == Seen::Earlier).count();
     }
     assert!(earlier > 0, "nothing of the earlier walk was shown");
 }

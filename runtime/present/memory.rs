@@ -11,7 +11,7 @@ use input::Frame;
 use memory::FrameId;
 
 use super::palette::{ORANGE as ENCODED, SKY_BLUE as REUSED, YELLOW as EARLIER};
-use crate::view::{MemoryView, PackedGroup};
+use crate::view::{MemoryView, PackedGroup, Seen};
 
 /// Width of a picture of kernel 1 in points.
 const FINEST: f32 = 52.0;
@@ -59,7 +59,7 @@ impl MemoryPanel {
         self.textures.retain(|frame, _| packed(frame));
         self.back_since.retain(|frame, _| packed(frame));
         for group in &view.groups {
-            if group.age.is_none() {
+            if group.seen == Seen::Earlier {
                 self.back_since.entry(group.frame).or_insert(now);
             }
             if let Some(picture) = &group.picture {
@@ -103,10 +103,11 @@ impl std::fmt::Debug for MemoryPanel {
 
 /// How old a group is, and what the ranking gave it.
 fn caption(group: &PackedGroup) -> String {
-    let age = match group.age {
-        None => "earlier".to_owned(),
-        Some(seconds) if seconds < 60.0 => format!("{seconds:.1} s"),
-        Some(seconds) => format!("{:.0} min", seconds / 60.0),
+    let age = match group.seen {
+        Seen::Earlier => "earlier".to_owned(),
+        Seen::Recorded => "atlas".to_owned(),
+        Seen::Ago(seconds) if seconds < 60.0 => format!("{seconds:.1} s"),
+        Seen::Ago(seconds) => format!("{:.0} min", seconds / 60.0),
     };
     group.score.map_or(age.clone(), |score| format!("{age} {score:.2}"))
 }

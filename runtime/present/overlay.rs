@@ -197,7 +197,7 @@ mod tests {
     use memory::FrameId;
 
     use super::*;
-    use crate::view::PackedGroup;
+    use crate::view::{PackedGroup, Seen};
 
     /// The words an overlay puts on a screen of 800 by 600 points.
     fn words(overlay: &mut Overlay) -> String {
@@ -272,23 +272,25 @@ mod tests {
 
     #[test]
     fn memory_is_told_by_kernel_age_and_score() {
-        let group = |kernel, frame, age, score| PackedGroup {
+        let group = |kernel, frame, seen, score| PackedGroup {
             kernel,
             frame: FrameId(frame),
-            age,
+            seen,
             score,
             reused: frame % 2 == 0,
             picture: Some(Arc::new(Frame::filled(4, 3, [9; 3]))),
         };
         let groups = vec![
-            group(1, 90, Some(0.06), None),
-            group(4, 70, Some(90.0), None),
-            group(1, 5, None, Some(0.875)),
+            group(1, 90, Seen::Ago(0.06), None),
+            group(4, 70, Seen::Ago(90.0), None),
+            group(1, 5, Seen::Earlier, Some(0.875)),
+            group(1, 6, Seen::Recorded, Some(2.5)),
         ];
         let memory = Some(Arc::new(MemoryView { remembered: 1234, groups }));
         let mut overlay = Overlay { memory, watching: true, ..Overlay::default() };
         let shown = words(&mut overlay);
-        for expected in ["1234 frames", "k1", "k4", "0.1 s", "2 min", "earlier 0.88"] {
+        for expected in ["1234 frames", "k1", "k4", "0.1 s", "2 min", "earlier 0.88", "atlas 2.50"]
+        {
             assert!(shown.contains(expected), "{expected:?} is not in {shown:?}");
         }
         overlay.watching = false;
