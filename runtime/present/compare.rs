@@ -145,7 +145,8 @@ impl App {
     fn take(&mut self, event: &WindowEvent) -> Result<bool> {
         match event {
             WindowEvent::CloseRequested => return Ok(false),
-            WindowEvent::KeyboardInput { event, .. } => {
+            // A window that is given the keyboard is told of keys that are down already: nobody votes by those.
+            WindowEvent::KeyboardInput { event, is_synthetic: false, .. } => {
                 if let Some(said) = said(event) {
                     return self.hear(said);
                 }
