@@ -10,7 +10,7 @@ use engine::pack::Arrangement;
 use engine::sampler::{Sampling, sample};
 use engine::world::World;
 use input::{Action, Pose};
-use memory::{FieldOfView, Ranking};
+use memory::{FieldOfView, FrameId, Ranking};
 
 use crate::support::world::{VIEWS, tiny_world, tiny_world_in_words, write_charted_world};
 
@@ -276,6 +276,7 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
     let mut walk = begin(&poses);
     walk.section(&[Action::NEUTRAL]).expect("a section");
     assert_eq!(views_of(&walk)[0], 40, "from step 20, to the east");
+    assert!(walk.is_charted(FrameId(40)) && !walk.is_charted(FrameId(u32::from(VIEWS))));
     // Known, nowhere else, turned nowhere; the second is a frame of the walk's own, from the same place.
     let bearings = walk.account().bearings.clone();
     assert_eq!((bearings.len(), &bearings[..4]), (8, &[1.0, 0.0, 0.0, 0.0][..]));

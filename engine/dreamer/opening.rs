@@ -53,7 +53,8 @@ impl Dreamer {
     }
 
     /// The same on the map of the world's atlas, whose views are retrieved from then on with what the walk itself
-    /// sees. Without an atlas, or when poses are missing or the frames are of another map, no different from [`Self::open_with`].
+    /// sees. Without an atlas, or when poses are missing or the frames are of another map, no different from
+    /// [`Self::open_with`].
     ///
     /// # Errors
     /// A frame has another size than the world's, or the atlas has more views than can be remembered.
@@ -72,8 +73,7 @@ impl Dreamer {
         }
         let (shape, channels) = (feature_shape(&world), world.model.config().channels);
         let chart = |view: &View| {
-            let values: Vec<f32> =
-                view.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+            let values: Vec<f32> = view.values().collect();
             Ok(Look {
                 latent: Arc::clone(&view.latent),
                 action: Arc::clone(&view.action),

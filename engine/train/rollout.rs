@@ -6,6 +6,7 @@
 //! al. 2024, does so over a few frames). It ends where the dream has strayed from the recording.
 
 use super::clip::Clip;
+use crate::atlas::cosine;
 use candle_core::{DType, Device, Result, Tensor};
 use half::f16;
 use std::collections::BTreeMap;
@@ -85,13 +86,7 @@ impl Rollout {
 /// Whether a dream of a frame still shows what was recorded there; `charted`: enough of it to be led back by views of
 /// the atlas.
 pub(super) fn is_near(dream: &[f32], recorded: impl Iterator<Item = f32>, charted: bool) -> bool {
-    let (mut product, mut squares) = (0.0, (1e-6, 1e-6));
-    for (a, b) in dream.iter().zip(recorded) {
-        product += a * b;
-        squares = (squares.0 + a * a, squares.1 + b * b);
-    }
-    let least = if charted { LOST } else { STRAYED };
-    product > least * (squares.0 * squares.1).sqrt()
+    cosine(dream.iter().copied(), recorded) > if charted { LOST } else { STRAYED }
 }
 
 /// A dream as play stores it.

@@ -439,3 +439,18 @@ impl<'a> NoisyHistory<'a> {
         self.frames.remove(&(clip, frame));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_third_of_plain_steps_start_at_pure_noise_and_the_rest_anywhere() {
+        let mut random = Random::new(8, 0);
+        let levels: Vec<f32> = (0..4000).map(|_| draw_level(StepSize::Flow, &mut random)).collect();
+        // 0.3, and a quarter of a fifth of the rest: 1340 of 4000, give or take 30 (one standard deviation).
+        let pure = levels.iter().filter(|&&level| level == 1.0).count();
+        assert!((1220..1460).contains(&pure), "{pure}");
+        assert!(levels.iter().any(|&level| level < 0.2) && levels.iter().all(|&level| level > 0.0));
+    }
+}

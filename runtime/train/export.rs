@@ -127,11 +127,14 @@ fn adapted(base: &WorldConfig, new: WorldConfig) -> WorldConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::model::ModelConfig;
     use input::Policy;
 
     #[test]
     fn settings_stay_but_for_the_shortcuts_that_a_training_has_taught() {
-        let config = toml::from_str(include_str!("../../assets/configs/tiny.toml")).unwrap();
+        let mut config: TrainConfig =
+            toml::from_str(include_str!("../../assets/configs/tiny.toml")).unwrap();
+        config.model.bearings = 3;
         let dir = tempfile::tempdir().unwrap();
         let (path, episode) = (dir.path().join("world.toml"), dir.path().join("e.npz"));
         let simulated = input::simulate(3, 40, Policy::Explore, (64, 48), 17.5);
@@ -147,6 +150,11 @@ mod tests {
         std::fs::write(&path, toml::to_string(&named).unwrap()).unwrap();
         assert_eq!(write(false), named);
         assert_eq!(write(true), WorldConfig { shortcut: true, ..named.clone() });
+        assert_eq!(named.model.bearings, 3);
+        let untold = ModelConfig { bearings: 0, ..named.model.clone() };
+        let untold = toml::to_string(&WorldConfig { model: untold, ..named.clone() }).unwrap();
+        std::fs::write(&path, untold).unwrap();
+        assert_eq!(write(false), named, "told again");
         // A world brought to this play keeps what is not of the play.
         std::fs::remove_file(&path).unwrap();
         let base = WorldConfig { fps: 35.0, evaluations: 7, time_weight: 0.9, ..named };
