@@ -184,7 +184,7 @@ fn section(device: &Device) -> Result<Tensor> {
     });
     let context = model.place(&groups.into_iter().collect::<Result<Vec<_>>>()?)?;
     let newest = random(&[channels, height, width], 51, device)?;
-    let lead: Lead = model.lead(Some(&newest), &random(&[2, 3 * action], 52, device)?)?;
+    let lead: Lead = model.lead(Some(&newest), None, &random(&[2, 3 * action], 52, device)?)?;
     let noisy = random(&[2, channels, height, width], 53, device)?;
     model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context)
 }

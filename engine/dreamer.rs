@@ -16,7 +16,7 @@ pub use bookmark::Bookmark;
 pub use options::{DreamOptions, EstimateBy};
 pub use repeat::Recipe;
 
-use crate::atlas::BEARING;
+use crate::atlas::{BEARING, Renderer};
 use crate::error::Error;
 use crate::graph::Graphs;
 use crate::model::{GroupKv, PlacedContext, spanned};
@@ -24,7 +24,7 @@ use crate::noise::section_noise;
 use crate::pack::{
     Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
-use crate::sampler::{Sampling, sample, sample_at_once};
+use crate::sampler::{Sampling, Sight, sample, sample_at_once};
 use crate::world::World;
 use candle_core::{DType, Tensor};
 use half::f16;
@@ -52,6 +52,9 @@ pub struct Account {
     pub before: [Arc<[f32]>; 2],
     /// Where what it retrieved was seen from, as the network was told it; empty where it was not.
     pub bearings: Vec<f32>,
+    /// Where each of its frames was reckoned to be seen from, in steps, with the heading in degrees; empty where it was not
+    /// shown what the atlas shows from there.
+    pub places: Vec<[f32; 3]>,
     /// Names of its frames, once they are remembered.
     pub made: Vec<FrameId>,
     /// Evaluations of the network.
@@ -84,6 +87,8 @@ pub struct Dreamer {
     pose: Option<memory::Pose>,
     /// Where the walk has come to, by its actions.
     reckoning: Reckoning,
+    /// What shows the atlas's views from there.
+    renderer: Renderer,
     /// The branch of the atlas's views, where the walk's place on their map is known.
     map: Option<BranchId>,
     /// The first frame that is not retrieved any more.
@@ -109,6 +114,8 @@ struct Section {
     missing: Vec<Group>,
     /// Of what is retrieved, one frame of the section after another; empty where none are told.
     bearings: Vec<f32>,
+    /// What the atlas shows from where its frames are, (g, C + 1, H, W).
+    renderings: Option<Tensor>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
 }
@@ -120,6 +127,8 @@ fn is_stirring(action: &[f32]) -> bool {
 
 /// Ticks between retrieved frames: half a second of play.
 const APART_SECONDS: f32 = 0.5;
+/// Bytes of decoded views of an atlas that are kept: some eight hundred of the shipped size.
+pub(super) const DECODED_BYTES: usize = 32 << 20;
 /// Frames that stay addressable behind the newest.
 const WINDOW: usize = 128;
 
@@ -160,6 +169,7 @@ impl Dreamer {
             tick: 0,
             pose: None,
             reckoning: Reckoning::new(&config.layout),
+            renderer: Renderer::new(&config.model, DECODED_BYTES),
             map: None,
             retrievable_before: None,
             schedule,
@@ -246,8 +256,7 @@ impl Dreamer {
         let once = Sampling { evaluations: 1, guidance: 0.0, ..self.sampling };
         self.gather(&plan)?;
         self.encode()?;
-        let context = self.placed()?;
-        let latents = self.sample(&context, once)?;
+        let latents = self.sample(self.placed()?, once)?;
         let frames = latents.dim(0)?;
         (0..frames).map(|at| Ok(latents.get(at)?.flatten_all()?.to_vec1()?)).collect()
     }
@@ -282,6 +291,8 @@ impl Dreamer {
         self.section.bearings = self.bearings(&plan);
         self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
+        self.account.places = self.places();
+        self.section.renderings = self.rendered(&self.account.places.clone())?;
         Ok(())
     }
 
@@ -339,21 +350,19 @@ impl Dreamer {
 
     /// Runs the sampler; the result is rounded to the type it is stored in.
     pub fn denoise(&mut self) -> Result<(), Error> {
-        let context = self.placed()?;
-        let latents = self.sample(&context, self.sampling)?;
+        let latents = self.sample(self.placed()?, self.sampling)?;
         let latents = latents.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
         self.section.latents = Some(latents);
         Ok(())
     }
 
-    fn sample(&self, context: &PlacedContext, sampling: Sampling) -> Result<Tensor, Error> {
-        let (noise, actions, newest) = (self.noise()?, self.actions()?, self.newest()?);
-        let (model, newest) = (&self.world.model, newest.as_ref());
+    fn sample(&self, context: PlacedContext, sampling: Sampling) -> Result<Tensor, Error> {
+        let (model, noise, actions) = (&self.world.model, self.noise()?, self.actions()?);
+        let renderings = self.section.renderings.clone();
+        let sight = Sight { context, newest: self.newest()?, renderings };
         let latents = match &self.graphs {
-            Some(graphs) => {
-                sample_at_once(graphs, model, &noise, &actions, newest, context, sampling)?
-            }
-            None => sample(model, &noise, &actions, newest, context, sampling)?,
+            Some(graphs) => sample_at_once(graphs, model, &noise, &actions, &sight, sampling)?,
+            None => sample(model, &noise, &actions, &sight, sampling)?,
         };
         Ok(latents)
     }

@@ -36,8 +36,7 @@ impl Sampling {
     }
 }
 
-/// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A),
-/// after the `newest` frame (C, H, W), if there is one.
+/// A clean section from `noise` (g, C, H, W) under the last three actions of each frame (g, 3 · A) and what is in sight.
 ///
 /// Guidance is classifier-free guidance (J. Ho, T. Salimans 2022) with the neutral action, which every
 /// recording holds, for the condition left out. Only the first evaluation has it: there it is decided
@@ -46,12 +45,10 @@ pub fn sample(
     model: &WorldModel,
     noise: &Tensor,
     actions: &Tensor,
-    newest: Option<&Tensor>,
-    context: &PlacedContext,
+    sight: &Sight,
     sampling: Sampling,
 ) -> Result<Tensor> {
-    let sight = Sight { context: context.clone(), newest: newest.cloned() };
-    sample_led(model, noise, actions, &[sight], None, sampling)
+    sample_led(model, noise, actions, std::slice::from_ref(sight), None, sampling)
 }
 
 /// The same, all evaluations as one piece of work where a GPU can do it so.
@@ -60,20 +57,22 @@ pub(crate) fn sample_at_once(
     model: &WorldModel,
     noise: &Tensor,
     actions: &Tensor,
-    newest: Option<&Tensor>,
-    context: &PlacedContext,
+    sight: &Sight,
     sampling: Sampling,
 ) -> Result<Tensor> {
+    let Sight { context, newest, renderings } = sight;
     let Some(history) = context.tensors() else {
-        return sample(model, noise, actions, newest, context, sampling);
+        return sample(model, noise, actions, sight, sampling);
     };
-    let seen = [noise, actions].into_iter().chain(newest).cloned();
+    let seen = [noise, actions].into_iter().chain(newest).chain(renderings).cloned();
     graphs.run(sampling, seen.chain(history).collect(), |inputs| {
         let mut inputs = inputs.into_iter();
         let mut next = || inputs.next().expect("as many as were given");
-        let (noise, actions, newest) = (next(), next(), newest.map(|_| next()));
-        let context = context.with_tensors(inputs);
-        move || sample(model, &noise, &actions, newest.as_ref(), &context, sampling)
+        let (noise, actions) = (next(), next());
+        let (newest, renderings) =
+            (newest.as_ref().map(|_| next()), renderings.as_ref().map(|_| next()));
+        let sight = Sight { newest, renderings, context: context.with_tensors(inputs) };
+        move || sample(model, &noise, &actions, &sight, sampling)
     })
 }
 
@@ -84,6 +83,16 @@ pub struct Sight {
     pub context: PlacedContext,
     /// The frame before it, (C, H, W), if there is one.
     pub newest: Option<Tensor>,
+    /// What an atlas shows from where its frames are, with the share of each cell that anybody saw, (g, C + 1, H, W), if
+    /// that is known.
+    pub renderings: Option<Tensor>,
+}
+
+impl Sight {
+    /// What leads a section under these actions.
+    pub(crate) fn lead(&self, model: &WorldModel, actions: &Tensor) -> Result<Lead> {
+        model.lead(self.newest.as_ref(), self.renderings.as_ref(), actions)
+    }
 }
 
 /// The same with what is seen at each evaluation in turn, of which the last serves for all that follow; led on at
@@ -100,21 +109,22 @@ pub fn sample_led(
     from: Option<(&PlacedContext, f32)>,
     sampling: Sampling,
 ) -> Result<Tensor> {
-    let leads = sights.iter().map(|sight| model.lead(sight.newest.as_ref(), actions));
+    let leads = sights.iter().map(|sight| sight.lead(model, actions));
     let leads = leads.collect::<Result<Vec<_>>>()?;
     // Another history has another newest frame, if any.
-    let bare = model.lead(None, actions)?;
+    let bare = model.lead(None, None, actions)?;
     let mut x = noise.clone();
     for (at, pair) in sampling.levels().windows(2).enumerate() {
         let (level, next) = (pair[0], pair[1]);
         let at = at.min(sights.len() - 1);
-        let Sight { context, newest } = &sights[at];
+        let sight = &sights[at];
         let estimate = |lead: &Lead, context: &PlacedContext| {
             model.estimate(&x, level, sampling.step(), lead, context)
         };
-        let mut clean = estimate(&leads[at], context)?;
+        let mut clean = estimate(&leads[at], &sight.context)?;
         if level == 1.0 && sampling.guidance != 0.0 && !sampling.step().knows_guidance() {
-            let still = estimate(&model.lead(newest.as_ref(), &actions.zeros_like()?)?, context)?;
+            let still = sight.lead(model, &actions.zeros_like()?)?;
+            let still = estimate(&still, &sight.context)?;
             clean = led_on(&clean, &still, sampling.guidance)?;
         }
         if let Some((other, share)) = from {

@@ -223,7 +223,7 @@ impl Video {
             let newest = plan.before_section().map(|name| self.seen(name, share));
             let newest =
                 newest.map(|latent| self.world.model.tensor(latent, &shape)).transpose()?;
-            Ok(Sight { context: self.context(plan, share)?, newest })
+            Ok(Sight { context: self.context(plan, share)?, newest, renderings: None })
         };
         shares.into_iter().map(sight).collect()
     }

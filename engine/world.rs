@@ -96,7 +96,7 @@ pub struct World {
     pub atlas: Option<Atlas>,
     /// Recorded openings, at least one.
     pub starts: Vec<Episode>,
-    /// SHA-256 of both files of weights, one after the other, in hex: what memory and sessions are bound to.
+    /// SHA-256 of both files of weights and of the atlas, one after the other, in hex: what memory and sessions are bound to.
     pub hash: String,
     /// Where the weights are.
     pub device: Device,
@@ -152,7 +152,8 @@ impl World {
             ));
         }
         progress("reading the atlas");
-        let atlas = Atlas::load(&folder.join("atlas.safetensors"), &config.model)?;
+        let path = folder.join("atlas.safetensors");
+        let atlas = Atlas::load(&path, &config.model, |bytes| hash.update(bytes))?;
         progress("reading openings");
         let starts = read_starts(&folder.join("starts"), &config)?;
         let hash = format!("{:x}", hash.finalize());

@@ -380,6 +380,9 @@ impl Dream for Dreaming {
         if !account.bearings.is_empty() {
             told["bearings"] = json!(account.bearings);
         }
+        if !account.places.is_empty() {
+            told["places"] = json!(account.places);
+        }
         told
     }
 

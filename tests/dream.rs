@@ -7,7 +7,7 @@ use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::model::StepSize;
 use engine::noise::{Random, section_noise};
 use engine::pack::Arrangement;
-use engine::sampler::{Sampling, sample};
+use engine::sampler::{Sampling, Sight, sample};
 use engine::world::World;
 use input::{Action, Pose};
 use memory::{FieldOfView, FrameId, Ranking};
@@ -315,7 +315,7 @@ fn bearings_are_seen() {
     let latent = model.tensor(latent, &shape).expect("it fits");
     let estimate = |last: f32| {
         let told = (1..count).map(|_| 0.0).chain([last]).collect();
-        let lead = model.lead(None, &model.tensor(told, &[1, count]).expect("it fits"));
+        let lead = model.lead(None, None, &model.tensor(told, &[1, count]).expect("it fits"));
         let context = model.place(&[]).expect("nothing is placed");
         let seen = model.estimate(&latent, 0.7, StepSize::Flow, &lead.expect("a lead"), &context);
         seen.and_then(|seen| seen.flatten_all()?.to_vec1::<f32>()).expect("an estimate")
@@ -452,10 +452,10 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     let context = model.place(&[]).expect("no history is no error");
     let newest = section_noise(4, 0, latent.iter().product());
     let newest = model.tensor(newest, &latent[1..]).expect("the sizes agree");
+    let sight = Sight { context: context.clone(), newest: Some(newest.clone()), renderings: None };
     let sampled = |actions: &Tensor, evaluations, guidance| {
         let sampling = Sampling { evaluations, shortcut: false, guidance };
-        sample(model, &noise, actions, Some(&newest), &context, sampling)
-            .expect("a section can be sampled")
+        sample(model, &noise, actions, &sight, sampling).expect("a section can be sampled")
     };
     let values = |x: &Tensor| x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("floats");
     let (moved, stood) = (sampled(&turning, 1, 0.0), sampled(&still, 1, 0.0));
@@ -465,7 +465,7 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     assert_eq!(values(&sampled(&still, 1, 1.5)), values(&stood));
     // The second of two evaluations sees what half of the noise is left in, and is not led.
     let halfway = (&led + (&noise - &led).expect("one shape") * 0.5).expect("one shape");
-    let lead = model.lead(Some(&newest), &turning).expect("the sizes agree");
+    let lead = model.lead(Some(&newest), None, &turning).expect("the sizes agree");
     let drawn = model.estimate(&halfway, 0.5, StepSize::Flow, &lead, &context);
     let drawn = values(&drawn.expect("a section can be estimated"));
     for (got, expected) in values(&sampled(&turning, 2, 1.5)).iter().zip(drawn) {
@@ -475,7 +475,7 @@ fn guidance_leads_the_first_evaluation_on_from_standing_still() {
     // Long steps were taught it, short ones were not.
     let told = |evaluations, guidance| {
         let sampling = Sampling { evaluations, shortcut: true, guidance };
-        let x = sample(model, &noise, &turning, Some(&newest), &context, sampling);
+        let x = sample(model, &noise, &turning, &sight, sampling);
         values(&x.expect("a section can be sampled"))
     };
     assert!([1, 2].iter().all(|&few| told(few, 1.5) == told(few, 0.0)));

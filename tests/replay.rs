@@ -76,17 +76,28 @@ fn tamper(session: &Path, file: &str, line: usize, from: &str, to: &str) {
 }
 
 #[test]
-fn a_walk_on_a_map_is_made_again_to_the_bit_without_its_atlas() {
+fn a_walk_on_a_map_is_made_again_to_the_bit_from_what_its_session_says() {
     let dir = folder();
     let tiny = dir.path().join("tiny");
     fs::remove_dir_all(&tiny).and_then(|()| fs::create_dir(&tiny)).expect("it can be emptied");
     write_charted_world(&tiny).expect("it can be written");
     let session = walk(dir.path(), &[]);
-    fs::remove_file(tiny.join("atlas.safetensors")).expect("it was written");
-    verify(&session).expect("views and bearings are in the session");
-    // They are no decoration.
+    verify(&session).expect("views, bearings and places are in the session");
+    // Another atlas makes another world.
+    let (atlas, aside) = (tiny.join("atlas.safetensors"), tiny.join("aside"));
+    fs::rename(&atlas, &aside).expect("it was written");
+    assert!(verify(&session).is_err());
+    fs::rename(&aside, &atlas).expect("it was moved");
+    // None is a decoration.
     let text = fs::read_to_string(session.join("frames.jsonl")).expect("it was recorded");
     let line = text.lines().nth(40).expect("a section");
+    let places = &line[line.find("\"places\":[").expect("they are told")..];
+    let places = &places[..places.find("]]").expect("they end") + 2];
+    let elsewhere = "\"places\":[[25.0,0.0,180.0]]";
+    tamper(&session, "frames.jsonl", 41, places, elsewhere);
+    assert!(verify(&session).is_err(), "other places, other frames");
+    tamper(&session, "frames.jsonl", 41, elsewhere, places);
+    verify(&session).expect("as it was");
     let bearings = &line[line.find("\"bearings\":[").expect("they are told")..];
     let bearings = &bearings[..=bearings.find(']').expect("they end")];
     assert!(bearings.starts_with("\"bearings\":[1.0,"), "{bearings}");
@@ -402,6 +413,7 @@ proptest! {
         evaluations in 0_u32..4,
         before in prop::collection::vec(any::<f32>(), 3..6),
         bearings in prop::collection::vec(any::<f32>(), 0..9),
+        places in prop::collection::vec(any::<[f32; 3]>(), 0..3),
     ) {
         let world = tiny_world();
         let mut dreamer = Dreamer::new(std::sync::Arc::clone(&world), DreamOptions::default()).unwrap();
@@ -421,6 +433,7 @@ proptest! {
             before: [before.clone().into(), before.into()],
             groups: vec![(group, position)],
             bearings,
+            places,
             made: made.into_iter().map(FrameId).collect(),
         };
         let _ = dreamer.repeat(&recipe, &[Action::NEUTRAL]);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-/// Side of a cell, in steps: half of what a player is wide in most games.
-const CELL: f32 = 0.5;
+/// Side of a cell, in steps.
+pub(super) const CELL: f32 = 0.25;
+/// Cells that the ground is grown by and taken back again, to close gaps: recordings leave some where anybody could stand.
+const CLOSED: usize = 2;
 /// Longest way in one go, in steps: no more than a cell, so that no wall is jumped over.
-const STRIDE: f32 = 0.25;
+const STRIDE: f32 = CELL;
 
 /// Cells that somebody stood in, with the gaps between them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,14 +16,17 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Ground that holds all these places, in steps, and what lies between places at most two cells apart:
-    /// recordings leave gaps where anybody could stand.
+    /// Ground that holds all these places, in steps, and what lies between places less than a step apart.
     pub fn under(places: impl IntoIterator<Item = (f32, f32)>) -> Self {
-        let stood: BTreeSet<_> = places.into_iter().map(|(x, y)| cell(x, y)).collect();
-        // A closing: grown by a cell, then taken back by one.
-        let grown: BTreeSet<_> = stood.iter().flat_map(|&cell| around(cell)).collect();
-        let inner = |cell: &(i32, i32)| around(*cell).all(|near| grown.contains(&near));
-        Self { cells: grown.iter().copied().filter(inner).collect() }
+        let mut cells: BTreeSet<_> = places.into_iter().map(|(x, y)| cell(x, y)).collect();
+        for _ in 0..CLOSED {
+            cells = cells.iter().flat_map(|&cell| around(cell)).collect();
+        }
+        for _ in 0..CLOSED {
+            let inner = |cell: &(i32, i32)| around(*cell).all(|near| cells.contains(&near));
+            cells = cells.iter().copied().filter(inner).collect();
+        }
+        Self { cells }
     }
 
     /// Of these cells, each by its column and row.
@@ -77,10 +82,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A corridor from west to east, ten steps long and two wide, seen at every other cell.
+    /// A corridor from west to east, ten steps long and two wide, seen at every fourth cell.
     fn corridor() -> Ground {
-        let row = |y: u8| (0..10_u8).map(move |x| (f32::from(x) + 0.2, f32::from(y) * 0.99));
-        Ground::under((0..3).flat_map(row))
+        let row = |y: u8| (0..11_u8).map(move |x| (f32::from(x) + 0.2, f32::from(y) * 0.99));
+        Ground::under((0..4).flat_map(row))
     }
 
     #[test]

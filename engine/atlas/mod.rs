@@ -6,8 +6,12 @@
 
 mod bearing;
 mod bins;
+mod fit;
 mod ground;
 mod motion;
+mod render;
+mod scenery;
+mod walls;
 
 pub(crate) use bearing::{BEARING, bearing};
 pub(crate) use bins::cosine;
@@ -15,6 +19,8 @@ pub use ground::Ground;
 pub use memory::Pose;
 pub use motion::Motion;
 pub(crate) use motion::command;
+pub(crate) use render::Renderer;
+pub use scenery::{Camera, Scenery};
 
 use self::bins::{Bins, are_alike};
 use crate::error::Error;
@@ -66,6 +72,8 @@ pub struct Atlas {
     pub motion: Motion,
     /// Where one can stand.
     pub ground: Arc<Ground>,
+    /// What stands where, if that is known: then views can be warped to other places.
+    pub scenery: Option<Arc<Scenery>>,
 }
 
 impl Atlas {
@@ -99,7 +107,7 @@ impl Atlas {
         let views = (0..kept).map(|at| view(all[at * all.len() / kept])).collect();
         let stood = episodes.iter().flat_map(|episode| episode.poses());
         let stood = stood.map(|&pose| motion.in_steps(pose)).map(|pose| (pose.x, pose.y));
-        Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)) })
+        Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)), scenery: None })
     }
 
     /// Whether somebody stood at a place, in the game's units.
@@ -149,7 +157,7 @@ impl Atlas {
         let cells: Vec<i64> =
             self.ground.cells().flat_map(|(x, y)| [i64::from(x), i64::from(y)]).collect();
         let ground = (cells.len() / 2, 2);
-        let tensors = HashMap::from([
+        let mut tensors = HashMap::from([
             (
                 "latents",
                 Tensor::from_vec(latents, (count, model.channels, model.height, model.width), cpu)?,
@@ -159,16 +167,27 @@ impl Atlas {
             ("ground", Tensor::from_vec(cells, ground, cpu)?),
             ("motion", Tensor::new(&[self.motion.step, self.motion.momentum], cpu)?),
         ]);
+        if let Some(Camera { focal, eye, ceiling, margin }) =
+            self.scenery.as_ref().map(|it| it.camera)
+        {
+            let camera = [focal, eye, ceiling, f32::from(margin)];
+            tensors.insert("camera", Tensor::new(&camera, cpu)?);
+        }
         let unfinished = path.with_extension("partial");
         candle_core::safetensors::save(&tensors, &unfinished)?;
         Ok(std::fs::rename(&unfinished, path)?)
     }
 
-    /// Reads the atlas of a world with latents and actions of `model`'s sizes; `None` where there is no file.
+    /// Reads the atlas of a world with latents and actions of `model`'s sizes; `None` where there is no file. `witness` is
+    /// shown its bytes.
     ///
     /// # Errors
     /// The file is damaged, or of another world; the message names it.
-    pub fn load(path: &Path, model: &ModelConfig) -> Result<Option<Self>, Error> {
+    pub fn load(
+        path: &Path,
+        model: &ModelConfig,
+        witness: impl FnOnce(&[u8]),
+    ) -> Result<Option<Self>, Error> {
         let bytes = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(unread(path, source)),
@@ -178,6 +197,7 @@ impl Atlas {
             }
             Ok(_) => std::fs::read(path).map_err(|source| unread(path, source))?,
         };
+        witness(&bytes);
         Self::parse(&bytes, model).map(Some).map_err(|error| {
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
             Error::World { reason, path: path.to_owned() }
@@ -237,7 +257,19 @@ impl Atlas {
         let cells = cells
             .chunks(2)
             .filter_map(|cell| Some((i32::try_from(cell[0]).ok()?, i32::try_from(cell[1]).ok()?)));
-        Ok(Self { views: views.collect(), motion, ground: Arc::new(Ground::of(cells)) })
+        let ground = Ground::of(cells);
+        let scenery = match tensors.contains_key("camera") {
+            true => {
+                size("camera", &[4])?;
+                let camera = Camera::read(&numbers("camera")?);
+                let Some(scenery) = camera.and_then(|camera| Scenery::new(camera, &ground)) else {
+                    candle_core::bail!("expected a camera and ground with walls around it");
+                };
+                Some(Arc::new(scenery))
+            }
+            false => None,
+        };
+        Ok(Self { views: views.collect(), motion, ground: Arc::new(ground), scenery })
     }
 }
 
@@ -259,5 +291,7 @@ fn unread(path: &Path, source: std::io::Error) -> Error {
     Error::Read { what: "the world's atlas", source, path: path.to_owned() }
 }
 
+#[cfg(test)]
+mod scene_tests;
 #[cfg(test)]
 mod tests;

@@ -113,12 +113,12 @@ fn a_survey_keeps_frames_with_their_places_and_spreads_them() {
 fn an_atlas_is_read_as_it_was_written() {
     let (config, dir) = (ModelConfig::tiny(), tempdir().unwrap());
     let path = dir.path().join("atlas.safetensors");
-    assert_eq!(Atlas::load(&path, &config).unwrap(), None);
+    assert_eq!(Atlas::load(&path, &config, |_| ()).unwrap(), None);
     let (_, atlas) = surveyed(70);
     atlas.save(&path, &config).unwrap();
-    assert_eq!(Atlas::load(&path, &config).unwrap(), Some(atlas));
+    assert_eq!(Atlas::load(&path, &config, |_| ()).unwrap(), Some(atlas));
     let wider = ModelConfig { action: config.action + 1, ..config };
-    let error = Atlas::load(&path, &wider).unwrap_err().to_string();
+    let error = Atlas::load(&path, &wider, |_| ()).unwrap_err().to_string();
     assert!(
         error.contains("expected actions of [70,") && error.contains("atlas.safetensors"),
         "{error}"

@@ -130,6 +130,11 @@ impl Codec {
         &self.config
     }
 
+    /// Where its weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Latents of RGB pictures, (B, height, width, 3) bytes: (B, C, height / 8, width / 8).
     ///
     /// # Errors
@@ -169,6 +174,17 @@ impl Codec {
     /// The tensors of the basis that fits these latents (B, C, h, w) of a codec that has none yet.
     pub(crate) fn fit_basis(&self, latents: &Tensor) -> Result<BTreeMap<String, Tensor>> {
         basis::fit(&self.decoder, &latents.permute((0, 2, 3, 1))?.contiguous()?)
+    }
+
+    /// An untrained one of [`CodecConfig::tiny`].
+    #[cfg(test)]
+    pub(crate) fn tiny() -> Self {
+        let config = CodecConfig::tiny();
+        let mut weights = crate::train::initial_codec_weights(&config, 7).expect("sizes fit");
+        weights.extend(Self::no_basis(config.channels).expect("a basis"));
+        let weights = weights.into_iter().collect();
+        let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+        Self::new(&config, &vb).expect("all weights are there")
     }
 
     /// The tensors of a basis that leaves latents of `channels` channels as they are.

@@ -1,8 +1,10 @@
 //! What a walk begins from: real frames, or another walk.
 
 use super::reckoning::Reckoning;
-use super::{Account, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look};
-use crate::atlas::{Atlas, View};
+use super::{
+    Account, DECODED_BYTES, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look,
+};
+use crate::atlas::{Atlas, Renderer, View};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules, Schedule};
 use candle_core::{Device, Tensor};
@@ -168,6 +170,7 @@ impl Dreamer {
             stirred: self.stirred,
             pose: self.pose,
             reckoning: self.reckoning.clone(),
+            renderer: Renderer::new(self.world.model.config(), DECODED_BYTES),
             map: self.map,
             retrievable_before: Some(next),
             recent_actions: self.recent_actions.clone(),

@@ -164,6 +164,7 @@ mod tests {
             views: Vec::new(),
             motion: Motion { step: 20.0, momentum },
             ground: Arc::new(Ground::under(places)),
+            scenery: None,
         };
         Reckoning::on(&atlas, &LAYOUT).at(Pose { x: 40.0, y: 40.0, yaw: 0.0 })
     }

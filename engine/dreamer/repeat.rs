@@ -22,6 +22,9 @@ pub struct Recipe {
     pub groups: Vec<(Group, i32)>,
     /// Where what it retrieved was seen from, as the network was told it; empty where it was not.
     pub bearings: Vec<f32>,
+    /// Where each of its frames was reckoned to be seen from, in steps, with the heading in degrees; empty where it was not
+    /// shown what the atlas shows from there.
+    pub places: Vec<[f32; 3]>,
     /// Names of its frames.
     pub made: Vec<FrameId>,
 }
@@ -96,8 +99,8 @@ impl Dreamer {
         let layout = &self.world.config.layout;
         let features = actions.iter().map(|action| action.to_features(layout).into());
         let (actions, noise) = (features.collect(), recipe.noise);
-        let bearings = recipe.bearings.clone();
-        self.section = Section { actions, noise, bearings, ..Section::default() };
+        let (bearings, renderings) = (recipe.bearings.clone(), self.rendered(&recipe.places)?);
+        self.section = Section { actions, noise, bearings, renderings, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;
         self.recent_actions = recipe.before.clone();
         self.gather(&plan)?;
@@ -127,7 +130,8 @@ impl Dreamer {
             || [recipe.made.len(), actions.len()] != [frames; 2]
             || recipe.before.iter().any(|features| features.len() != config.action)
             || ![0, frames * BEARING * config.bearings].contains(&recipe.bearings.len())
-            || !recipe.bearings.iter().all(|x| x.is_finite())
+            || ![0, frames].contains(&recipe.places.len())
+            || !recipe.bearings.iter().chain(recipe.places.as_flattened()).all(|x| x.is_finite())
             || !(1..=EVALUATIONS_MAX).contains(&recipe.evaluations)
         {
             return Err(Error::Size {

@@ -1,9 +1,10 @@
 //! What of everything remembered comes back for the section.
 
 use super::Dreamer;
-use crate::atlas::{BEARING, bearing};
+use crate::atlas::{BEARING, Pose, bearing};
 use crate::error::Error;
 use crate::pack::{Arrangement, PackPlan};
+use candle_core::Tensor;
 use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
 
 impl Dreamer {
@@ -49,6 +50,48 @@ impl Dreamer {
             told.resize(row, 0.0);
         }
         told
+    }
+
+    /// Where the section's frames are seen from, as its actions lead; nothing where no map tells, or the network is not
+    /// shown what an atlas shows from there.
+    pub(super) fn places(&self) -> Vec<[f32; 3]> {
+        if self.map.is_none() || !self.world.model.config().rendering {
+            return Vec::new();
+        }
+        let ahead = self.reckoning.ahead(&self.section.actions);
+        ahead.iter().map(|here| [here.pose.x, here.pose.y, here.pose.yaw]).collect()
+    }
+
+    /// What the atlas shows from these places, with the share of each cell that anybody saw: (g, C + 1, H, W). `None` where it
+    /// shows nothing.
+    pub(super) fn rendered(&mut self, places: &[[f32; 3]]) -> Result<Option<Tensor>, Error> {
+        let world = &self.world;
+        let Some(atlas) = world.atlas.as_ref().filter(|_| !places.is_empty()) else {
+            return Ok(None);
+        };
+        let config = world.model.config();
+        let shape = [places.len(), config.channels + 1, config.height, config.width];
+        let mut all = Vec::with_capacity(shape.iter().product());
+        for &[x, y, yaw] in places {
+            let here = Pose { x, y, yaw };
+            match self.renderer.latent((atlas, &world.codec), here, |_| false)? {
+                Some(latent) => all.extend(latent),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(world.model.tensor(all, &shape)?))
+    }
+
+    /// What the world's atlas shows from where the walk has come to, without the network: RGB, row by row. `None` where no
+    /// map tells where that is, or its views cannot be warped.
+    pub fn shown_by_atlas(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let (world, place) = (&self.world, self.reckoning.place());
+        let Some((atlas, place)) = world.atlas.as_ref().zip(place.filter(|_| self.map.is_some()))
+        else {
+            return Ok(None);
+        };
+        let canvas = self.renderer.canvas((atlas, &world.codec), place.pose, |_| false)?;
+        Ok(canvas.map(|canvas| canvas.pixels))
     }
 
     /// Ranks everything remembered by scores of the caller's, higher first, in place of [`Self::retrieve`]; frames

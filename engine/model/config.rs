@@ -53,11 +53,19 @@ pub struct ModelConfig {
     /// Retrieved frames of which the network is told where they were seen from, best first.
     #[serde(default, skip_serializing_if = "is_none")]
     pub bearings: usize,
+    /// Whether the network is shown what the views of an atlas show from where a section is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rendering: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_none(count: &usize) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// How a kernel's groups become tokens (`FramePack` §3.1): means over boxes of latent cells, then the largest
@@ -86,6 +94,7 @@ impl ModelConfig {
             precision: Precision::F32,
             history: HistoryAttention::Own,
             bearings: 0,
+            rendering: false,
         }
     }
 
@@ -104,6 +113,7 @@ impl ModelConfig {
             precision: Precision::Int16,
             history: HistoryAttention::Own,
             bearings: 0,
+            rendering: false,
         }
     }
 

@@ -11,6 +11,7 @@ mod config;
 mod history;
 mod motion;
 mod patchify;
+mod rendering;
 mod rope;
 mod span;
 mod world;

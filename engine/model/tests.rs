@@ -5,7 +5,7 @@ use crate::graph::Graphs;
 use crate::noise::Random;
 use crate::ops::Precision;
 use crate::pack::Kernel;
-use crate::sampler::{Sampling, sample, sample_at_once};
+use crate::sampler::{Sampling, Sight, sample, sample_at_once};
 use crate::train::initial_weights;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -55,7 +55,7 @@ fn estimate(model: &WorldModel, history: bool) -> Tensor {
     let ModelConfig { channels, height, width, action, .. } = config();
     let noisy = random(&[2, channels, height, width], 90);
     let newest = history.then(|| random(&[channels, height, width], 91));
-    let lead = model.lead(newest.as_ref(), &random(&[2, 3 * action], 92)).unwrap();
+    let lead = model.lead(newest.as_ref(), None, &random(&[2, 3 * action], 92)).unwrap();
     let context = if history { context(model) } else { model.place(&[]).unwrap() };
     model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context).unwrap()
 }
@@ -97,7 +97,7 @@ fn the_newest_frame_leads_the_section() {
             (random(&[1, channels, height, width], 90), random(&[1, 3 * action], 92));
         let context = model.place(&[]).unwrap();
         let clean = |newest: Option<&Tensor>| {
-            let lead = model.lead(newest, &actions).unwrap();
+            let lead = model.lead(newest, None, &actions).unwrap();
             model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context).unwrap()
         };
         let led = clean(Some(&random(&[channels, height, width], 91)));
@@ -122,7 +122,7 @@ fn planned() -> Vec<PlannedGroup> {
 fn after(model: &WorldModel, context: &PlacedContext) -> Vec<f32> {
     let ModelConfig { channels, height, width, action, .. } = config();
     let noisy = random(&[2, channels, height, width], 90);
-    let lead = model.lead(None, &random(&[2, 3 * action], 92)).unwrap();
+    let lead = model.lead(None, None, &random(&[2, 3 * action], 92)).unwrap();
     let clean = model.estimate(&noisy, 0.7, StepSize::Flow, &lead, context).unwrap();
     clean.flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -172,8 +172,10 @@ fn a_history_that_lies_elsewhere_gives_the_same_section() {
         for newest in [None, Some(&newest)] {
             let graphs = Graphs::default();
             let values = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let want = sample(&model, &noise, &actions, newest, &context, sampling).unwrap();
-            let got = sample_at_once(&graphs, &model, &noise, &actions, newest, &context, sampling);
+            let sight =
+                Sight { context: context.clone(), newest: newest.cloned(), renderings: None };
+            let want = sample(&model, &noise, &actions, &sight, sampling).unwrap();
+            let got = sample_at_once(&graphs, &model, &noise, &actions, &sight, sampling);
             assert_eq!(values(got.unwrap()), values(want));
         }
     }

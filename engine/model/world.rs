@@ -3,6 +3,7 @@
 use super::block::Block;
 use super::history::{Layers, Seating};
 use super::motion::Motion;
+use super::rendering::{Rendered, RenderingLayer};
 use super::{ModelConfig, PlacedContext, embed_cells, patchify, section_phases, unpatchify};
 use crate::device::round_products;
 use crate::ops::{Linear, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats};
@@ -71,8 +72,9 @@ impl StepSize {
 pub struct Lead {
     /// The last three actions of each frame: (g, 3 · A).
     actions: Tensor,
-    /// The newest frame, moved, as an addition to the section's tokens: (g · L, D).
+    /// The newest frame, moved, and what is rendered, as an addition to the section's tokens: (g · L, D).
     reference: Option<Tensor>,
+    rendered: Option<Rendered>,
 }
 
 /// What the network answers to a batch, as token vectors that [`patchify()`] orders: (S · g · L, C · 4).
@@ -108,6 +110,9 @@ pub struct Batch {
     pub newest: Tensor,
     /// 1 for rows of sections that see the frame just before them, 0 for others: (S · g · L, 1).
     pub after: Tensor,
+    /// What is rendered of each section frame, zeros where nothing is: (S · g, C + 1, H, W); none of networks that are not
+    /// shown any.
+    pub renderings: Option<Tensor>,
     /// Noise level of each section, 0 clean to 1 noise: S of them.
     pub levels: Vec<f32>,
     /// Step size of each section: S of them.
@@ -126,6 +131,7 @@ pub struct WorldModel {
     section: Linear,
     motion: Motion,
     reference: Linear,
+    rendering: Option<RenderingLayer>,
     time_in: Linear,
     time_out: Linear,
     step: Tensor,
@@ -160,6 +166,10 @@ impl WorldModel {
             section: linear(4 * config.channels, dim, "section")?,
             motion: Motion::new(config, &vb.pp("motion"))?,
             reference: bare(4 * config.channels, dim, "reference")?,
+            rendering: config
+                .rendering
+                .then(|| RenderingLayer::new(config, &vb.pp("rendering")))
+                .transpose()?,
             time_in: linear(SINUSOID, condition, "time_in")?,
             time_out: linear(condition, condition, "time_out")?,
             step: vb.pp("step").get((StepSize::ALL.len(), condition), "weight")?,
@@ -191,6 +201,9 @@ impl WorldModel {
             linear.freeze()?;
         }
         self.reference.freeze()?;
+        if let Some(rendering) = &mut self.rendering {
+            rendering.freeze()?;
+        }
         self.action_section.freeze()?;
         self.action_group.freeze()?;
         self.final_modulation.freeze()
@@ -198,13 +211,27 @@ impl WorldModel {
 
     /// What leads a section under these actions, the last three of each frame, and bearings: (g, [`ModelConfig::told`]).
     ///
-    /// newest: the frame before the section, (C, H, W); none where it is not known.
-    pub fn lead(&self, newest: Option<&Tensor>, actions: &Tensor) -> Result<Lead> {
+    /// newest: the frame before the section, (C, H, W); none where it is not known. renderings: what an atlas shows from
+    /// where its frames are, with the share of each cell that anybody saw, (g, C + 1, H, W); none where nothing is known,
+    /// and of no effect on a network that is shown none.
+    pub fn lead(
+        &self,
+        newest: Option<&Tensor>,
+        renderings: Option<&Tensor>,
+        actions: &Tensor,
+    ) -> Result<Lead> {
         let reference = newest.map(|newest| {
             let moved = patchify(&self.moved(&newest.unsqueeze(0)?, actions)?, 1)?;
             self.reference.forward(&moved)
         });
-        Ok(Lead { actions: actions.clone(), reference: reference.transpose()? })
+        let rendered = self.rendering.as_ref().zip(renderings);
+        let rendered = rendered.map(|(layer, renderings)| layer.embed(renderings)).transpose()?;
+        let reference = match (reference.transpose()?, &rendered) {
+            (Some(reference), Some(rendered)) => Some((reference + &rendered.tokens)?),
+            (None, Some(rendered)) => Some(rendered.tokens.clone()),
+            (reference, None) => reference,
+        };
+        Ok(Lead { actions: actions.clone(), reference, rendered })
     }
 
     /// Newest frames (S, C, H, W), moved by action after action (S · g, 3 · A): (S · g, 1, C, H, W).
@@ -260,7 +287,9 @@ impl WorldModel {
             }
             (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),
         };
-        let y = self.finish(&x, &condition, &rows)?;
+        let levels = Tensor::full(level, (x.dim(0)?, 1), x.device())?;
+        let rendered = lead.rendered.as_ref().map(|rendered| (rendered, &levels));
+        let y = self.finish(&x, &condition, &rows, rendered)?;
         unpatchify(&y, self.config.channels, self.config.grid())
     }
 
@@ -304,7 +333,13 @@ impl WorldModel {
         let moved = patchify(&self.moved(&batch.newest, &batch.actions)?, 1)?;
         let section = self.section.forward(&patchify(&flat, 1)?)?;
         let reference = self.reference.forward(&moved)?.broadcast_mul(&batch.after)?;
-        parts.push((section + reference)?);
+        let rendered = self.rendering.as_ref().zip(batch.renderings.as_ref());
+        let rendered = rendered.map(|(layer, renderings)| layer.embed(renderings)).transpose()?;
+        let section = (section + reference)?;
+        parts.push(match &rendered {
+            Some(rendered) => (section + &rendered.tokens)?,
+            None => section,
+        });
         conditions.push(self.section_condition(&batch.levels, &batch.steps, &batch.actions)?);
         lengths.extend(std::iter::repeat_n(self.config.frame_tokens(), sections * frames));
         let rows = Rows::new(&lengths);
@@ -321,7 +356,11 @@ impl WorldModel {
         let count = condition.dim(0)?;
         let condition = condition.narrow(0, count - sections * frames, sections * frames)?;
         let rows = Rows::new(&vec![self.config.frame_tokens(); sections * frames]);
-        Ok(Answer { clean: self.finish(&x, &condition.contiguous()?, &rows)?, moved })
+        let of_section = frames * self.config.frame_tokens();
+        let levels = batch.levels.iter().flat_map(|&level| std::iter::repeat_n(level, of_section));
+        let levels = Tensor::from_vec(levels.collect(), (section_rows, 1), x.device())?;
+        let rendered = rendered.as_ref().map(|rendered| (rendered, &levels));
+        Ok(Answer { clean: self.finish(&x, &condition.contiguous()?, &rows, rendered)?, moved })
     }
 
     /// Tokens of groups (G, frames of the kernel, C, H, W): (G · L, D).
@@ -332,10 +371,22 @@ impl WorldModel {
         self.patch[&embedding.k].forward(&embed_cells(latents, embedding)?)
     }
 
-    fn finish(&self, x: &Tensor, condition: &Tensor, rows: &Rows) -> Result<Tensor> {
+    /// rendered: with the noise level of each row, (R, 1).
+    fn finish(
+        &self,
+        x: &Tensor,
+        condition: &Tensor,
+        rows: &Rows,
+        rendered: Option<(&Rendered, &Tensor)>,
+    ) -> Result<Tensor> {
         let modulation = self.final_modulation.forward(condition)?.chunk(2, 1)?;
         let (shift, scale) = (modulation[0].contiguous()?, modulation[1].contiguous()?);
-        self.head.forward(&modulate(x, &shift, &scale, rows)?)
+        let x = modulate(x, &shift, &scale, rows)?;
+        let answer = self.head.forward(&x)?;
+        match (&self.rendering, rendered) {
+            (Some(layer), Some((rendered, levels))) => layer.mix(&answer, &x, rendered, levels),
+            _ => Ok(answer),
+        }
     }
 
     /// History is modulated at its noise levels, one for each group or one for all; 0 unless it has noise on

@@ -2,15 +2,21 @@
 
 use super::LatentEpisode;
 use super::clip::unit;
-use crate::atlas::{Atlas, BEARING, Pose, View, bearing};
+use crate::atlas::{Atlas, BEARING, Pose, Renderer, View, bearing};
+use crate::codec::Codec;
 use crate::model::ModelConfig;
+use candle_core::Result;
 use memory::{BranchId, FrameId, FrameStamp, Reckoned};
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of views begin here, far beyond those of an episode's frames.
 const FIRST: u32 = 1 << 30;
 /// Views that fill a section's finest slots.
 const WANTED: usize = 4;
+/// Bytes of decoded views that are kept: several thousand.
+const DECODED_BYTES: usize = 256 << 20;
 /// Weight of nearness in place beside likeness: that of play.
 const PLACE_WEIGHT: f32 = crate::world::WorldConfig::PLACE_WEIGHT;
 
@@ -21,13 +27,55 @@ pub(super) struct Charted {
     /// Of each view, every position scaled to length 1.
     units: Vec<Vec<f32>>,
     channels: usize,
+    /// Which of the episodes each view is of.
+    episodes: Vec<Option<usize>>,
+    codec: Codec,
+    /// Of networks that are shown renderings.
+    renderer: Option<Mutex<Renderer>>,
 }
 
 impl Charted {
-    pub(super) fn new(atlas: Atlas, config: &ModelConfig) -> Self {
+    pub(super) fn new(
+        (atlas, codec): (Atlas, &Codec),
+        config: &ModelConfig,
+        episodes: &[LatentEpisode],
+    ) -> Self {
         let look = |view: &View| unit(view.values(), config.channels);
         let units = atlas.views.iter().map(look).collect();
-        Self { atlas, units, channels: config.channels }
+        let key = |pose: Pose| [pose.x, pose.y, pose.yaw].map(f32::to_bits);
+        let mut places = HashMap::new();
+        for (number, episode) in episodes.iter().enumerate() {
+            let poses = episode.poses().iter().map(|&pose| atlas.motion.in_steps(pose));
+            places.extend(poses.map(|pose| (key(pose), number)));
+        }
+        let of_episode = |view: &View| places.get(&key(view.pose)).copied();
+        let episodes = atlas.views.iter().map(of_episode).collect();
+        let renderer = config.rendering.then(|| Mutex::new(Renderer::new(config, DECODED_BYTES)));
+        let (codec, channels) = (codec.clone(), config.channels);
+        Self { atlas, units, channels, episodes, codec, renderer }
+    }
+
+    /// What the atlas shows from where frames of episode `number` were seen, with the share of each cell that anybody saw,
+    /// (frames, C + 1, H, W); without the views of that episode, in which they are found themselves. `None` where it shows
+    /// nothing, or the network is shown none.
+    pub(super) fn renderings(
+        &self,
+        episode: &LatentEpisode,
+        number: usize,
+        frames: Range<usize>,
+    ) -> Result<Option<Arc<[f32]>>> {
+        let Some(renderer) = &self.renderer else { return Ok(None) };
+        let mut renderer = renderer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::new();
+        for &pose in &episode.poses()[frames] {
+            let here = self.atlas.motion.in_steps(pose);
+            let own = |view: usize| self.episodes[view] == Some(number);
+            match renderer.latent((&self.atlas, &self.codec), here, own)? {
+                Some(latent) => all.extend(latent),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(all.into()))
     }
 
     /// The views that play would retrieve for `frames` of an episode (eq. 3 with X̂ the last frame before them, and
@@ -108,8 +156,10 @@ mod tests {
             pose: motion.in_steps(episode.poses()[frame]),
         };
         let views = (0..40).map(view).collect();
-        let ground = std::sync::Arc::new(Ground::under([]));
-        let charted = Charted::new(Atlas { views, motion, ground }, &config);
+        let ground = Arc::new(Ground::under([]));
+        let atlas = Atlas { views, motion, ground, scenery: None };
+        let charted =
+            Charted::new((atlas, &Codec::tiny()), &config, std::slice::from_ref(&episode));
         (episode, charted)
     }
 

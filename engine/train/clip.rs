@@ -126,7 +126,7 @@ impl ClipSampler {
         rollouts: &[Rollout],
         random: &mut Random,
         device: &'a Device,
-    ) -> Scene<'a> {
+    ) -> Result<Scene<'a>> {
         let (schedule, sections) = self.schedules.draw(random);
         let (frames, played) = (schedule.generate(), is_played(schedule));
         let mut draw = |number: usize| {
@@ -150,11 +150,18 @@ impl ClipSampler {
             for section in 0..sections {
                 let first = clip.first + section * frames;
                 let plan = self.plan(schedule, clip, first);
-                planned.push(PlannedSection { clip: at, first, plan, step: StepSize::Flow });
+                let renderings = match clip.charted.filter(|_| clip.around.is_none()) {
+                    Some((charted, _)) => {
+                        charted.renderings(clip.episode, clip.number, first..first + frames)?
+                    }
+                    None => None,
+                };
+                let step = StepSize::Flow;
+                planned.push(PlannedSection { clip: at, first, plan, step, renderings });
             }
         }
         let history = NoisyHistory::new(clips);
-        Scene {
+        Ok(Scene {
             config: &self.config,
             history,
             planned,
@@ -162,7 +169,7 @@ impl ClipSampler {
             played,
             kept: HashMap::new(),
             device,
-        }
+        })
     }
 
     fn draw_clip<'a>(

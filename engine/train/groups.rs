@@ -23,6 +23,9 @@ pub(super) struct PlannedSection {
     pub(super) plan: PackPlan,
     /// What the network is told of the step that it makes.
     pub(super) step: StepSize,
+    /// What an atlas shows from where each of its frames is, with the share of each cell that anybody saw, (g, C + 1, H, W);
+    /// none where that is not known.
+    pub(super) renderings: Option<Arc<[f32]>>,
 }
 
 /// The groups of a batch: by kernel, numbered in order of first use.

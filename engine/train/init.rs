@@ -69,12 +69,32 @@ pub(super) fn widen_projections(
         };
         weights.insert(name.to_owned(), fitting);
     }
+    widen_renderings(config, weights)?;
     let finest = ["weight", "bias"].map(|part| weights.get(&format!("patch.k1.{part}")).cloned());
     let [Some(weight), Some(bias)] = finest else { return Ok(()) };
     for k in config.kernels.iter().filter(|&&k| k > 1) {
         if !weights.contains_key(&format!("patch.k{k}.weight")) {
             weights.insert(format!("patch.k{k}.weight"), widened(config, &weight, *k)?);
             weights.insert(format!("patch.k{k}.bias"), bias.copy()?);
+        }
+    }
+    Ok(())
+}
+
+/// Layers for renderings, where these are shown: they say nothing at first, and half of them passes into answers.
+fn widen_renderings(config: &ModelConfig, weights: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    let inputs = 4 * (config.channels + 1);
+    let device = weights.values().next().map_or(&Device::Cpu, Tensor::device).clone();
+    for (name, shape) in [
+        ("rendering.embedding.weight", &[config.dim, inputs][..]),
+        ("rendering.gate.weight", &[4, config.dim]),
+        ("rendering.gate.bias", &[4]),
+    ] {
+        if !config.rendering {
+            weights.remove(name);
+        } else if !weights.contains_key(name) {
+            let zeros = Tensor::zeros(shape, candle_core::DType::F32, &device)?;
+            weights.insert(name.to_owned(), zeros);
         }
     }
     Ok(())

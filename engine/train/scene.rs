@@ -3,11 +3,11 @@
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
 use super::rollout::{Rollout, is_near, stored};
-use super::teacher::{Sight, Teacher};
+use super::teacher::{Led, Teacher};
 use crate::model::{Batch, GroupKv, ModelConfig, StepSize, WorldModel, patchify, spanned};
 use crate::noise::Random;
 use crate::pack::{Group, Kernel};
-use crate::sampler::{Sampling, sample};
+use crate::sampler::{Sampling, Sight, sample};
 use candle_core::{Device, Result, Tensor};
 use memory::FrameId;
 use std::collections::hash_map::Entry;
@@ -100,11 +100,9 @@ impl Scene<'_> {
             let sampling = Sampling { evaluations, ..sampling };
             for number in clip * sections..(clip + 1) * sections {
                 let section = self.planned[number].clone();
-                let Sight { context, newest, actions } =
-                    self.sight(teacher.model(), &section, random)?;
+                let Led { sight, actions } = self.led(teacher.model(), &section, random)?;
                 let noise = self.noise(random)?;
-                let (model, newest) = (teacher.model(), newest.as_ref());
-                let dream = sample(model, &noise, &actions, newest, &context, sampling)?;
+                let dream = sample(teacher.model(), &noise, &actions, &sight, sampling)?;
                 let dream = dream.flatten_all()?.to_vec1::<f32>()?;
                 for (frame, latent) in (section.first..).zip(dream.chunks(self.config.latent_len()))
                 {
@@ -116,13 +114,13 @@ impl Scene<'_> {
         Ok(rollouts)
     }
 
-    /// What is seen of a section.
-    fn sight(
+    /// What leads a section.
+    fn led(
         &mut self,
         model: &WorldModel,
         section: &PlannedSection,
         random: &mut Random,
-    ) -> Result<Sight> {
+    ) -> Result<Led> {
         let config = self.config;
         let mut placed = Vec::with_capacity(section.plan.slots.len());
         for slot in &section.plan.slots {
@@ -146,7 +144,13 @@ impl Scene<'_> {
             let frame = self.history.frame(section.clip, frame.0 as usize, random).to_vec();
             Tensor::from_vec(frame, (config.channels, config.height, config.width), self.device)
         });
-        Ok(Sight { context: model.place(&placed)?, newest: newest.transpose()?, actions })
+        let renderings = section.renderings.as_ref().map(|renderings| {
+            let shape = (self.frames, config.channels + 1, config.height, config.width);
+            Tensor::from_slice(renderings, shape, self.device)
+        });
+        let (context, newest) = (model.place(&placed)?, newest.transpose()?);
+        let sight = Sight { context, newest, renderings: renderings.transpose()? };
+        Ok(Led { sight, actions })
     }
 
     /// A section of noise: (g, C, H, W).
@@ -178,14 +182,14 @@ impl Scene<'_> {
                 continue;
             };
             let (teacher, start) = (lessons.teacher, (*level, section.step));
-            let sight = self.sight(teacher.model(), section, random)?;
+            let led = self.led(teacher.model(), section, random)?;
             let shape = (self.frames, self.config.channels, self.config.height, self.config.width);
             let x = if *ending {
-                teacher.left_at(&Tensor::from_vec(noise, shape, self.device)?, start, &sight)?
+                teacher.left_at(&Tensor::from_vec(noise, shape, self.device)?, start, &led)?
             } else {
                 Tensor::from_vec(mixed, shape, self.device)?
             };
-            clean.extend(teacher.target(&x, start, &sight)?.flatten_all()?.to_vec1::<f32>()?);
+            clean.extend(teacher.target(&x, start, &led)?.flatten_all()?.to_vec1::<f32>()?);
             noisy.extend(x.flatten_all()?.to_vec1::<f32>()?);
         }
         let rows = self.frames * self.config.frame_tokens();
@@ -259,11 +263,31 @@ impl Scene<'_> {
                 (count * frames * config.frame_tokens(), 1),
                 self.device,
             )?,
+            renderings: self.renderings(planned)?,
             steps: planned.iter().map(|section| section.step).collect(),
             levels,
             actions: Tensor::from_vec(actions, (count * frames, config.told()), self.device)?,
             routes: table.routes(frames),
         })
+    }
+
+    /// What is rendered of sections, zeros where nothing is: (S · g, C + 1, H, W).
+    fn renderings(&self, planned: &[PlannedSection]) -> Result<Option<Tensor>> {
+        let config = self.config;
+        if !config.rendering {
+            return Ok(None);
+        }
+        let len = self.frames * (config.channels + 1) * config.height * config.width;
+        let mut renderings = Vec::with_capacity(planned.len() * len);
+        for section in planned {
+            match &section.renderings {
+                Some(of_section) => renderings.extend_from_slice(of_section),
+                None => renderings.resize(renderings.len() + len, 0.0),
+            }
+        }
+        let frames = planned.len() * self.frames;
+        let shape = (frames, config.channels + 1, config.height, config.width);
+        Tensor::from_vec(renderings, shape, self.device).map(Some)
     }
 
     /// The sections with their steps and levels, those at the end of the way last.

@@ -8,8 +8,8 @@
 //! Play goes on from frames that the network made itself, and so does a part of the training: the
 //! teacher dreams the history of rollouts.
 
-use crate::model::{Lead, ModelConfig, PlacedContext, StepSize, WorldModel};
-use crate::sampler::{euler, led_on};
+use crate::model::{Lead, ModelConfig, StepSize, WorldModel};
+use crate::sampler::{Sight, euler, led_on};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
@@ -20,12 +20,10 @@ pub(super) struct Teacher {
     guidance: f32,
 }
 
-/// What is seen of a section.
-pub(super) struct Sight {
-    /// Its history.
-    pub(super) context: PlacedContext,
-    /// The frame before it, (C, H, W), if there is one.
-    pub(super) newest: Option<Tensor>,
+/// What leads a section.
+pub(super) struct Led {
+    /// What is in sight.
+    pub(super) sight: Sight,
     /// The last three actions of each frame: (g, 3 · A).
     pub(super) actions: Tensor,
 }
@@ -56,13 +54,13 @@ impl Teacher {
         &self,
         noisy: &Tensor,
         (level, step): (f32, StepSize),
-        sight: &Sight,
+        led: &Led,
     ) -> Result<Tensor> {
         let half = step.half().expect("a step with a half");
         let middle = level - half.length();
-        let first = self.clean(noisy, (level, half), sight)?;
+        let first = self.clean(noisy, (level, half), led)?;
         let passed = euler(noisy, first.clone(), f64::from(middle / level))?;
-        let second = self.clean(&passed, (middle, half), sight)?;
+        let second = self.clean(&passed, (middle, half), led)?;
         let kept = (2.0 * middle - level) / (2.0 * middle);
         &second + ((first - &second)? * f64::from(kept))?
     }
@@ -72,12 +70,12 @@ impl Teacher {
         &self,
         noise: &Tensor,
         (level, step): (f32, StepSize),
-        sight: &Sight,
+        led: &Led,
     ) -> Result<Tensor> {
         if level == 1.0 {
             return Ok(noise.clone());
         }
-        euler(noise, self.clean(noise, (1.0, step), sight)?, f64::from(level))
+        euler(noise, self.clean(noise, (1.0, step), led)?, f64::from(level))
     }
 
     /// The network, to dream with.
@@ -86,19 +84,14 @@ impl Teacher {
     }
 
     /// The clean section that the network sees, guided as in play.
-    fn clean(
-        &self,
-        noisy: &Tensor,
-        (level, step): (f32, StepSize),
-        sight: &Sight,
-    ) -> Result<Tensor> {
+    fn clean(&self, noisy: &Tensor, (level, step): (f32, StepSize), led: &Led) -> Result<Tensor> {
+        let Led { sight, actions } = led;
         let estimate = |lead: &Lead| self.model.estimate(noisy, level, step, lead, &sight.context);
-        let newest = sight.newest.as_ref();
-        let clean = estimate(&self.model.lead(newest, &sight.actions)?)?;
+        let clean = estimate(&sight.lead(&self.model, actions)?)?;
         if level < 1.0 || self.guidance == 0.0 || step.knows_guidance() {
             return Ok(clean);
         }
-        let still = estimate(&self.model.lead(newest, &sight.actions.zeros_like()?)?)?;
+        let still = estimate(&sight.lead(&self.model, &actions.zeros_like()?)?)?;
         led_on(&clean, &still, self.guidance)
     }
 }

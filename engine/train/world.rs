@@ -14,6 +14,7 @@ use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig,
 use crate::adapter::AdapterConfig;
 use crate::atlas::Atlas;
 use crate::codebook::{CODEBOOK, Codebook};
+use crate::codec::Codec;
 use crate::model::{HistoryAttention, ModelConfig, WorldModel};
 use crate::noise::Random;
 use crate::ops::approach;
@@ -344,9 +345,10 @@ impl WorldTrainer {
         self.step
     }
 
-    /// From here on sections retrieve from an atlas, as play in its world will.
-    pub fn chart(&mut self, atlas: Atlas) {
-        self.sampler.charted = Some(Charted::new(atlas, self.model.config()));
+    /// From here on sections retrieve from an atlas of latents of this codec, as play in its world will.
+    pub fn chart(&mut self, atlas: Atlas, codec: &Codec) {
+        let charted = Charted::new((atlas, codec), self.model.config(), &self.episodes);
+        self.sampler.charted = Some(charted);
     }
 
     /// What sections retrieve from.
@@ -382,7 +384,7 @@ impl WorldTrainer {
     /// A batch, with rollouts taken further and with targets where the average teaches.
     fn sample(&mut self, random: &mut Random) -> Result<Sample> {
         let (clips, rollouts) = (self.training.clips, &self.rollouts);
-        let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device);
+        let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device)?;
         let count = if scene.played { self.training.rollouts_at(self.step) } else { 0 };
         let shortcut_share = self.training.shortcut_share_at(self.step);
         if count == 0 && shortcut_share == 0.0 {

@@ -75,6 +75,10 @@ impl Rollout for Dreamed {
         side(self.world.config.width).zip(side(self.world.config.height))
     }
 
+    fn shown_by_atlas(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.dreamer.shown_by_atlas()?)
+    }
+
     fn reconstruct(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         Ok(self.dreamer.reconstruct(frame)?)
     }

@@ -73,6 +73,14 @@ pub trait Rollout {
     /// # Errors
     /// When the codec cannot take it.
     fn reconstruct(&mut self, frame: &[u8]) -> Result<Vec<u8>>;
+
+    /// What recorded views alone show from where the walk is, the network left out; `None` where nothing tells.
+    ///
+    /// # Errors
+    /// When a view cannot be decoded.
+    fn shown_by_atlas(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
 }
 
 /// Options of `bench rollout`.

@@ -138,10 +138,13 @@ impl Report {
                 1 => "next frame from real history, PSNR".to_owned(),
                 _ => format!("rollout frame {frame}, PSNR"),
             };
-            let beside = format!(
+            let mut beside = format!(
                 "SSIM {:.3}; copy {:.1} dB, mean frame {:.1} dB",
                 horizon.dream.ssim, horizon.copy.psnr, horizon.mean_frame.psnr
             );
+            if let Some(atlas) = &horizon.atlas {
+                let _ = write!(beside, ", atlas alone {:.1} dB", atlas.psnr);
+            }
             row(&name, horizon.dream.psnr, [floor, aim], Unit::Decibel, beside)
         })
     }

@@ -41,6 +41,9 @@ pub struct Horizon {
     pub frame: usize,
     /// The dreamed frame.
     pub dream: Likeness,
+    /// What the views of the world's atlas show from where the walk is reckoned to be, without the network; none where
+    /// they cannot be warped.
+    pub atlas: Option<Likeness>,
     /// The start's own frame, shown again.
     pub copy: Likeness,
     /// The mean of all held-out frames.
@@ -91,8 +94,8 @@ impl Tally {
 #[derive(Debug, Default)]
 struct Tallies {
     codec: Tally,
-    /// Dream, copy and mean frame at each of [`HORIZONS`].
-    horizons: [[Tally; 3]; HORIZONS.len()],
+    /// Dream, copy, mean frame and atlas at each of [`HORIZONS`].
+    horizons: [[Tally; 4]; HORIZONS.len()],
     spent: Duration,
 }
 
@@ -139,9 +142,13 @@ fn roll_out(
         tallies.spent += (bench.now)().saturating_sub(before);
         if let Some(at) = HORIZONS.iter().position(|&horizon| horizon == ahead) {
             let real = bench.held.picture(episode.frame(t))?;
-            let pictures = [bench.held.picture(&frame)?, copy, mean];
+            let atlas = bench.model.shown_by_atlas()?;
+            let atlas = atlas.as_deref().map(|pixels| bench.held.picture(pixels)).transpose()?;
+            let pictures = [Some(bench.held.picture(&frame)?), Some(copy), Some(mean), atlas];
             for (tally, picture) in tallies.horizons[at].iter_mut().zip(pictures) {
-                tally.add(picture, real);
+                if let Some(picture) = picture {
+                    tally.add(picture, real);
+                }
             }
             dreamed[at] = frame;
         }
@@ -157,8 +164,9 @@ fn roll_out(
 impl Tallies {
     fn summary(&self, starts: usize) -> Rollouts {
         let horizons = HORIZONS.iter().zip(&self.horizons).map(|(&frame, tallies)| {
-            let [dream, copy, mean_frame] = tallies.map(|tally| tally.likeness());
-            Horizon { frame, dream, copy, mean_frame }
+            let [dream, copy, mean_frame, atlas] = tallies.map(|tally| tally.likeness());
+            let atlas = (tallies[3].frames > 0.0).then_some(atlas);
+            Horizon { frame, dream, atlas, copy, mean_frame }
         });
         let seconds = self.spent.as_secs_f64();
         let made = (starts * LENGTH) as f64;

@@ -34,6 +34,9 @@ struct Account {
     /// Absent from sessions of worlds without a map.
     #[serde(default)]
     bearings: Vec<f32>,
+    /// Absent where nothing was rendered.
+    #[serde(default)]
+    places: Vec<[f32; 3]>,
 }
 
 /// The sections of a session in `dir`. Frames that belong to none are the one it opens with and those of a last
@@ -83,6 +86,7 @@ fn recipe(record: &FrameRecord) -> Result<Option<Recipe>> {
         evaluations: account.evaluations,
         before: account.before.map(Into::into),
         bearings: account.bearings,
+        places: account.places,
         groups: account.slots.into_iter().map(group).collect::<Result<_>>()?,
         made: account.made.into_iter().map(FrameId).collect(),
     }))

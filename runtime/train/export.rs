@@ -61,7 +61,7 @@ fn settings(
             std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         let settings: WorldConfig =
             toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
-        if settings.shortcut == shortcut && settings.model.bearings == config.model.bearings {
+        if settings.shortcut == shortcut && settings.model == config.model {
             return Ok(());
         }
         settings
@@ -70,7 +70,7 @@ fn settings(
         base.map_or(new.clone(), |base| adapted(base, new))
     };
     settings.shortcut = shortcut;
-    settings.model.bearings = config.model.bearings;
+    settings.model = config.model.clone();
     std::fs::write(path, toml::to_string(&settings)?)
         .with_context(|| format!("write {}", path.display()))
 }

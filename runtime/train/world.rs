@@ -62,11 +62,17 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         Err("nothing tells how far a turn goes")
     };
     let atlas = match surveyed {
-        Ok(atlas) => {
-            eprintln!("an atlas of {} views", atlas.views.len());
+        Ok(mut atlas) => {
+            eprintln!("an atlas of {} views, to find out how they were taken", atlas.views.len());
+            atlas.fit_scenery(&opened, &config.model)?;
+            match &atlas.scenery {
+                Some(scenery) => eprintln!("{}", scenery.camera()),
+                None => eprintln!("no scenery: no camera over level ground explains the views"),
+            }
             // An adapter leaves what is told as it is.
             if args.adapter.is_none() {
                 config.model.bearings = config.model.bearings.max(BEARINGS);
+                config.model.rendering |= atlas.scenery.is_some();
             }
             Some(atlas)
         }
@@ -89,7 +95,7 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         (_, from) => WorldTrainer::new(&config.model, training, episodes, from, &device)?,
     };
     if let Some(atlas) = atlas {
-        trainer.chart(atlas);
+        trainer.chart(atlas, &opened);
     }
     let checkpoint = common.out.join("world.checkpoint.safetensors");
     let mut trained = Trained { trainer, args, config, base: base.config, codec, paths };

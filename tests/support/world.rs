@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use candle_core::{DType, Device, Tensor};
-use engine::atlas::{Atlas, Ground, Motion, Pose, View};
+use engine::atlas::{Atlas, Camera, Ground, Motion, Pose, Scenery, View};
 use engine::codec::CodecConfig;
 use engine::model::ModelConfig;
 use engine::noise::Random;
@@ -114,6 +114,7 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
     let (weights, settings) = (dir.join("model.safetensors"), dir.join("world.toml"));
     let mut config: WorldConfig = toml::from_str(&std::fs::read_to_string(&settings)?)?;
     config.model.bearings = 2;
+    config.model.rendering = true;
     std::fs::write(settings, toml::to_string(&config)?)?;
     let mut tensors = candle_core::safetensors::load(&weights, &Device::Cpu)?;
     let mut random = Random::new(12, 0);
@@ -122,6 +123,15 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
         let (rows, more) = (narrow.dim(0)?, config.model.told() - narrow.dim(1)?);
         let more = Tensor::from_vec(random.normals(rows * more), (rows, more), &Device::Cpu)?;
         tensors.insert(name.to_owned(), Tensor::cat(&[narrow, more], 1)?);
+    }
+    let (dim, inputs) = (config.model.dim, 4 * (config.model.channels + 1));
+    for (name, shape) in [
+        ("rendering.embedding.weight", &[dim, inputs][..]),
+        ("rendering.gate.weight", &[4, dim]),
+        ("rendering.gate.bias", &[4]),
+    ] {
+        let values = random.normals(shape.iter().product());
+        tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu)?);
     }
     candle_core::safetensors::save(&tensors, &weights)?;
     let mut view = |number: u16| View {
@@ -144,7 +154,9 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
     let places = (0..120_u8).map(|at| f32::from(at) / 2.0);
     let ground = Ground::under(places.flat_map(|x| [(x, -0.5), (x, 0.0), (x, 0.5)]));
     let motion = Motion { step: 10.0, momentum: 0.5 };
-    let atlas = Atlas { views, motion, ground: Arc::new(ground) };
+    let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 8 };
+    let scenery = Scenery::new(camera, &ground).map(Arc::new);
+    let atlas = Atlas { views, motion, ground: Arc::new(ground), scenery };
     Ok(atlas.save(&dir.join("atlas.safetensors"), &config.model)?)
 }
 

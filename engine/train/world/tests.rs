@@ -62,9 +62,19 @@ fn trainer(seed: u64) -> WorldTrainer {
     start(short(seed), None)
 }
 
+/// Clips drawn as for a step on a CPU.
+fn drawn_scene<'a>(
+    trainer: &'a WorldTrainer,
+    clips: usize,
+    rollouts: &[Rollout],
+    random: &mut Random,
+) -> Scene<'a> {
+    trainer.sampler.draw(&trainer.episodes, clips, rollouts, random, &Device::Cpu).unwrap()
+}
+
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
     let mut random = Random::new(seed, 0);
-    let scene = trainer.sampler.draw(&trainer.episodes, 4, &[], &mut random, &Device::Cpu);
+    let scene = drawn_scene(trainer, 4, &[], &mut random);
     scene.sample(None, &mut random).unwrap()
 }
 
@@ -262,8 +272,7 @@ fn a_rollout_goes_on_from_its_dreams_and_learns_what_was_recorded() {
         // Dreamed frames of the one clip that is a rollout, from its beginning on.
         let mut first = None;
         for _ in 0..4 {
-            let mut scene =
-                trainer.sampler.draw(&trainer.episodes, 2, &rollouts, &mut random, &Device::Cpu);
+            let mut scene = drawn_scene(&trainer, 2, &rollouts, &mut random);
             let start = scene.history.clips[0].first;
             if rollouts.first().is_none_or(|rollout| rollout.next != start) {
                 first = None;
@@ -294,13 +303,7 @@ fn a_rollout_that_no_longer_fits_begins_anew() {
     let goes_on = |rollout: &Rollout| {
         (0..8).any(|seed| {
             let mut random = Random::new(seed, 7);
-            let scene = trainer.sampler.draw(
-                &trainer.episodes,
-                1,
-                std::slice::from_ref(rollout),
-                &mut random,
-                &Device::Cpu,
-            );
+            let scene = drawn_scene(&trainer, 1, std::slice::from_ref(rollout), &mut random);
             !scene.history.clips[0].dreams.is_empty()
         })
     };
@@ -356,7 +359,7 @@ fn dreams_are_discretized_too() {
     let mut total = 0;
     for seed in 0..4 {
         let mut random = Random::new(seed, 7);
-        let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
+        let mut scene = drawn_scene(&trainer, 2, &[], &mut random);
         scene.dream(&teacher, PLAYED, 2, &mut random).unwrap();
         let sample = scene.sample(None, &mut random).unwrap();
         assert_eq!(count_in_groups(&sample, &dreamed), 0);

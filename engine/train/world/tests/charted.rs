@@ -1,12 +1,13 @@
 //! Training with an atlas: sections retrieve its views, and learn from where these were seen.
 
 use super::*;
-use crate::atlas::{Atlas, BEARING, Ground, Motion, Pose, View};
+use crate::atlas::{Atlas, BEARING, Camera, Ground, Motion, Pose, Scenery, View};
+use crate::codec::Codec;
 use std::sync::Arc;
 
-/// A training on a walk along a row of places a step apart, half of them views of an atlas.
+/// A training on two walks along a row of places a step apart, half of those of the first views of an atlas.
 fn charted(training: WorldTraining) -> WorldTrainer {
-    let config = ModelConfig { bearings: 2, ..ModelConfig::tiny() };
+    let config = ModelConfig { bearings: 2, rendering: true, ..ModelConfig::tiny() };
     let episode = still_episode(&config, 260);
     let place =
         |frame: usize| Pose { x: f32::from(u16::try_from(frame).unwrap()), ..Pose::default() };
@@ -16,16 +17,23 @@ fn charted(training: WorldTraining) -> WorldTrainer {
         action: episode.action(frame).into(),
         pose: place(frame),
     };
+    let hall = (0..1200_u16).map(|at| f32::from(at) / 4.0);
+    let ground = Ground::under(hall.flat_map(|x| [(x, 0.0), (x, 0.25), (x, -0.25)]));
+    let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 8 };
     let atlas = Atlas {
         views: (0..260).step_by(2).map(view).collect(),
         motion: Motion { step: 1.0, momentum: 0.0 },
-        ground: Arc::new(Ground::under([])),
+        scenery: Scenery::new(camera, &ground).map(Arc::new),
+        ground: Arc::new(ground),
     };
+    // Through the same hall, but none of its frames is a view.
+    let aside = |frame: usize| Pose { x: place(frame).x + 0.5, ..place(frame) };
+    let other = still_episode(&config, 260).with_poses((0..260).map(aside).collect()).unwrap();
     let training = WorldTraining { retrieval: 1.0, ..training };
     let weights = None;
     let mut trainer =
-        WorldTrainer::new(&config, training, vec![episode], weights, &Device::Cpu).unwrap();
-    trainer.chart(atlas);
+        WorldTrainer::new(&config, training, vec![episode, other], weights, &Device::Cpu).unwrap();
+    trainer.chart(atlas, &Codec::tiny());
     trainer
 }
 
@@ -53,6 +61,81 @@ fn sections_are_told_where_their_views_lie() {
     }
     // Some clips have no atlas, and some schedules no room for what is retrieved.
     assert!((all / 4..all * 9 / 10).contains(&told), "{told} of {all}");
+}
+
+#[test]
+fn sections_are_shown_what_the_views_of_others_show() {
+    let mut trainer = charted(short(3));
+    let config = trainer.model.config().clone();
+    let cells = config.height * config.width;
+    let (mut all, mut shown) = (0, 0);
+    for seed in 0..40 {
+        let scene = drawn_scene(&trainer, 2, &[], &mut Random::new(seed, 0));
+        for section in scene.planned {
+            all += 1;
+            let Some(renderings) = section.renderings else { continue };
+            shown += 1;
+            for frame in renderings.chunks(config.latent_len() + cells) {
+                let seen = frame[config.latent_len()..].iter().sum::<f32>();
+                assert_eq!(frame.len(), config.latent_len() + cells);
+                assert!(seen >= 0.0 && seen <= cells as f32 + 0.1, "{seen}");
+            }
+            // All views are of the first episode, and it is not shown its own.
+            let seen = renderings.chunks(cells).skip(config.channels).step_by(config.channels + 1);
+            let seen: f32 = seen.flatten().sum();
+            let clip_is_first = seen == 0.0;
+            assert!(clip_is_first || seen > 0.5 * cells as f32, "{seen}");
+            shown += usize::from(!clip_is_first) * 1000;
+        }
+        let sample = trainer.sample(&mut Random::new(seed, 0)).unwrap();
+        let (sections, frames, ..) = sample.batch.sections.dims5().unwrap();
+        let shape = [sections * frames, config.channels + 1, config.height, config.width];
+        assert_eq!(sample.batch.renderings.unwrap().dims(), shape);
+    }
+    // Some clips have no atlas; of those that do, about half are of the other episode.
+    let (other, shown) = (shown / 1000, shown % 1000);
+    assert!(
+        (all / 3..all).contains(&shown) && (shown / 4..shown).contains(&other),
+        "{other} {shown} {all}"
+    );
+}
+
+#[test]
+fn renderings_do_nothing_where_nobody_saw_anything_and_are_learnt() {
+    let config = ModelConfig { rendering: true, ..ModelConfig::tiny() };
+    let weights = initial_weights(&config, 5, &Device::Cpu).unwrap();
+    let model = network(&config, weights, &Device::Cpu).unwrap();
+    let shape = [2, config.channels, config.height, config.width];
+    let noisy = model.tensor(Random::new(1, 0).normals(shape.iter().product()), &shape).unwrap();
+    let actions = model.tensor(vec![0.0; 2 * config.told()], &[2, config.told()]).unwrap();
+    let context = model.place(&[]).unwrap();
+    let answer = |renderings: Option<&Tensor>, level: f32| {
+        let lead = model.lead(None, renderings, &actions).unwrap();
+        let clean = model.estimate(&noisy, level, StepSize::Flow, &lead, &context).unwrap();
+        clean.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let latents = Tensor::full(3.0_f32, &shape, &Device::Cpu).unwrap();
+    let with = |seen: f32| {
+        let seen = Tensor::full(seen, (2, 1, config.height, config.width), &Device::Cpu).unwrap();
+        Tensor::cat(&[&latents, &seen], 1).unwrap()
+    };
+    assert_eq!(answer(Some(&with(0.0)), 0.5), answer(None, 0.5));
+    // The untrained network answers zero; the gate lets half through, by the noise level.
+    for (seen, level, expected) in [(1.0, 1.0, 1.5), (0.5, 1.0, 0.75), (1.0, 0.5, 0.75)] {
+        let got = answer(Some(&with(seen)), level);
+        assert!(got.iter().all(|x| (x - expected).abs() < 1e-5), "{seen} {level}: {}", got[0]);
+    }
+    let mut trainer = charted(taught(4));
+    let gate = |trainer: &WorldTrainer| {
+        let weights = trainer.average().unwrap();
+        let of = |name: &str| weights[name].abs().unwrap().sum_all().unwrap();
+        ["rendering.gate.bias", "rendering.gate.weight", "rendering.embedding.weight"]
+            .map(|name| of(name).to_scalar::<f32>().unwrap())
+    };
+    for _ in 0..8 {
+        trainer.step().unwrap();
+    }
+    assert!(gate(&trainer).iter().all(|&size| size > 0.0), "{:?}", gate(&trainer));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn one_by_one(
             let latent = scene.history.shown(of, frame.0 as usize, random);
             model.tensor(latent, &[config.channels, config.height, config.width]).unwrap()
         });
-        let lead = model.lead(newest.as_ref(), &actions).unwrap();
+        let lead = model.lead(newest.as_ref(), None, &actions).unwrap();
         let clean = model.estimate(&noisy, level, step, &lead, &context).unwrap();
         patchify(&clean.unsqueeze(1).unwrap(), 1).unwrap()
     });
@@ -117,7 +117,7 @@ fn a_batch_shows_sections_what_a_video_shows_them() {
 /// A batch shows every section what a video would.
 pub(super) fn check_batch(trainer: &WorldTrainer, name: &str) {
     let mut random = Random::new(8, 1);
-    let mut scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
+    let mut scene = drawn_scene(&trainer, 2, &[], &mut random);
     assert!(scene.planned.iter().any(|section| !section.plan.slots.is_empty()), "{name}");
     let planned = scene.planned.clone();
     let len = scene.frames * ModelConfig::tiny().latent_len();
@@ -139,7 +139,7 @@ fn no_group_holds_a_frame_of_its_section_or_spans_it() {
         let (mut before, mut after, mut tails) = (0, 0, 0);
         for seed in 0..20 {
             let mut random = Random::new(seed, 0);
-            let scene = trainer.sampler.draw(&trainer.episodes, 2, &[], &mut random, &Device::Cpu);
+            let scene = drawn_scene(&trainer, 2, &[], &mut random);
             for section in &scene.planned {
                 for slot in &section.plan.slots {
                     let frames = slot.group.frames.iter().map(|frame| frame.0 as usize);

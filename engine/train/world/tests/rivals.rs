@@ -45,7 +45,7 @@ fn a_batch_shows_forced_and_causal_sections_what_a_video_shows_them() {
 fn attending(config: &ModelConfig) -> (BTreeSet<usize>, usize, usize) {
     let trainer = start_as(config, plain(), None);
     let mut random = Random::new(8, 1);
-    let mut scene = trainer.sampler.draw(&trainer.episodes, 1, &[], &mut random, &Device::Cpu);
+    let mut scene = drawn_scene(&trainer, 1, &[], &mut random);
     let planned = scene.planned.clone();
     let noisy = vec![0.5; planned.len() * config.latent_len()];
     let levels = vec![0.5; planned.len()];
@@ -104,7 +104,7 @@ fn forced_history_is_told_the_share_of_noise_that_it_has() {
 fn forced_history_is_the_frame_and_always_the_same_noise() {
     let trainer = start(forced(Forcing::Always(1.0)), None);
     let mut random = Random::new(2, 0);
-    let mut scene = trainer.sampler.draw(&trainer.episodes, 1, &[], &mut random, &Device::Cpu);
+    let mut scene = drawn_scene(&trainer, 1, &[], &mut random);
     let mut shown = |share| scene.history.shown((0, share), 70, &mut random);
     let (clean, half, noise) = (shown(0.0), shown(0.5), shown(1.0));
     assert_eq!(clean, trainer.episodes[0].latents(70, 1).collect::<Vec<_>>());
@@ -121,7 +121,7 @@ fn plain_history_is_what_was_recorded() {
     let sees = |training: WorldTraining, seed: u64| {
         let trainer = start(training, None);
         let mut random = Random::new(seed, 0);
-        let mut scene = trainer.sampler.draw(&trainer.episodes, 4, &[], &mut random, &Device::Cpu);
+        let mut scene = drawn_scene(&trainer, 4, &[], &mut random);
         let slots = scene.planned.iter().flat_map(|section| &section.plan.slots);
         let retrieved = slots.filter(|slot| slot.kind == SlotKind::Retrieved).count();
         let clips = 0..scene.history.clips.len();

@@ -1,0 +1,139 @@
+//! What the views of an atlas show from another place.
+//!
+//! Views are warped to where the walk has come to (depth-image-based rendering; W. R. Mark et al., "Post-Rendering 3D
+//! Warping", 1997), the nearest first, over what the ground tells of walls. The network is shown the result as the frame that
+//! its memory expects, as others show it renderings of a 3D cache (X. Ren et al., "GEN3C", 2025), with how much of
+//! it anybody saw.
+
+use super::scenery::{Canvas, Outline, Picture};
+use super::{Atlas, Pose, View};
+use crate::codec::{CELL, Codec};
+use crate::model::ModelConfig;
+use candle_core::{Device, Result, Tensor};
+use memory::ByteLru;
+use std::sync::Arc;
+
+/// Views that are warped at most.
+const VIEWS: usize = 8;
+/// Steps that a view may be farther off than another for looking a right angle less astray.
+const STEPS_FOR_A_TURN: f32 = 2.5;
+
+/// A view, decoded.
+#[derive(Debug)]
+struct Shown {
+    outline: Outline,
+    pixels: Vec<u8>,
+}
+
+/// Warps views, keeping those that it decoded.
+#[derive(Debug)]
+pub(crate) struct Renderer {
+    width: usize,
+    height: usize,
+    shown: ByteLru<usize, Arc<Shown>>,
+}
+
+impl Renderer {
+    /// For pictures of a network with these sizes; keeps at most so many bytes of decoded views.
+    pub(crate) fn new(config: &ModelConfig, budget_bytes: usize) -> Self {
+        let (width, height) = (CELL * config.width, CELL * config.height);
+        Self { width, height, shown: ByteLru::new(budget_bytes) }
+    }
+
+    /// The latent of what the atlas shows from a place, in steps, and over it the share of each cell that some view
+    /// shows: (C + 1, H, W). `None` where it has no scenery, or the place lies in a wall.
+    pub(crate) fn latent(
+        &mut self,
+        (atlas, codec): (&Atlas, &Codec),
+        here: Pose,
+        left_out: impl Fn(usize) -> bool,
+    ) -> Result<Option<Vec<f32>>> {
+        let Some(canvas) = self.canvas((atlas, codec), here, left_out)? else { return Ok(None) };
+        let latent = codec.encode(&canvas.pixels, self.height, self.width)?;
+        let mut latent: Vec<f32> = latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let cells = latent.len() / codec.config().channels;
+        let mut shares = vec![0.0; cells];
+        let per_row = self.width / CELL;
+        for (at, _) in canvas.seen.iter().enumerate().filter(|&(_, &seen)| seen) {
+            let (row, column) = (at / self.width / CELL, at % self.width / CELL);
+            shares[row * per_row + column] += 1.0 / 64.0;
+        }
+        latent.extend(shares);
+        Ok(Some(latent))
+    }
+
+    /// What the atlas shows from a place, in steps. `None` where it has no scenery, or the place lies in a wall.
+    pub(crate) fn canvas(
+        &mut self,
+        (atlas, codec): (&Atlas, &Codec),
+        here: Pose,
+        left_out: impl Fn(usize) -> bool,
+    ) -> Result<Option<Canvas>> {
+        let Some(scenery) = &atlas.scenery else { return Ok(None) };
+        let Some(outline) = scenery.outline(here, self.width) else { return Ok(None) };
+        let nearest = nearest(&atlas.views, here, left_out);
+        let mut canvas = Canvas::new(self.width, self.height);
+        for &number in &nearest {
+            let Some(shown) = self.shown((atlas, codec), number)? else { continue };
+            let picture = Picture { pixels: &shown.pixels, width: self.width };
+            scenery.paint(&mut canvas, &outline, (&shown.outline, picture), false);
+            if canvas.is_full() {
+                break;
+            }
+        }
+        if let Some(&number) = nearest.first()
+            && let Some(shown) = self.shown((atlas, codec), number)?
+        {
+            let picture = Picture { pixels: &shown.pixels, width: self.width };
+            scenery.paint(&mut canvas, &outline, (&shown.outline, picture), true);
+        }
+        Ok(Some(canvas))
+    }
+
+    /// A view, decoded; `None` of one that was seen from inside a wall.
+    fn shown(
+        &mut self,
+        (atlas, codec): (&Atlas, &Codec),
+        number: usize,
+    ) -> Result<Option<Arc<Shown>>> {
+        if let Some(shown) = self.shown.get(&number) {
+            return Ok(Some(Arc::clone(shown)));
+        }
+        let view = &atlas.views[number];
+        let scenery = atlas.scenery.as_ref();
+        let Some(outline) = scenery.and_then(|it| it.outline(view.pose, self.width)) else {
+            return Ok(None);
+        };
+        let pixels = decoded(codec, view, (self.width, self.height))?;
+        let bytes = pixels.len() + size_of::<f32>() * self.width;
+        let shown = Arc::new(Shown { outline, pixels });
+        // One that is larger than the whole budget is simply not kept.
+        let _not_kept = self.shown.insert(number, Arc::clone(&shown), bytes);
+        Ok(Some(shown))
+    }
+}
+
+/// The picture of a view.
+pub(super) fn decoded(
+    codec: &Codec,
+    view: &View,
+    (width, height): (usize, usize),
+) -> Result<Vec<u8>> {
+    let shape = (1, codec.config().channels, height / CELL, width / CELL);
+    codec.decode(&Tensor::from_vec(view.values().collect(), shape, codec.device())?)
+}
+
+/// The views that are likely to show most of what is seen from a place, best first.
+pub(super) fn nearest(views: &[View], here: Pose, left_out: impl Fn(usize) -> bool) -> Vec<usize> {
+    let astray = |view: &View| {
+        let turn = (view.pose.yaw - here.yaw + 180.0).rem_euclid(360.0) - 180.0;
+        let apart = (view.pose.x - here.x).hypot(view.pose.y - here.y);
+        (turn.abs() < 90.0).then(|| apart + turn.abs() / 90.0 * STEPS_FOR_A_TURN)
+    };
+    let views = views.iter().enumerate().filter(|&(number, _)| !left_out(number));
+    let mut all: Vec<(f32, usize)> =
+        views.filter_map(|(number, view)| Some((astray(view)?, number))).collect();
+    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all.truncate(VIEWS);
+    all.into_iter().map(|(_, number)| number).collect()
+}
