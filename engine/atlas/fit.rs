@@ -1,5 +1,6 @@
 //! Which camera took the views: the one with which each shows what its neighbours show.
 
+use super::photo::{developed, taken};
 use super::render::{decoded, nearest};
 use super::scenery::{Camera, Canvas, Picture, Scenery};
 use super::{Atlas, View};
@@ -33,15 +34,44 @@ pub(super) struct Views<'a> {
 }
 
 impl Atlas {
-    /// Finds out with which camera the views were taken, so that they can be warped; leaves out the scenery where there is
-    /// none that explains them: the map is not level, or seen in another way.
+    /// Finds out with which camera the views were taken, so that they can be warped, and takes pictures of those that
+    /// have none; leaves out the scenery where there is none that explains them: the map is not level, or seen in another way.
     ///
     /// # Errors
     /// A view cannot be decoded.
     pub fn fit_scenery(&mut self, codec: &Codec, config: &ModelConfig) -> Result<()> {
         let size = (CELL * config.width, CELL * config.height);
-        let views = Views::with(self, size, |number| decoded(codec, &self.views[number], size))?;
+        let pixels = |view: &View| match &view.picture {
+            Some(picture) => developed(picture, size),
+            None => decoded(codec, view, size),
+        };
+        let views = Views::with(self, size, |number| pixels(&self.views[number]))?;
         self.scenery = views.fit().map(Arc::new);
+        for view in &mut self.views {
+            view.picture = match (&self.scenery, view.picture.take()) {
+                (None, _) => None,
+                (Some(_), Some(picture)) => Some(picture),
+                (Some(_), None) => Some(taken(&decoded(codec, view, size)?, size)?.into()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes the picture of a view, `width` x `height` pixels, RGB, row by row: as it was recorded, it has more detail than
+    /// what a codec leaves of it.
+    ///
+    /// # Errors
+    /// It has another size.
+    ///
+    /// # Panics
+    /// When there are not so many views.
+    pub fn take_picture(
+        &mut self,
+        number: usize,
+        pixels: &[u8],
+        size: (usize, usize),
+    ) -> Result<()> {
+        self.views[number].picture = Some(taken(pixels, size)?.into());
         Ok(())
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 pub(super) const CELL: f32 = 0.25;
 /// Cells that the ground is grown by and taken back again, to close gaps: recordings leave some where anybody could stand.
 const CLOSED: usize = 2;
+/// How far aside of the ground one may be and still belong to it, in steps.
+const ASIDE: f32 = 0.5;
 /// Longest way in one go, in steps: no more than a cell, so that no wall is jumped over.
 const STRIDE: f32 = CELL;
 
@@ -39,24 +41,32 @@ impl Ground {
         self.cells.iter().copied()
     }
 
-    /// Where a way from a place leads, in steps: along walls, not through them. Who stands off the ground walks as
-    /// if there were none.
+    /// Where a way from a place leads, in steps: along walls, not through them. Who stands beside the ground stays near it
+    /// until it is found again; who stands far off walks as if there were none.
     pub(crate) fn walk(&self, from: (f32, f32), way: (f32, f32)) -> (f32, f32) {
         let strides = (way.0.hypot(way.1) / STRIDE).ceil().clamp(1.0, 64.0);
         let (dx, dy) = (way.0 / strides, way.1 / strides);
         let (mut x, mut y) = from;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 64")]
         for _ in 0..strides as u32 {
-            let lost = !self.holds(x, y);
-            if lost || self.holds(x + dx, y + dy) {
+            let (beside, astray) = (!self.holds(x, y), !self.is_near(x, y));
+            let is_free =
+                |x: f32, y: f32| astray || self.holds(x, y) || (beside && self.is_near(x, y));
+            if is_free(x + dx, y + dy) {
                 (x, y) = (x + dx, y + dy);
-            } else if self.holds(x + dx, y) {
+            } else if is_free(x + dx, y) {
                 x += dx;
-            } else if self.holds(x, y + dy) {
+            } else if is_free(x, y + dy) {
                 y += dy;
             }
         }
         (x, y)
+    }
+
+    /// Whether one can stand there or at most half a step aside, in steps: recordings leave edges out.
+    pub(super) fn is_near(&self, x: f32, y: f32) -> bool {
+        let offs = [-ASIDE, 0.0, ASIDE];
+        offs.iter().any(|dx| offs.iter().any(|dy| self.holds(x + dx, y + dy)))
     }
 
     /// Whether one can stand there, in steps.
@@ -96,6 +106,13 @@ mod tests {
         assert!((x - 5.0).abs() < 1e-5 && (1.0..3.0).contains(&y), "{x} {y}");
         let (x, _) = ground.walk((1.0, 1.0), (60.0, 0.0));
         assert!((9.0..10.1).contains(&x), "{x}");
+        // Beside it one gets back onto it, and not farther off.
+        assert!(!ground.holds(5.0, -0.3) && ground.is_near(5.0, -0.3));
+        assert_eq!(ground.walk((5.0, -0.3), (1.0, 0.0)), (6.0, -0.3));
+        let (_, y) = ground.walk((5.0, -0.3), (0.0, -4.0));
+        assert!((-0.51..-0.29).contains(&y), "{y}");
+        let (_, y) = ground.walk((5.0, -0.3), (0.0, 2.0));
+        assert!((y - 1.7).abs() < 1e-4, "{y}");
         // Off the ground nothing is in the way.
         assert_eq!(ground.walk((1.0, 50.0), (4.0, 0.0)), (5.0, 50.0));
     }

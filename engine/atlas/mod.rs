@@ -2,13 +2,15 @@
 //!
 //! A network of a few million weights does not hold a map, and what it makes up behind a corner it makes up anew each
 //! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known
-//! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself.
+//! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself. Where they
+//! also tell with which camera they were taken, they are warped to where the walk is, for the network to paint over.
 
 mod bearing;
 mod bins;
 mod fit;
 mod ground;
 mod motion;
+mod photo;
 mod render;
 mod scenery;
 mod walls;
@@ -26,7 +28,7 @@ use self::bins::{Bins, are_alike};
 use crate::error::Error;
 use crate::model::ModelConfig;
 use crate::train::LatentEpisode;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use half::f16;
 use memory::{Reckoned, Warm};
 use std::collections::HashMap;
@@ -42,6 +44,8 @@ const VIEWS_MAX: usize = Warm::CAPACITY_DEFAULT / 2;
 const CELLS_MAX: usize = 1 << 22;
 /// Nearness from which on a view is one of the place.
 const NEAR: f32 = 0.2;
+/// Parts that an atlas is cut into, to look at a view of each but the one that a place is in.
+const ELSEWHERE: u8 = 9;
 /// Largest file that is read, 1 GiB.
 const BYTES_MAX: u64 = 1 << 30;
 
@@ -50,6 +54,8 @@ const BYTES_MAX: u64 = 1 << 30;
 pub struct View {
     /// Its latent (C, H, W), normalised, in 16-bit floats by their bits; of those, one of the 255 that a file tells apart.
     pub latent: Arc<[u16]>,
+    /// Its picture (JPEG), where the map has scenery.
+    pub picture: Option<Arc<[u8]>>,
     /// Features of the action that led to it.
     pub action: Arc<[f32]>,
     /// Where it was seen from, in steps.
@@ -82,7 +88,10 @@ impl Atlas {
     /// # Errors
     /// Why there can be no atlas: the episodes do not tell their places, nobody walks, or one place of theirs looks
     /// different in each, so that they are of different maps.
-    pub fn survey(episodes: &[LatentEpisode], count: usize) -> Result<Self, &'static str> {
+    pub fn survey(
+        episodes: &[LatentEpisode],
+        count: usize,
+    ) -> std::result::Result<Self, &'static str> {
         if count == 0 {
             return Err("none was asked for");
         }
@@ -100,6 +109,7 @@ impl Atlas {
             let episode: &LatentEpisode = &episodes[number];
             View {
                 latent: episode.latents(frame, 1).map(|x| widened(narrowed(x)).to_bits()).collect(),
+                picture: None,
                 action: episode.action(frame).into(),
                 pose: motion.in_steps(episode.poses()[frame]),
             }
@@ -110,43 +120,52 @@ impl Atlas {
         Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)), scenery: None })
     }
 
-    /// Whether somebody stood at a place, in the game's units.
+    /// Whether somebody stood at a place or next to it, in the game's units.
     #[must_use]
     pub fn is_known(&self, (x, y): (f32, f32)) -> bool {
-        self.ground.holds(x / self.motion.step, y / self.motion.step)
+        self.ground.is_near(x / self.motion.step, y / self.motion.step)
     }
 
     /// Whether frames that were seen from these places, in the game's units, are of this map: whether they look more
-    /// like the views from near by than like others.
-    #[must_use]
-    pub fn shows(&self, frames: &[(Pose, Vec<f32>)]) -> bool {
+    /// like what is `expected` there, a latent, than like views from elsewhere. Where nothing is, like the nearest view.
+    ///
+    /// # Errors
+    /// What is expected cannot be told.
+    pub(crate) fn shows(
+        &self,
+        frames: &[(Pose, Vec<f32>)],
+        mut expected: impl FnMut(Pose) -> Result<Option<Vec<f32>>>,
+    ) -> Result<bool> {
         let reckoned = |pose| Reckoned { pose, walked: 0.0 };
         let (mut alike, mut any, mut count) = (0.0, 0.0, 0.0);
         for (pose, frame) in frames {
-            let here = reckoned(self.motion.in_steps(*pose));
-            let near = |view: &View| here.nearness_on_map(reckoned(view.pose));
+            let here = self.motion.in_steps(*pose);
+            let near = |view: &View| reckoned(here).nearness_on_map(reckoned(view.pose));
             let nearness = self.views.iter().map(near).enumerate();
-            let Some((nearest, _)) = nearness
-                .max_by(|a, b| a.1.total_cmp(&b.1))
-                .filter(|&(_, nearness)| nearness > NEAR)
-            else {
+            let Some((nearest, nearness)) = nearness.max_by(|a, b| a.1.total_cmp(&b.1)) else {
                 continue;
             };
-            let other = (nearest + self.views.len() / 2) % self.views.len();
-            let like = |number: usize| {
-                let view = &self.views[number];
-                cosine(frame.iter().copied(), view.values())
+            let like = |other: &mut dyn Iterator<Item = f32>| cosine(frame.iter().copied(), other);
+            alike += match expected(here)? {
+                Some(expected) => like(&mut expected.into_iter()),
+                None if nearness > NEAR => like(&mut self.views[nearest].values()),
+                None => continue,
             };
-            (alike, any, count) = (alike + like(nearest), any + like(other), count + 1.0);
+            let elsewhere = (1..usize::from(ELSEWHERE)).map(|part| {
+                let other = nearest + part * self.views.len() / usize::from(ELSEWHERE);
+                like(&mut self.views[other % self.views.len()].values())
+            });
+            any += elsewhere.sum::<f32>() / f32::from(ELSEWHERE - 1);
+            count += 1.0;
         }
-        count > 0.0 && are_alike(alike / count, any / count)
+        Ok(count > 0.0 && are_alike(alike / count, any / count))
     }
 
     /// Writes the atlas; `model` says how large its latents are.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, path: &Path, model: &ModelConfig) -> candle_core::Result<()> {
+    pub fn save(&self, path: &Path, model: &ModelConfig) -> Result<()> {
         let (count, cpu) = (self.views.len(), &Device::Cpu);
         let latents = self.views.iter().flat_map(|view| view.latent.iter());
         let latents: Vec<u8> =
@@ -173,6 +192,18 @@ impl Atlas {
             let camera = [focal, eye, ceiling, f32::from(margin)];
             tensors.insert("camera", Tensor::new(&camera, cpu)?);
         }
+        let pictures: Vec<&[u8]> =
+            self.views.iter().filter_map(|view| view.picture.as_deref()).collect();
+        if pictures.len() == count {
+            let lengths = pictures.iter().map(|picture| u32::try_from(picture.len()));
+            let lengths = lengths
+                .collect::<std::result::Result<Vec<_>, _>>()
+                .map_err(candle_core::Error::wrap)?;
+            tensors.insert("picture_lengths", Tensor::from_vec(lengths, count, cpu)?);
+            let (pictures, bytes) =
+                (pictures.concat(), pictures.iter().map(|it| it.len()).sum::<usize>());
+            tensors.insert("pictures", Tensor::from_vec(pictures, bytes, cpu)?);
+        }
         let unfinished = path.with_extension("partial");
         candle_core::safetensors::save(&tensors, &unfinished)?;
         Ok(std::fs::rename(&unfinished, path)?)
@@ -187,7 +218,7 @@ impl Atlas {
         path: &Path,
         model: &ModelConfig,
         witness: impl FnOnce(&[u8]),
-    ) -> Result<Option<Self>, Error> {
+    ) -> std::result::Result<Option<Self>, Error> {
         let bytes = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(unread(path, source)),
@@ -204,7 +235,7 @@ impl Atlas {
         })
     }
 
-    fn parse(bytes: &[u8], model: &ModelConfig) -> candle_core::Result<Self> {
+    fn parse(bytes: &[u8], model: &ModelConfig) -> Result<Self> {
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
         let tensor = |name: &str| {
             tensors.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no tensor {name}")))
@@ -230,7 +261,7 @@ impl Atlas {
         if cells > CELLS_MAX {
             candle_core::bail!("expected at most {CELLS_MAX} cells of ground, got {cells}");
         }
-        let numbers = |name: &str| -> candle_core::Result<Vec<f32>> {
+        let numbers = |name: &str| -> Result<Vec<f32>> {
             let values = tensor(name)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             if !values.iter().all(|x| x.is_finite()) {
                 candle_core::bail!("a number of {name} is none");
@@ -239,12 +270,21 @@ impl Atlas {
         };
         let latents = latents.flatten_all()?.to_vec1::<u8>()?;
         let (actions, poses) = (numbers("actions")?, numbers("poses")?);
+        let mut pictures = match tensors.contains_key("pictures") {
+            true => {
+                size("picture_lengths", &[count])?;
+                let lengths = tensor("picture_lengths")?.to_vec1::<u32>()?;
+                parted(&tensor("pictures")?.to_vec1::<u8>()?, &lengths)?.into_iter()
+            }
+            false => Vec::new().into_iter(),
+        };
         let views = latents
             .chunks(model.latent_len())
             .zip(actions.chunks(model.action))
             .zip(poses.chunks(3));
         let views = views.map(|((latent, action), pose)| View {
             latent: latent.iter().map(|&byte| widened(byte).to_bits()).collect(),
+            picture: pictures.next(),
             action: action.into(),
             pose: Pose { x: pose[0], y: pose[1], yaw: pose[2] },
         });
@@ -271,6 +311,19 @@ impl Atlas {
         };
         Ok(Self { views: views.collect(), motion, ground: Arc::new(ground), scenery })
     }
+}
+
+/// Bytes, cut into parts of these lengths.
+fn parted(mut bytes: &[u8], lengths: &[u32]) -> Result<Vec<Arc<[u8]>>> {
+    let mut parts = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let Some((part, rest)) = bytes.split_at_checked(length as usize) else {
+            candle_core::bail!("expected {length} bytes of a picture, got {}", bytes.len());
+        };
+        parts.push(part.into());
+        bytes = rest;
+    }
+    Ok(parts)
 }
 
 /// A latent value in a byte: sign and square root of its size, because most values are small and few are large.

@@ -5,6 +5,7 @@
 //! its memory expects, as others show it renderings of a 3D cache (X. Ren et al., "GEN3C", 2025), with how much of
 //! it anybody saw.
 
+use super::photo::developed;
 use super::scenery::{Canvas, Outline, Picture};
 use super::{Atlas, Pose, View};
 use crate::codec::{CELL, Codec};
@@ -104,7 +105,11 @@ impl Renderer {
         let Some(outline) = scenery.and_then(|it| it.outline(view.pose, self.width)) else {
             return Ok(None);
         };
-        let pixels = decoded(codec, view, (self.width, self.height))?;
+        let size = (self.width, self.height);
+        let pixels = match &view.picture {
+            Some(picture) => developed(picture, size)?,
+            None => decoded(codec, view, size)?,
+        };
         let bytes = pixels.len() + size_of::<f32>() * self.width;
         let shown = Arc::new(Shown { outline, pixels });
         // One that is larger than the whole budget is simply not kept.

@@ -31,7 +31,7 @@ static ROOMS: LazyLock<Shots> = LazyLock::new(|| {
     let mut random = Random::new(3, 0);
     let view = |_| {
         let [x, y, yaw] = [ROOM.0, ROOM.1, 360.0].map(|most| most * random.uniform());
-        View { latent: [].into(), action: [].into(), pose: Pose { x, y, yaw } }
+        View { latent: [].into(), picture: None, action: [].into(), pose: Pose { x, y, yaw } }
     };
     let views: Vec<View> = (0..800).map(view).collect();
     let pictures = views.iter().map(|view| shot(view.pose)).collect();
@@ -150,6 +150,7 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     let scenery = Scenery::new(camera, &ground).map(Arc::new);
     let view = |x: f32, yaw: f32| View {
         latent: vec![0x3c00; config.latent_len()].into(),
+        picture: None,
         action: [0.0; 4].into(),
         pose: Pose { x, y: 1.0, yaw },
     };

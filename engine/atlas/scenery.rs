@@ -185,35 +185,40 @@ impl Scenery {
 }
 
 impl Picture<'_> {
-    /// The colour at a place, column and row, mixed from the four pixels around it (bilinear).
+    /// The colour at a place, column and row, mixed from the sixteen pixels around it (bicubic: R. Keys, "Cubic Convolution
+    /// Interpolation for Digital Image Processing", 1981): what is warped once should not be softer than it has to be.
     fn between(&self, x: f32, y: f32) -> [u8; 3] {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "within the picture"
-        )]
-        let (column, row) = (x as usize, y as usize);
-        let (across, down) = (x - x.floor(), y - y.floor());
-        let rows = self.pixels.len() / (3 * self.width);
-        let (next, below) = ((column + 1).min(self.width - 1), (row + 1).min(rows - 1));
-        let pixel = |column: usize, row: usize, colour: usize| {
-            f32::from(self.pixels[3 * (row * self.width + column) + colour])
-        };
-        std::array::from_fn(|colour| {
-            let mix = |row: usize| {
-                let (left, right) = (pixel(column, row, colour), pixel(next, row, colour));
-                across.mul_add(right - left, left)
-            };
-            let (above, below) = (mix(row), mix(below));
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between bytes"
-            )]
-            let byte = down.mul_add(below - above, above).round() as u8;
-            byte
-        })
+        let (columns, across) = taps(x, self.width);
+        let (rows, down) = taps(y, self.pixels.len() / (3 * self.width));
+        let mut sums = [0.0_f32; 3];
+        for (row, weight) in rows.into_iter().zip(down) {
+            for (column, across) in columns.into_iter().zip(across) {
+                let pixel = &self.pixels[3 * (row * self.width + column)..][..3];
+                for (sum, &byte) in sums.iter_mut().zip(pixel) {
+                    *sum += weight * across * f32::from(byte);
+                }
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let byte = |sum: f32| sum.round().clamp(0.0, 255.0) as u8;
+        sums.map(byte)
     }
+}
+
+/// The four of `count` pixels in a row around a place, and what each counts for; beyond the ends the last one repeats.
+fn taps(at: f32, count: usize) -> ([usize; 4], [f32; 4]) {
+    let part = at - at.floor();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the picture")]
+    let first = at as usize;
+    let pixels = [first.saturating_sub(1), first, first + 1, first + 2];
+    let (square, cube) = (part * part, part * part * part);
+    let weights = [
+        -0.5 * part + square - 0.5 * cube,
+        1.0 - 2.5 * square + 1.5 * cube,
+        0.5 * part + 2.0 * square - 1.5 * cube,
+        -0.5 * square + 0.5 * cube,
+    ];
+    (pixels.map(|pixel| pixel.min(count - 1)), weights)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pictures are small")]

@@ -91,8 +91,9 @@ impl Dreamer {
     }
 
     /// Whether an opening is of the atlas's map: it ends where one can stand, and looks like the views from near by.
-    fn is_of(&self, atlas: &Atlas, frames: &[&[u8]], poses: &[Pose]) -> Result<bool, Error> {
-        let config = &self.world.config;
+    fn is_of(&mut self, atlas: &Atlas, frames: &[&[u8]], poses: &[Pose]) -> Result<bool, Error> {
+        let world = Arc::clone(&self.world);
+        let config = &world.config;
         let pose = |pose: &Pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
         let Some(newest) = poses.last().map(pose) else { return Ok(false) };
         if config.layout.turn_degrees <= 0.0 || !atlas.is_known((newest.x, newest.y)) {
@@ -101,10 +102,15 @@ impl Dreamer {
         let every = frames.len().div_ceil(COMPARED);
         let compared = frames.iter().zip(poses).rev().step_by(every);
         let seen = compared.map(|(frame, at)| {
-            let latent = self.world.codec.encode(frame, config.height, config.width)?;
+            let latent = world.codec.encode(frame, config.height, config.width)?;
             Ok((pose(at), latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?))
         });
-        Ok(atlas.shows(&seen.collect::<Result<Vec<_>, Error>>()?))
+        let seen = seen.collect::<Result<Vec<_>, Error>>()?;
+        let expected = |here| {
+            let latent = self.renderer.latent((atlas, &world.codec), here, |_| false)?;
+            Ok(latent.map(|latent| latent[..config.model.latent_len()].to_vec()))
+        };
+        Ok(atlas.shows(&seen, expected)?)
     }
 
     /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).

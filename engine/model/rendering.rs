@@ -6,6 +6,9 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::ops::sigmoid;
 
+/// Variance of what renderings are off by, over that of latents: that of warped views of Doom is somewhat less.
+const OFF: f32 = 0.2;
+
 /// How renderings are shown to the network, and what it answers is mixed with them.
 #[derive(Clone, Debug)]
 pub(super) struct RenderingLayer {
@@ -52,19 +55,40 @@ impl RenderingLayer {
     }
 
     /// The answer (R, C · 4) of tokens `x` (R, D), mixed with the renderings where these were seen: by what the gate lets
-    /// pass of them, times the noise level of each row (R, 1). So an answer's error grows with the noise at most, as that
-    /// of the network alone does.
+    /// pass of them, and by [`trust`] at the noise level of each row.
     pub(super) fn mix(
         &self,
         answer: &Tensor,
         x: &Tensor,
         rendered: &Rendered,
-        levels: &Tensor,
+        levels: &[f32],
     ) -> Result<Tensor> {
         let (rows, values) = answer.dims2()?;
+        let trusts = levels.iter().map(|&level| trust(level));
+        let trusts = Tensor::from_vec(trusts.collect(), (rows, 1), x.device())?;
         let share = sigmoid(&self.gate.forward(x)?)?.mul(&rendered.seen)?;
-        let share = share.broadcast_mul(levels)?.unsqueeze(1)?; // R, 1, 4
+        let share = share.broadcast_mul(&trusts)?.unsqueeze(1)?; // R, 1, 4
         let towards = (&rendered.latents - answer)?.reshape((rows, values / 4, 4))?;
         answer + towards.broadcast_mul(&share)?.reshape((rows, values))?
+    }
+}
+
+/// How far a rendering is to be believed beside a noisy frame, were these two all that is known (N. Wiener's filter): in
+/// frames at level t there is noise of variance (t / (1 - t))² for each unit of signal. Little at low levels, where frames tell
+/// nearly all, so that a velocity's error stays as small as the level.
+fn trust(level: f32) -> f32 {
+    let (noise, signal) = (level * level, (1.0 - level) * (1.0 - level));
+    noise / (noise + OFF * signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renderings_are_believed_as_far_as_noise_hides_the_frame() {
+        for (level, expected) in [(1.0, 1.0), (0.5, 1.0 / 1.2), (0.25, 1.0 / 2.8), (0.0, 0.0)] {
+            assert!((trust(level) - expected).abs() < 1e-6, "{level}: {}", trust(level));
+        }
     }
 }

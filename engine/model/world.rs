@@ -287,8 +287,8 @@ impl WorldModel {
             }
             (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),
         };
-        let levels = Tensor::full(level, (x.dim(0)?, 1), x.device())?;
-        let rendered = lead.rendered.as_ref().map(|rendered| (rendered, &levels));
+        let levels = vec![level; x.dim(0)?];
+        let rendered = lead.rendered.as_ref().map(|rendered| (rendered, &levels[..]));
         let y = self.finish(&x, &condition, &rows, rendered)?;
         unpatchify(&y, self.config.channels, self.config.grid())
     }
@@ -358,8 +358,8 @@ impl WorldModel {
         let rows = Rows::new(&vec![self.config.frame_tokens(); sections * frames]);
         let of_section = frames * self.config.frame_tokens();
         let levels = batch.levels.iter().flat_map(|&level| std::iter::repeat_n(level, of_section));
-        let levels = Tensor::from_vec(levels.collect(), (section_rows, 1), x.device())?;
-        let rendered = rendered.as_ref().map(|rendered| (rendered, &levels));
+        let levels: Vec<f32> = levels.collect();
+        let rendered = rendered.as_ref().map(|rendered| (rendered, &levels[..]));
         Ok(Answer { clean: self.finish(&x, &condition.contiguous()?, &rows, rendered)?, moved })
     }
 
@@ -371,13 +371,13 @@ impl WorldModel {
         self.patch[&embedding.k].forward(&embed_cells(latents, embedding)?)
     }
 
-    /// rendered: with the noise level of each row, (R, 1).
+    /// rendered: with the noise level of each row.
     fn finish(
         &self,
         x: &Tensor,
         condition: &Tensor,
         rows: &Rows,
-        rendered: Option<(&Rendered, &Tensor)>,
+        rendered: Option<(&Rendered, &[f32])>,
     ) -> Result<Tensor> {
         let modulation = self.final_modulation.forward(condition)?.chunk(2, 1)?;
         let (shift, scale) = (modulation[0].contiguous()?, modulation[1].contiguous()?);

@@ -152,6 +152,7 @@ mod tests {
         let motion = Motion { step: 10.0, momentum: 0.0 };
         let view = |frame: usize| View {
             latent: episode.latents(frame, 1).map(|x| f16::from_f32(x).to_bits()).collect(),
+            picture: None,
             action: episode.action(frame).into(),
             pose: motion.in_steps(episode.poses()[frame]),
         };

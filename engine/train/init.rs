@@ -5,6 +5,9 @@ use crate::noise::Random;
 use candle_core::{Device, Result, Tensor};
 use std::collections::BTreeMap;
 
+/// Where the gate of renderings starts: seven eighths of them pass.
+const GATE: f32 = 2.0;
+
 /// Untrained weights of the world model under their names.
 ///
 /// Projections of coarser kernels start as that of k1 read through a block mean, so that a packed
@@ -81,7 +84,7 @@ pub(super) fn widen_projections(
     Ok(())
 }
 
-/// Layers for renderings, where these are shown: they say nothing at first, and half of them passes into answers.
+/// Layers for renderings, where these are shown: they say nothing at first, and most of them passes into answers.
 fn widen_renderings(config: &ModelConfig, weights: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let inputs = 4 * (config.channels + 1);
     let device = weights.values().next().map_or(&Device::Cpu, Tensor::device).clone();
@@ -93,8 +96,8 @@ fn widen_renderings(config: &ModelConfig, weights: &mut BTreeMap<String, Tensor>
         if !config.rendering {
             weights.remove(name);
         } else if !weights.contains_key(name) {
-            let zeros = Tensor::zeros(shape, candle_core::DType::F32, &device)?;
-            weights.insert(name.to_owned(), zeros);
+            let first = if name.ends_with("bias") { GATE } else { 0.0 };
+            weights.insert(name.to_owned(), Tensor::full(first, shape, &device)?);
         }
     }
     Ok(())

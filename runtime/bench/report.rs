@@ -143,7 +143,11 @@ impl Report {
                 horizon.dream.ssim, horizon.copy.psnr, horizon.mean_frame.psnr
             );
             if let Some(atlas) = &horizon.atlas {
+                let (starts, all) = (horizon.atlas_starts, self.rollout.starts);
                 let _ = write!(beside, ", atlas alone {:.1} dB", atlas.psnr);
+                if starts < all {
+                    let _ = write!(beside, " ({starts} of {all} starts)");
+                }
             }
             row(&name, horizon.dream.psnr, [floor, aim], Unit::Decibel, beside)
         })

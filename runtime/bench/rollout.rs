@@ -44,6 +44,8 @@ pub struct Horizon {
     /// What the views of the world's atlas show from where the walk is reckoned to be, without the network; none where
     /// they cannot be warped.
     pub atlas: Option<Likeness>,
+    /// Of how many starts that is: some may lie off its map.
+    pub atlas_starts: usize,
     /// The start's own frame, shown again.
     pub copy: Likeness,
     /// The mean of all held-out frames.
@@ -65,7 +67,7 @@ pub struct Likeness {
 /// Sums of what [`Likeness`] averages.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    frames: f64,
+    frames: usize,
     psnr: f64,
     ssim: f64,
     energy: f64,
@@ -74,7 +76,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, picture: Picture<'_>, real: Picture<'_>) {
-        self.frames += 1.0;
+        self.frames += 1;
         self.psnr += metric::psnr(picture, real);
         self.ssim += metric::ssim(picture, real);
         self.energy += metric::gradient_energy(picture);
@@ -84,8 +86,8 @@ impl Tally {
     fn likeness(&self) -> Likeness {
         let over = |sum: f64, by: f64| if by == 0.0 { 0.0 } else { sum / by };
         Likeness {
-            psnr: over(self.psnr, self.frames),
-            ssim: over(self.ssim, self.frames),
+            psnr: over(self.psnr, self.frames as f64),
+            ssim: over(self.ssim, self.frames as f64),
             gradient_ratio: over(self.energy, self.real_energy),
         }
     }
@@ -165,8 +167,9 @@ impl Tallies {
     fn summary(&self, starts: usize) -> Rollouts {
         let horizons = HORIZONS.iter().zip(&self.horizons).map(|(&frame, tallies)| {
             let [dream, copy, mean_frame, atlas] = tallies.map(|tally| tally.likeness());
-            let atlas = (tallies[3].frames > 0.0).then_some(atlas);
-            Horizon { frame, dream, atlas, copy, mean_frame }
+            let atlas = (tallies[3].frames > 0).then_some(atlas);
+            let atlas_starts = tallies[3].frames;
+            Horizon { frame, dream, atlas, atlas_starts, copy, mean_frame }
         });
         let seconds = self.spent.as_secs_f64();
         let made = (starts * LENGTH) as f64;

@@ -13,6 +13,7 @@ use engine::video::{Video, VideoOptions};
 use engine::world::{World, WorldConfig};
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
 use input::{ActionLayout, Episode, Recording};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,7 +64,8 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     };
     let atlas = match surveyed {
         Ok(mut atlas) => {
-            eprintln!("an atlas of {} views, to find out how they were taken", atlas.views.len());
+            eprintln!("an atlas of {} views", atlas.views.len());
+            take_pictures(&mut atlas, &paths, &config.model)?;
             atlas.fit_scenery(&opened, &config.model)?;
             match &atlas.scenery {
                 Some(scenery) => eprintln!("{}", scenery.camera()),
@@ -248,6 +250,30 @@ fn encode(recording: Recording, codec: &Codec, model: &ModelConfig) -> Result<La
     let Some(poses) = recording.poses else { return Ok(latents) };
     let pose = |pose: &input::Pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
     Ok(latents.with_poses(poses.iter().take(frames).map(pose).collect())?)
+}
+
+/// Takes the pictures of an atlas's views out of the recordings that it was made of.
+fn take_pictures(atlas: &mut Atlas, paths: &[PathBuf], model: &ModelConfig) -> Result<()> {
+    let size = picture_size(model)?;
+    let key = |pose: memory::Pose| [pose.x, pose.y, pose.yaw].map(f32::to_bits);
+    let views = atlas.views.iter().enumerate();
+    let mut wanted: HashMap<_, _> = views.map(|(number, view)| (key(view.pose), number)).collect();
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} episodes looked at, {eta} left")?;
+    let bar = ProgressBar::new(paths.len() as u64).with_style(style);
+    for path in paths.iter().progress_with(bar) {
+        let mut recording = Recording::open(path)?.resized(size.0, size.1);
+        let poses = recording.poses.take().unwrap_or_default();
+        for pose in poses {
+            let Some(frame) = recording.next().transpose()? else { break };
+            let pose = memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
+            if let Some(number) = wanted.remove(&key(atlas.motion.in_steps(pose))) {
+                let size = (8 * model.width, 8 * model.height);
+                atlas.take_picture(number, &frame.pixels, size)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Real frames above, dreamed ones below, from the first episode of `dir` that is long enough.

@@ -139,6 +139,7 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
         latent: (0..config.model.latent_len())
             .map(|_| if random.chance(0.5) { 0x3c00 } else { 0xbc00 })
             .collect(),
+        picture: None,
         action: vec![0.0; config.model.action].into(),
         pose: Pose { x: f32::from(number / 4) * 2.0, y: 0.0, yaw: 90.0 * f32::from(number % 4) },
     };
