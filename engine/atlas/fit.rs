@@ -9,6 +9,7 @@ use crate::model::ModelConfig;
 use candle_core::Result;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Views that are looked at.
@@ -94,8 +95,8 @@ impl<'a> Views<'a> {
             compared.filter(|(_, near)| !near.is_empty()).collect();
         let mut pictures = BTreeMap::new();
         for &number in compared.iter().flat_map(|(number, near)| near.iter().chain([number])) {
-            if !pictures.contains_key(&number) {
-                pictures.insert(number, picture(number)?);
+            if let Entry::Vacant(missing) = pictures.entry(number) {
+                missing.insert(picture(number)?);
             }
         }
         Ok(Self { atlas, size, pictures, compared })

@@ -127,7 +127,7 @@ impl Atlas {
     }
 
     /// Whether frames that were seen from these places, in the game's units, are of this map: whether they look more
-    /// like what is `expected` there, a latent, than like views from elsewhere. Where nothing is, like the nearest view.
+    /// like what is `expected` there, a latent, or like the nearest view, than like views from elsewhere.
     ///
     /// # Errors
     /// What is expected cannot be told.
@@ -146,11 +146,12 @@ impl Atlas {
                 continue;
             };
             let like = |other: &mut dyn Iterator<Item = f32>| cosine(frame.iter().copied(), other);
-            alike += match expected(here)? {
-                Some(expected) => like(&mut expected.into_iter()),
-                None if nearness > NEAR => like(&mut self.views[nearest].values()),
-                None => continue,
+            let warped = expected(here)?.map(|expected| like(&mut expected.into_iter()));
+            let beside = (nearness > NEAR).then(|| like(&mut self.views[nearest].values()));
+            let Some(likeness) = warped.into_iter().chain(beside).max_by(f32::total_cmp) else {
+                continue;
             };
+            alike += likeness;
             let elsewhere = (1..usize::from(ELSEWHERE)).map(|part| {
                 let other = nearest + part * self.views.len() / usize::from(ELSEWHERE);
                 like(&mut self.views[other % self.views.len()].values())
@@ -270,14 +271,7 @@ impl Atlas {
         };
         let latents = latents.flatten_all()?.to_vec1::<u8>()?;
         let (actions, poses) = (numbers("actions")?, numbers("poses")?);
-        let mut pictures = match tensors.contains_key("pictures") {
-            true => {
-                size("picture_lengths", &[count])?;
-                let lengths = tensor("picture_lengths")?.to_vec1::<u32>()?;
-                parted(&tensor("pictures")?.to_vec1::<u8>()?, &lengths)?.into_iter()
-            }
-            false => Vec::new().into_iter(),
-        };
+        let mut pictures = pictures(&tensors, count)?.into_iter();
         let views = latents
             .chunks(model.latent_len())
             .zip(actions.chunks(model.action))
@@ -313,10 +307,19 @@ impl Atlas {
     }
 }
 
-/// Bytes, cut into parts of these lengths.
-fn parted(mut bytes: &[u8], lengths: &[u32]) -> Result<Vec<Arc<[u8]>>> {
-    let mut parts = Vec::with_capacity(lengths.len());
-    for &length in lengths {
+/// The pictures of `count` views; none of an atlas without.
+fn pictures(tensors: &HashMap<String, Tensor>, count: usize) -> Result<Vec<Arc<[u8]>>> {
+    let [Some(bytes), Some(lengths)] =
+        ["pictures", "picture_lengths"].map(|name| tensors.get(name))
+    else {
+        return Ok(Vec::new());
+    };
+    if lengths.dims() != [count] {
+        candle_core::bail!("expected {count} lengths of pictures, got {:?}", lengths.dims());
+    }
+    let (bytes, lengths) = (bytes.to_vec1::<u8>()?, lengths.to_vec1::<u32>()?);
+    let (mut bytes, mut parts) = (&bytes[..], Vec::with_capacity(count));
+    for length in lengths {
         let Some((part, rest)) = bytes.split_at_checked(length as usize) else {
             candle_core::bail!("expected {length} bytes of a picture, got {}", bytes.len());
         };

@@ -3,7 +3,7 @@
 use super::fit::Views;
 use super::render::{Renderer, nearest};
 use super::scenery::{Camera, Canvas, Picture, Scenery};
-use super::{Atlas, Ground, Motion, Pose, View};
+use super::{Atlas, Ground, Motion, Pose, View, narrowed, widened};
 use crate::codec::Codec;
 use crate::model::ModelConfig;
 use crate::noise::Random;
@@ -149,7 +149,8 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 4 };
     let scenery = Scenery::new(camera, &ground).map(Arc::new);
     let view = |x: f32, yaw: f32| View {
-        latent: vec![0x3c00; config.latent_len()].into(),
+        // A value that a file tells apart.
+        latent: vec![widened(narrowed(1.0)).to_bits(); config.latent_len()].into(),
         picture: None,
         action: [0.0; 4].into(),
         pose: Pose { x, y: 1.0, yaw },
@@ -176,4 +177,19 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     assert_eq!(latent(Pose { y: 50.0, ..ahead }, 9), None, "inside a wall");
     let bare = Atlas { scenery: None, ..atlas.clone() };
     assert_eq!(renderer.latent((&bare, &codec), ahead, |_| false).unwrap(), None);
+    // A picture is shown in place of what the codec makes of the view, and lies in the file like all else.
+    let mut shown = atlas.clone();
+    let (width, height) = (8 * config.width, 8 * config.height);
+    for number in 0..3 {
+        shown.take_picture(number, &vec![200; 3 * width * height], (width, height)).unwrap();
+    }
+    assert!(shown.take_picture(0, &[200; 9], (width, height)).is_err());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("atlas.safetensors");
+    shown.save(&path, &config).unwrap();
+    let read = Atlas::load(&path, &config, |_| ()).unwrap();
+    assert_eq!(read, Some(shown.clone()));
+    let mut renderer = Renderer::new(&config, 1 << 20);
+    let canvas = renderer.canvas((&shown, &codec), ahead, |_| false).unwrap().unwrap();
+    assert!(canvas.pixels.iter().all(|byte| byte.abs_diff(200) <= 2));
 }

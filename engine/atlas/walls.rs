@@ -139,9 +139,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sight_ends_where_a_wall_is(x in 0.0_f32..4.0, y in 0.0_f32..2.0, angle in 0.0_f32..6.28) {
+        fn sight_ends_where_a_wall_is(x in 0.0_f32..4.0, y in 0.0_f32..2.0, degrees in 0.0_f32..360.0) {
             let walls = Walls::around(&room(), 2).unwrap();
-            let (north, east) = angle.sin_cos();
+            let (north, east) = degrees.to_radians().sin_cos();
             let far = walls.distance((x, y), (east, north));
             // The room is a rectangle: the nearest of the sides that the ray goes towards.
             let side = |at: f32, way: f32, end: f32| {

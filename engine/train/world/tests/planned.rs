@@ -117,7 +117,7 @@ fn a_batch_shows_sections_what_a_video_shows_them() {
 /// A batch shows every section what a video would.
 pub(super) fn check_batch(trainer: &WorldTrainer, name: &str) {
     let mut random = Random::new(8, 1);
-    let mut scene = drawn_scene(&trainer, 2, &[], &mut random);
+    let mut scene = drawn_scene(trainer, 2, &[], &mut random);
     assert!(scene.planned.iter().any(|section| !section.plan.slots.is_empty()), "{name}");
     let planned = scene.planned.clone();
     let len = scene.frames * ModelConfig::tiny().latent_len();
