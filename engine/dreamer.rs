@@ -127,7 +127,7 @@ fn is_stirring(action: &[f32]) -> bool {
 
 /// Ticks between retrieved frames: half a second of play.
 const APART_SECONDS: f32 = 0.5;
-/// Bytes of decoded views of an atlas that are kept: some eight hundred of the shipped size.
+/// Bytes of decoded views of an atlas that are kept: some nine hundred of the shipped size.
 pub(super) const DECODED_BYTES: usize = 32 << 20;
 /// Frames that stay addressable behind the newest.
 const WINDOW: usize = 128;
@@ -291,8 +291,9 @@ impl Dreamer {
         self.section.bearings = self.bearings(&plan);
         self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
-        self.account.places = self.places();
-        self.section.renderings = self.rendered(&self.account.places.clone())?;
+        let places = self.places();
+        self.section.renderings = self.rendered(&places)?;
+        self.account.places = places;
         Ok(())
     }
 

@@ -12,18 +12,22 @@ const DEGREES: f32 = 15.0;
 /// Largest number that is told.
 const MOST: f32 = 3.0;
 
+/// How far to the left of what is looked at from here a view looks, in degrees of -180..180.
+pub(super) fn turned(here: Pose, view: Pose) -> f32 {
+    (view.yaw - here.yaw + 180.0).rem_euclid(360.0) - 180.0
+}
+
 /// A view's place as the network is told it: 1 for being known, then how far ahead and to the left it was seen from,
 /// and how far to the left it looks. All are 0 of a view whose place is not known.
 pub(crate) fn bearing(here: Pose, view: Pose) -> [f32; BEARING] {
     let (dx, dy) = (view.x - here.x, view.y - here.y);
     let (sin, cos) = here.yaw.to_radians().sin_cos();
-    let turn = (view.yaw - here.yaw + 180.0).rem_euclid(360.0) - 180.0;
     let told = |value: f32| value.clamp(-MOST, MOST);
     [
         1.0,
         told((dx * cos + dy * sin) / STEPS),
         told((dy * cos - dx * sin) / STEPS),
-        told(turn / DEGREES),
+        told(turned(here, view) / DEGREES),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use super::photo::{developed, taken};
 use super::render::{decoded, nearest};
-use super::scenery::{Camera, Canvas, Picture, Scenery};
+use super::scenery::{Camera, Canvas, MARGIN_MAX, Picture, Scenery};
 use super::{Atlas, View};
 use crate::codec::{CELL, Codec};
 use crate::model::ModelConfig;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 const COMPARED: usize = 96;
 /// Neighbours that each is warped from.
 const NEIGHBOURS: usize = 4;
-/// How much of the error of unwarped neighbours may be left: otherwise the map has no scenery of this kind.
+/// How much of the error of unwarped neighbours may be left: otherwise the map has no scenery of this kind. A camera that
+/// explains nothing leaves all of it, because what nobody shows counts as unwarped.
 const LEFT: f32 = 0.75;
 /// Focal lengths and heights of the eye that the search begins with.
 const COARSE: [f32; 5] = [0.5, 0.7, 1.0, 1.4, 2.0];
@@ -183,7 +184,7 @@ fn changed(mut camera: Camera, which: usize, factor: f32) -> Camera {
                 clippy::cast_sign_loss,
                 reason = "clamped to a byte"
             )]
-            let margin = moved.round().clamp(0.0, 64.0) as u8;
+            let margin = moved.round().clamp(0.0, f32::from(MARGIN_MAX)) as u8;
             camera.margin = margin;
         }
     }

@@ -120,6 +120,15 @@ impl Atlas {
         Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)), scenery: None })
     }
 
+    /// Which view was seen from exactly a place, in the game's units.
+    pub fn by_place(&self) -> impl Fn(Pose) -> Option<usize> + use<> {
+        let key = |pose: Pose| [pose.x, pose.y, pose.yaw].map(f32::to_bits);
+        let views = self.views.iter().enumerate();
+        let numbers: HashMap<_, _> = views.map(|(number, view)| (key(view.pose), number)).collect();
+        let motion = self.motion;
+        move |pose| numbers.get(&key(motion.in_steps(pose))).copied()
+    }
+
     /// Whether somebody stood at a place or next to it, in the game's units.
     #[must_use]
     pub fn is_known(&self, (x, y): (f32, f32)) -> bool {

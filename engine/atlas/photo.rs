@@ -1,11 +1,10 @@
-//! Pictures of views, as JPEG: they are read ten times as fast as a codec decodes, and turning brings up new views all the
-//! time.
+//! Pictures of views, as JPEG: turning brings up new views all the time, and a codec's decoder is a network.
 
 use candle_core::{Error, Result};
 use jpeg_decoder::{Decoder, PixelFormat};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-/// Of frames of Doom, 36 dB in three kilobytes: what codecs leave of them.
+/// Of frames of Doom, 36 dB in three kilobytes: about what the shipped codec leaves of them.
 const QUALITY: u8 = 80;
 
 /// A picture, RGB, row by row.

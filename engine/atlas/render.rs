@@ -5,6 +5,7 @@
 //! its memory expects, as others show it renderings of a 3D cache (X. Ren et al., "GEN3C", 2025), with how much of
 //! it anybody saw.
 
+use super::bearing::turned;
 use super::photo::developed;
 use super::scenery::{Canvas, Outline, Picture};
 use super::{Atlas, Pose, View};
@@ -14,9 +15,9 @@ use candle_core::{Device, Result, Tensor};
 use memory::ByteLru;
 use std::sync::Arc;
 
-/// Views that are warped at most.
+/// Views that are warped at most: in rooms of Doom six show 97 % of what is seen, or more.
 const VIEWS: usize = 8;
-/// Steps that a view may be farther off than another for looking a right angle less astray.
+/// Steps that a view may be farther off than another for looking a right angle less astray. Other values were not tried.
 const STEPS_FOR_A_TURN: f32 = 2.5;
 
 /// A view, decoded.
@@ -41,6 +42,22 @@ impl Renderer {
         Self { width, height, shown: ByteLru::new(budget_bytes) }
     }
 
+    /// What the atlas shows from each of these places, in steps, as [`Self::latent`] tells it: (places, C + 1, H, W). `None`
+    /// where it shows nothing from one of them.
+    pub(crate) fn latents(
+        &mut self,
+        sources: (&Atlas, &Codec),
+        places: impl IntoIterator<Item = Pose>,
+        left_out: impl Fn(usize) -> bool,
+    ) -> Result<Option<Vec<f32>>> {
+        let mut all = Vec::new();
+        for here in places {
+            let Some(latent) = self.latent(sources, here, &left_out)? else { return Ok(None) };
+            all.extend(latent);
+        }
+        Ok(Some(all))
+    }
+
     /// The latent of what the atlas shows from a place, in steps, and over it the share of each cell that some view
     /// shows: (C + 1, H, W). `None` where it has no scenery, or the place lies in a wall.
     pub(crate) fn latent(
@@ -55,9 +72,11 @@ impl Renderer {
         let cells = latent.len() / codec.config().channels;
         let mut shares = vec![0.0; cells];
         let per_row = self.width / CELL;
+        #[expect(clippy::cast_precision_loss, reason = "64 pixels")]
+        let pixel = 1.0 / (CELL * CELL) as f32;
         for (at, _) in canvas.seen.iter().enumerate().filter(|&(_, &seen)| seen) {
             let (row, column) = (at / self.width / CELL, at % self.width / CELL);
-            shares[row * per_row + column] += 1.0 / 64.0;
+            shares[row * per_row + column] += pixel;
         }
         latent.extend(shares);
         Ok(Some(latent))
@@ -131,7 +150,7 @@ pub(super) fn decoded(
 /// The views that are likely to show most of what is seen from a place, best first.
 pub(super) fn nearest(views: &[View], here: Pose, left_out: impl Fn(usize) -> bool) -> Vec<usize> {
     let astray = |view: &View| {
-        let turn = (view.pose.yaw - here.yaw + 180.0).rem_euclid(360.0) - 180.0;
+        let turn = turned(here, view.pose);
         let apart = (view.pose.x - here.x).hypot(view.pose.y - here.y);
         (turn.abs() < 90.0).then(|| apart + turn.abs() / 90.0 * STEPS_FOR_A_TURN)
     };

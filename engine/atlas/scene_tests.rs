@@ -79,6 +79,7 @@ fn the_camera_of_a_game_is_found_out() {
         // The search ends at steps of three parts in a hundred.
         assert!((got / expected - 1.0).abs() < 0.06, "{got}, not {expected}");
     }
+    // Known to a square.
     assert!(margin.abs_diff(CAMERA.margin) <= 1, "{margin}");
 }
 

@@ -4,10 +4,12 @@ use super::Pose;
 use super::ground::Ground;
 use super::walls::Walls;
 
+/// Widest margin of walls that is believed, in squares: eight steps.
+pub(super) const MARGIN_MAX: u8 = 64;
 /// Nearest that anything is, in steps.
 const NEAREST: f32 = 0.05;
 /// How far behind the wall that a view shows something may lie and still be it, in steps: walls are known to a square or
-/// two, and seen aslant.
+/// two, and seen aslant. Other values were not tried.
 const SLACK: f32 = 1.5;
 
 /// An eye at one height that looks straight ahead, over level ground and under a level ceiling.
@@ -35,7 +37,7 @@ impl Camera {
     /// Whether the numbers are those of a camera.
     pub(super) fn is_sound(&self) -> bool {
         let lengths = [self.focal, self.eye, self.ceiling];
-        lengths.iter().all(|length| (0.01..1000.0).contains(length)) && self.margin <= 64
+        lengths.iter().all(|length| (0.01..1000.0).contains(length)) && self.margin <= MARGIN_MAX
     }
 }
 

@@ -71,15 +71,9 @@ impl Dreamer {
         };
         let config = world.model.config();
         let shape = [places.len(), config.channels + 1, config.height, config.width];
-        let mut all = Vec::with_capacity(shape.iter().product());
-        for &[x, y, yaw] in places {
-            let here = Pose { x, y, yaw };
-            match self.renderer.latent((atlas, &world.codec), here, |_| false)? {
-                Some(latent) => all.extend(latent),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(world.model.tensor(all, &shape)?))
+        let places = places.iter().map(|&[x, y, yaw]| Pose { x, y, yaw });
+        let all = self.renderer.latents((atlas, &world.codec), places, |_| false)?;
+        Ok(all.map(|all| world.model.tensor(all, &shape)).transpose()?)
     }
 
     /// What the world's atlas shows from where the walk has come to, without the network: RGB, row by row. `None` where no

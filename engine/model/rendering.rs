@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::ops::sigmoid;
 
-/// Variance of what renderings are off by, over that of latents: that of warped views of Doom is somewhat less.
+/// Variance of what renderings are off by, over that of latents: a guess, for the gate learns what it leaves.
 const OFF: f32 = 0.2;
 
 /// How renderings are shown to the network, and what it answers is mixed with them.

@@ -7,7 +7,6 @@ use crate::codec::Codec;
 use crate::model::ModelConfig;
 use candle_core::Result;
 use memory::{BranchId, FrameId, FrameStamp, Reckoned};
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,17 +41,15 @@ impl Charted {
     ) -> Self {
         let look = |view: &View| unit(view.values(), config.channels);
         let units = atlas.views.iter().map(look).collect();
-        let key = |pose: Pose| [pose.x, pose.y, pose.yaw].map(f32::to_bits);
-        let mut places = HashMap::new();
+        let (seen_from, mut of_views) = (atlas.by_place(), vec![None; atlas.views.len()]);
         for (number, episode) in episodes.iter().enumerate() {
-            let poses = episode.poses().iter().map(|&pose| atlas.motion.in_steps(pose));
-            places.extend(poses.map(|pose| (key(pose), number)));
+            for view in episode.poses().iter().filter_map(|&pose| seen_from(pose)) {
+                of_views[view] = Some(number);
+            }
         }
-        let of_episode = |view: &View| places.get(&key(view.pose)).copied();
-        let episodes = atlas.views.iter().map(of_episode).collect();
         let renderer = config.rendering.then(|| Mutex::new(Renderer::new(config, DECODED_BYTES)));
         let (codec, channels) = (codec.clone(), config.channels);
-        Self { atlas, units, channels, episodes, codec, renderer }
+        Self { atlas, units, channels, episodes: of_views, codec, renderer }
     }
 
     /// What the atlas shows from where frames of episode `number` were seen, with the share of each cell that anybody saw,
@@ -66,16 +63,9 @@ impl Charted {
     ) -> Result<Option<Arc<[f32]>>> {
         let Some(renderer) = &self.renderer else { return Ok(None) };
         let mut renderer = renderer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = Vec::new();
-        for &pose in &episode.poses()[frames] {
-            let here = self.atlas.motion.in_steps(pose);
-            let own = |view: usize| self.episodes[view] == Some(number);
-            match renderer.latent((&self.atlas, &self.codec), here, own)? {
-                Some(latent) => all.extend(latent),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(all.into()))
+        let places = episode.poses()[frames].iter().map(|&at| self.atlas.motion.in_steps(at));
+        let own = |view: usize| self.episodes[view] == Some(number);
+        Ok(renderer.latents((&self.atlas, &self.codec), places, own)?.map(Into::into))
     }
 
     /// The views that play would retrieve for `frames` of an episode (eq. 3 with X̂ the last frame before them, and

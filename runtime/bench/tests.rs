@@ -108,6 +108,12 @@ impl Rollout for StandIn {
         Ok(view(self.at))
     }
 
+    /// Of what is copied views show as much, but not on every walk.
+    fn shown_by_atlas(&mut self) -> Result<Option<Vec<u8>>> {
+        let shows = matches!(self.kind, Kind::Copy) && self.begun > 1;
+        Ok(shows.then(|| view(self.at)))
+    }
+
     fn reconstruct(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         Ok(frame.to_vec())
     }
@@ -181,7 +187,10 @@ fn a_still_picture_scores_what_copying_scores() {
     let (report, _) = report(Kind::Copy, &args(dir.path()));
     for horizon in &report.rollout.horizons {
         assert_eq!(horizon.dream, horizon.copy);
+        assert_eq!(horizon.atlas_starts, report.rollout.starts - 1);
     }
+    let beside = &report.rows()[2].beside;
+    assert!(beside.contains("atlas alone") && beside.ends_with(" starts)"), "{beside}");
     assert_eq!(report.steer.both.to_bits(), 0.0_f64.to_bits());
     let dream = report.drift.as_ref().unwrap().dream;
     assert!(dream.movement == 0.0 && dream.turning_change == 0.0, "{dream:?}");

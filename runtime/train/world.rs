@@ -13,7 +13,6 @@ use engine::video::{Video, VideoOptions};
 use engine::world::{World, WorldConfig};
 use indicatif::{ProgressBar, ProgressIterator as _, ProgressStyle};
 use input::{ActionLayout, Episode, Recording};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -255,9 +254,7 @@ fn encode(recording: Recording, codec: &Codec, model: &ModelConfig) -> Result<La
 /// Takes the pictures of an atlas's views out of the recordings that it was made of.
 fn take_pictures(atlas: &mut Atlas, paths: &[PathBuf], model: &ModelConfig) -> Result<()> {
     let size = picture_size(model)?;
-    let key = |pose: memory::Pose| [pose.x, pose.y, pose.yaw].map(f32::to_bits);
-    let views = atlas.views.iter().enumerate();
-    let mut wanted: HashMap<_, _> = views.map(|(number, view)| (key(view.pose), number)).collect();
+    let seen_from = atlas.by_place();
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} episodes looked at, {eta} left")?;
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
@@ -267,7 +264,10 @@ fn take_pictures(atlas: &mut Atlas, paths: &[PathBuf], model: &ModelConfig) -> R
         for pose in poses {
             let Some(frame) = recording.next().transpose()? else { break };
             let pose = memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
-            if let Some(number) = wanted.remove(&key(atlas.motion.in_steps(pose))) {
+            // Who stands still sees the same again.
+            if let Some(number) = seen_from(pose)
+                && atlas.views[number].picture.is_none()
+            {
                 let size = (8 * model.width, 8 * model.height);
                 atlas.take_picture(number, &frame.pixels, size)?;
             }
@@ -337,6 +337,31 @@ mod tests {
     use engine::device::Device;
     use engine::train::{CodecTrainer, save_weights};
     use input::{Buttons, Policy, simulate, write_npz};
+
+    #[test]
+    fn pictures_are_those_of_the_frames_that_became_views() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("walk.npz");
+        let episode = simulate(3, 40, Policy::Explore, (64, 48), 17.5);
+        write_npz(&episode, &path).unwrap();
+        let view = |pose: memory::Pose| engine::atlas::View {
+            latent: [].into(),
+            picture: None,
+            action: [].into(),
+            pose,
+        };
+        let motion = engine::atlas::Motion { step: 0.14, momentum: 0.0 };
+        let seen = episode.poses.as_ref().unwrap()[20];
+        let seen = motion.in_steps(memory::Pose { x: seen.x, y: seen.y, yaw: seen.yaw });
+        let views = vec![view(seen), view(memory::Pose { x: seen.x + 900.0, ..seen })];
+        let ground = Arc::new(engine::atlas::Ground::under([]));
+        let mut atlas = Atlas { views, motion, ground, scenery: None };
+        take_pictures(&mut atlas, &[path], &ModelConfig::tiny()).unwrap();
+        let taken = atlas.views[0].picture.clone();
+        assert!(taken.is_some() && atlas.views[1].picture.is_none());
+        atlas.take_picture(0, episode.frame(20), (64, 48)).unwrap();
+        assert_eq!(taken, atlas.views[0].picture);
+    }
 
     #[test]
     fn actions_and_their_layout_come_from_the_data_and_pictures_at_the_models_size() {
