@@ -4,12 +4,14 @@
     pip install vizdoom numpy
     python examples/record_vizdoom.py --frames 80000 --policy explore --out data/explore
     python examples/record_vizdoom.py --frames 80000 --policy revisit --seed 2 --out data/revisit
+    python examples/record_vizdoom.py --frames 30000 --policy wander --seed 3 --out data/wander
     python examples/record_vizdoom.py --check data/explore
 
 No Doom game file is needed: the scenarios and the Freedoom pictures come with the package, and
 nothing is shown on a screen. `explore` walks on planned paths between the least visited places,
 looks around, pauses and presses keys at random; `revisit` walks out and comes back by the same
-path, again and again, and makes full turns in place, so that places are seen more than once.
+path, again and again, and makes full turns in place, so that places are seen more than once;
+`wander` goes anywhere without looking, so that walls are seen from close by as well.
 
 One compressed npz file per episode:
 
@@ -356,7 +358,7 @@ def main():
     parser.add_argument("--frames", type=positive, default=10_000, help="frames in all")
     parser.add_argument("--size", type=parse_size, default=(128, 96), help="WIDTHxHEIGHT")
     parser.add_argument("--skip", type=positive, default=2, help="game tics (1/35 s) per frame")
-    parser.add_argument("--policy", choices=("explore", "revisit"), default="explore")
+    parser.add_argument("--policy", choices=("explore", "revisit", "wander"), default="explore")
     parser.add_argument("--episode", type=positive, default=1000, help="frames per episode")
     parser.add_argument("--seed", type=int, default=1)
     what = parser.add_mutually_exclusive_group(required=True)

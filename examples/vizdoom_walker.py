@@ -381,6 +381,25 @@ class Walker:
                 self.trail.reverse()
                 yield from self.retrace(self.trail, style)
 
+    def wander(self):
+        """Goes anywhere without looking, into walls and along them, as one does who is new here."""
+        while True:
+            style, now = Style(self.rng), np.zeros(3)
+            ease = 1.0 if style.keyboard else 1.0 / 3.0
+            for _ in range(12):
+                side, fast = self.rng.choice([-1.0, 1.0]), self.rng.uniform(0.1, 1.0)
+                turn = side * (KEY_TURN if style.keyboard else fast)
+                pace = 1.0 if style.keyboard else style.pace
+                aims = {  # how often, and turn, forward, strafe
+                    "on": (0.35, 0.0, pace, 0.0), "bend": (0.2, turn / 3.0, pace, 0.0),
+                    "turn": (0.2, turn, 0.5 * pace, 0.0), "look": (0.1, turn, 0.0, 0.0),
+                    "aside": (0.1, 0.0, 0.4 * pace, side * pace), "back": (0.05, 0.0, -pace, 0.0)}
+                odds = [aim[0] for aim in aims.values()]
+                aim = list(aims.values())[self.rng.choice(len(aims), p=odds)][1:]
+                for _ in range(self.rng.integers(6, 36)):
+                    now += ease * (np.array(aim) - now)
+                    yield tuple(float(v) for v in now)
+
 
 def room_of(x, y):
     """The square of the visit count in which a position lies."""

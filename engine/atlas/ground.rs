@@ -1,15 +1,26 @@
 //! Where a player can stand, as far as recorded play tells.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Side of a cell, in steps.
-pub(super) const CELL: f32 = 0.25;
+pub(super) const CELL: f32 = 0.125;
 /// Cells that the ground is grown by and taken back again, to close gaps: recordings leave some where anybody could stand.
-const CLOSED: usize = 2;
+const REACH: RangeInclusive<i32> = -4..=4;
 /// How far aside of the ground one may be and still belong to it, in steps.
 const ASIDE: f32 = 0.5;
-/// Longest way in one go, in steps: no more than a cell, so that no wall is jumped over.
-const STRIDE: f32 = CELL;
+/// Longest way in one go, in steps: less than a cell, so that no wall is jumped over, and it is known where one stands.
+const STRIDE: f32 = CELL / 2.0;
+/// Most of such goes; longer ways make longer ones.
+const STRIDES_MAX: f32 = 128.0;
+
+/// Where a way led.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Walked {
+    pub(crate) to: (f32, f32),
+    /// The part of the way after which a wall took what of it went east or west, and what went north or south; 1 where none did.
+    pub(crate) free: [f32; 2],
+}
 
 /// Cells that somebody stood in, with the gaps between them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,15 +31,21 @@ pub struct Ground {
 impl Ground {
     /// Ground that holds all these places, in steps, and what lies between places less than a step apart.
     pub fn under(places: impl IntoIterator<Item = (f32, f32)>) -> Self {
-        let mut cells: BTreeSet<_> = places.into_iter().map(|(x, y)| cell(x, y)).collect();
-        for _ in 0..CLOSED {
-            cells = cells.iter().flat_map(|&cell| around(cell)).collect();
-        }
-        for _ in 0..CLOSED {
-            let inner = |cell: &(i32, i32)| around(*cell).all(|near| cells.contains(&near));
-            cells = cells.iter().copied().filter(inner).collect();
-        }
-        Self { cells }
+        let cells: BTreeSet<_> = places.into_iter().map(|(x, y)| cell(x, y)).collect();
+        // A square is grown by, and taken back, in rows and then in columns.
+        let grown = |cells: BTreeSet<_>, aside: fn(_, _) -> _| {
+            let more: Vec<_> =
+                cells.iter().flat_map(|&at| REACH.map(move |by| aside(at, by))).collect();
+            BTreeSet::from_iter(more)
+        };
+        let shrunk = |mut cells: BTreeSet<_>, aside: fn(_, _) -> _| {
+            let edge = |at: &(i32, i32)| REACH.into_iter().any(|by| !cells.contains(&aside(*at, by)));
+            let edges: Vec<_> = cells.iter().copied().filter(edge).collect();
+            edges.iter().for_each(|at| _ = cells.remove(at));
+            cells
+        };
+        let cells = grown(grown(cells, across), along);
+        Self { cells: shrunk(shrunk(cells, across), along) }
     }
 
     /// Of these cells, each by its column and row.
@@ -43,24 +60,31 @@ impl Ground {
 
     /// Where a way from a place leads, in steps: along walls, not through them. Who stands beside the ground stays near it
     /// until it is found again; who stands far off walks as if there were none.
-    pub(crate) fn walk(&self, from: (f32, f32), way: (f32, f32)) -> (f32, f32) {
-        let strides = (way.0.hypot(way.1) / STRIDE).ceil().clamp(1.0, 64.0);
-        let (dx, dy) = (way.0 / strides, way.1 / strides);
-        let (mut x, mut y) = from;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 64")]
-        for _ in 0..strides as u32 {
+    pub(crate) fn walk(&self, from: (f32, f32), way: (f32, f32)) -> Walked {
+        let strides = (way.0.hypot(way.1) / STRIDE).ceil().clamp(1.0, STRIDES_MAX);
+        let (mut dx, mut dy) = (way.0 / strides, way.1 / strides);
+        let ((mut x, mut y), mut free) = (from, [1.0, 1.0]);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 128")]
+        for stride in 0..strides as u8 {
             let (beside, astray) = (!self.holds(x, y), !self.is_near(x, y));
             let is_free =
                 |x: f32, y: f32| astray || self.holds(x, y) || (beside && self.is_near(x, y));
-            if is_free(x + dx, y + dy) {
-                (x, y) = (x + dx, y + dy);
-            } else if is_free(x + dx, y) {
-                x += dx;
-            } else if is_free(x, y + dy) {
-                y += dy;
+            let gone = f32::from(stride) / strides;
+            if !is_free(x + dx, y + dy) {
+                // The first wall that is met turns the way; a second one, in a corner, ends it.
+                if dx != 0.0 && is_free(x, y + dy) {
+                    (dx, free[0]) = (0.0, gone);
+                } else if dy != 0.0 && is_free(x + dx, y) {
+                    (dy, free[1]) = (0.0, gone);
+                } else {
+                    let ended = |before: f32, by: f32| if by == 0.0 { before } else { gone };
+                    free = [ended(free[0], dx), ended(free[1], dy)];
+                    break;
+                }
             }
+            (x, y) = (x + dx, y + dy);
         }
-        (x, y)
+        Walked { to: (x, y), free }
     }
 
     /// Whether one can stand there or at most half a step aside, in steps: recordings leave edges out.
@@ -81,10 +105,14 @@ fn cell(x: f32, y: f32) -> (i32, i32) {
     (number(x), number(y))
 }
 
-/// A cell and its eight neighbours.
-fn around((x, y): (i32, i32)) -> impl Iterator<Item = (i32, i32)> {
-    (-1..=1)
-        .flat_map(move |dx| (-1..=1).map(move |dy| (x.saturating_add(dx), y.saturating_add(dy))))
+/// The cell so many columns to the east.
+fn across((x, y): (i32, i32), by: i32) -> (i32, i32) {
+    (x.saturating_add(by), y)
+}
+
+/// The cell so many rows to the north.
+fn along((x, y): (i32, i32), by: i32) -> (i32, i32) {
+    (x, y.saturating_add(by))
 }
 
 #[cfg(test)]
@@ -101,20 +129,27 @@ mod tests {
     #[test]
     fn walls_are_slid_along_and_never_crossed() {
         let ground = corridor();
-        assert_eq!(ground.walk((1.0, 1.0), (4.0, 0.0)), (5.0, 1.0));
-        let (x, y) = ground.walk((1.0, 1.0), (4.0, 9.0));
-        assert!((x - 5.0).abs() < 1e-5 && (1.0..3.0).contains(&y), "{x} {y}");
-        let (x, _) = ground.walk((1.0, 1.0), (60.0, 0.0));
-        assert!((9.0..10.1).contains(&x), "{x}");
+        let walk = |from, way| ground.walk(from, way).to;
+        assert_eq!(walk((1.0, 1.0), (4.0, 0.0)), (5.0, 1.0));
+        let Walked { to: (x, y), free } = ground.walk((1.0, 1.0), (4.0, 9.0));
+        assert!((x - 5.0).abs() < 1e-5 && (2.8..3.2).contains(&y), "{x} {y}");
+        // Some two steps of nine; a stride is known as a whole.
+        assert!(free[0] == 1.0 && (free[1] - (y - 1.0) / 9.0).abs() < 0.01, "{free:?}");
+        let Walked { to: (x, _), free } = ground.walk((1.0, 1.0), (60.0, 0.0));
+        assert!((9.0..10.2).contains(&x) && (0.1..0.2).contains(&free[0]), "{x} {free:?}");
+        assert_eq!(free[1], 1.0, "no wall takes what did not go its way");
+        // In a corner both.
+        let Walked { free, .. } = ground.walk((9.5, 2.5), (7.0, 7.0));
+        assert!(free.iter().all(|&free| free < 0.2), "{free:?}");
         // Beside it one gets back onto it, and not farther off.
         assert!(!ground.holds(5.0, -0.3) && ground.is_near(5.0, -0.3));
-        assert_eq!(ground.walk((5.0, -0.3), (1.0, 0.0)), (6.0, -0.3));
-        let (_, y) = ground.walk((5.0, -0.3), (0.0, -4.0));
+        assert_eq!(walk((5.0, -0.3), (1.0, 0.0)), (6.0, -0.3));
+        let (_, y) = walk((5.0, -0.3), (0.0, -4.0));
         assert!((-0.51..-0.29).contains(&y), "{y}");
-        let (_, y) = ground.walk((5.0, -0.3), (0.0, 2.0));
+        let (_, y) = walk((5.0, -0.3), (0.0, 2.0));
         assert!((y - 1.7).abs() < 1e-4, "{y}");
         // Off the ground nothing is in the way.
-        assert_eq!(ground.walk((1.0, 50.0), (4.0, 0.0)), (5.0, 50.0));
+        assert_eq!(walk((1.0, 50.0), (4.0, 0.0)), (5.0, 50.0));
     }
 
     proptest! {
@@ -123,7 +158,7 @@ mod tests {
             let ground = corridor();
             let mut at = (1.0, 1.0);
             for way in ways {
-                at = ground.walk(at, way);
+                at = ground.walk(at, way).to;
                 prop_assert!(ground.holds(at.0, at.1), "{at:?}");
             }
         }

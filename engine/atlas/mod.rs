@@ -20,7 +20,7 @@ pub(crate) use bins::cosine;
 pub use ground::Ground;
 pub use memory::Pose;
 pub use motion::Motion;
-pub(crate) use motion::command;
+pub(crate) use motion::{Walker, command};
 pub(crate) use render::Renderer;
 pub use scenery::{Camera, Scenery};
 
@@ -117,7 +117,9 @@ impl Atlas {
         let views = (0..kept).map(|at| view(all[at * all.len() / kept])).collect();
         let stood = episodes.iter().flat_map(|episode| episode.poses());
         let stood = stood.map(|&pose| motion.in_steps(pose)).map(|pose| (pose.x, pose.y));
-        Ok(Self { views, motion, ground: Arc::new(Ground::under(stood)), scenery: None })
+        let ground = Ground::under(stood);
+        let motion = motion.among_walls(&ground, episodes);
+        Ok(Self { views, motion, ground: Arc::new(ground), scenery: None })
     }
 
     /// Which view was seen from exactly a place, in the game's units.
@@ -194,7 +196,7 @@ impl Atlas {
             ("actions", Tensor::from_vec(actions, (count, model.action), cpu)?),
             ("poses", Tensor::from_vec(poses, (count, 3), cpu)?),
             ("ground", Tensor::from_vec(cells, ground, cpu)?),
-            ("motion", Tensor::new(&[self.motion.step, self.motion.momentum], cpu)?),
+            ("motion", Tensor::new(&self.motion.write(), cpu)?),
         ]);
         if let Some(Camera { focal, eye, ceiling, margin }) =
             self.scenery.as_ref().map(|it| it.camera)
@@ -265,7 +267,7 @@ impl Atlas {
         size("latents", &[count, model.channels, model.height, model.width])?;
         size("actions", &[count, model.action])?;
         size("poses", &[count, 3])?;
-        size("motion", &[2])?;
+        size("motion", &[5])?;
         let cells = tensor("ground")?.dims().first().copied().unwrap_or_default();
         size("ground", &[cells, 2])?;
         if cells > CELLS_MAX {
@@ -292,10 +294,9 @@ impl Atlas {
             pose: Pose { x: pose[0], y: pose[1], yaw: pose[2] },
         });
         let motion = numbers("motion")?;
-        let motion = Motion { step: motion[0], momentum: motion[1] };
-        if motion.step <= 0.0 || !(0.0..1.0).contains(&motion.momentum) {
-            candle_core::bail!("expected a step above 0 and a momentum of 0 to 1, got {motion:?}");
-        }
+        let Some(motion) = Motion::read(&motion) else {
+            candle_core::bail!("expected step, momentum and ticks of a motion, got {motion:?}");
+        };
         let cells = tensor("ground")?.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
         let cells = cells
             .chunks(2)

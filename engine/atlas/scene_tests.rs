@@ -24,10 +24,10 @@ struct Shots {
 
 static ROOMS: LazyLock<Shots> = LazyLock::new(|| {
     let fine =
-        |length: f32| (0..).map(|at: u16| f32::from(at) / 5.0).take_while(move |&at| at < length);
+        |length: f32| (0..).map(|at: u16| f32::from(at) / 8.0).take_while(move |&at| at < length);
     let places = fine(ROOM.0).flat_map(|x| fine(ROOM.1).map(move |y| (x, y)));
     let ground = Arc::new(Ground::under(places));
-    let motion = Motion { step: 1.0, momentum: 0.0 };
+    let motion = Motion::of_steps(1.0);
     let mut random = Random::new(3, 0);
     let view = |_| {
         let [x, y, yaw] = [ROOM.0, ROOM.1, 360.0].map(|most| most * random.uniform());
@@ -146,7 +146,7 @@ fn warped_neighbours_are_nearer_to_what_is_seen_than_they_are_themselves() {
 fn renderings_are_latents_with_the_share_that_was_seen() {
     let (config, codec) = (ModelConfig::tiny(), Codec::tiny());
     // A hall of 20 steps with a view at each end that look at each other, and one that looks away.
-    let ground = Ground::of((0..80).flat_map(|x| (0..8).map(move |y| (x, y))));
+    let ground = Ground::of((0..160).flat_map(|x| (0..16).map(move |y| (x, y))));
     let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 4 };
     let scenery = Scenery::new(camera, &ground).map(Arc::new);
     let view = |x: f32, yaw: f32| View {
@@ -157,7 +157,7 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
         pose: Pose { x, y: 1.0, yaw },
     };
     let views = vec![view(1.0, 0.0), view(19.0, 180.0), view(10.0, 180.0)];
-    let motion = Motion { step: 1.0, momentum: 0.0 };
+    let motion = Motion::of_steps(1.0);
     let atlas = Atlas { views, motion, ground: Arc::new(ground), scenery };
     let mut renderer = Renderer::new(&config, 1 << 20);
     let mut latent = |here: Pose, left_out: usize| {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::noise::Random;
 use proptest::prelude::*;
+use std::sync::LazyLock;
 use tempfile::tempdir;
 
 const STEP: f32 = 12.0;
@@ -17,7 +18,7 @@ fn walk(config: &ModelConfig, (map, seed): (u64, u64), frames: usize) -> LatentE
         let mut action = vec![0.0; config.action];
         (action[0], action[1]) = (turn, if frame % 50 < 40 { 1.0 } else { -0.5 });
         pose.yaw = (pose.yaw - 30.0 * turn).rem_euclid(360.0);
-        let command = command(&action, pose.yaw);
+        let command = command(&action, pose.yaw, false);
         let follow =
             |velocity: f32, command: f32| MOMENTUM * velocity + (1.0 - MOMENTUM) * STEP * command;
         velocity = (follow(velocity.0, command.0), follow(velocity.1, command.1));
@@ -58,12 +59,58 @@ fn episodes_of_different_maps_make_no_atlas() {
 #[test]
 fn motion_is_learnt_from_those_who_walk_freely() {
     let (_, atlas) = surveyed(50);
-    let Motion { step, momentum } = atlas.motion;
+    let Motion { step, momentum, ticks, faster_aslant, .. } = atlas.motion;
+    assert_eq!((ticks, faster_aslant), (1, false), "the simplest that explains it");
     // Some frames in five stop short: squares would make it slower by a fifth.
     assert!(
         (step / STEP - 1.0).abs() < 0.03 && (momentum - MOMENTUM).abs() < 0.03,
         "{step} {momentum}"
     );
+}
+
+/// Somebody walks as a motion says, in any direction, in a room of 40 steps by 40.
+fn walk_by(motion: Motion, seed: u64, frames: usize) -> LatentEpisode {
+    let side = || (0..80_u8).map(|at| f32::from(at) / 2.0);
+    let ground = Ground::under(side().flat_map(|x| side().map(move |y| (x, y))));
+    let (config, mut random) = (ModelConfig::tiny(), Random::new(seed, 0));
+    let mut walker = Walker { pose: Pose { x: 20.0, y: 20.0, yaw: 0.0 }, velocity: (0.0, 0.0) };
+    let (mut poses, mut actions, mut action) = (Vec::new(), Vec::<f32>::new(), [0.0; 4]);
+    for frame in 0..frames {
+        if frame % 12 == 0 {
+            action = [0.4 * random.normal(), random.normal(), random.normal(), 0.0]
+                .map(|axis| axis.clamp(-1.0, 1.0));
+        }
+        walker = motion.walk(&ground, walker, &action, -15.0 * action[0]);
+        let Pose { x, y, yaw } = walker.pose;
+        poses.push(Pose { x: motion.step * x, y: motion.step * y, yaw });
+        actions.extend(&action[..config.action]);
+    }
+    let shape = (frames, config.channels, config.height, config.width);
+    let latents = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let actions = Tensor::from_vec(actions, (frames, config.action), &Device::Cpu).unwrap();
+    LatentEpisode::new(&latents, &actions).unwrap().with_poses(poses).unwrap()
+}
+
+#[test]
+fn ticks_and_walls_are_learnt_too() {
+    for (ticks, faster_aslant, slowed_by_walls) in
+        [(2, true, true), (4, false, true), (2, false, false), (1, true, false)]
+    {
+        let motion =
+            Motion { step: 17.0, momentum: 0.9, ticks, faster_aslant, slowed_by_walls };
+        let learnt = Atlas::survey(&[walk_by(motion, 5, 6000)], 100).unwrap().motion;
+        let off = ((learnt.step / 17.0 - 1.0).abs(), (learnt.momentum - 0.9).abs());
+        assert!(off.0 < 0.01 && off.1 < 0.01, "{learnt:?}, not {motion:?}");
+        let plain = Motion { step: 17.0, momentum: 0.9, ..learnt };
+        assert_eq!(plain, motion);
+        assert_eq!(Motion::read(&motion.write()), Some(motion));
+    }
+    let numbers = Motion::of_steps(3.0).write();
+    for (at, wrong) in [(0, 0.0), (0, f32::NAN), (1, 1.0), (1, -0.1), (2, 3.0), (2, f32::NAN)] {
+        let mut numbers = numbers;
+        numbers[at] = wrong;
+        assert_eq!(Motion::read(&numbers), None, "{numbers:?}");
+    }
 }
 
 #[test]
@@ -131,10 +178,13 @@ proptest! {
         (cut, at, with) in (0.0_f64..1.1, any::<prop::sample::Index>(), any::<u8>()),
         header in any::<bool>(),
     ) {
-        let (config, dir) = (ModelConfig::tiny(), tempdir().unwrap());
-        let path = dir.path().join("atlas.safetensors");
-        surveyed(5).1.save(&path, &config).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
+        static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let dir = tempdir().unwrap();
+            let path = dir.path().join("atlas.safetensors");
+            surveyed(5).1.save(&path, &ModelConfig::tiny()).unwrap();
+            std::fs::read(&path).unwrap()
+        });
+        let (config, mut bytes) = (ModelConfig::tiny(), WHOLE.clone());
         // The header is a small share of the bytes, and the part where most can go wrong.
         let within = if header { bytes.len().min(700) } else { bytes.len() };
         bytes[at.index(within)] = with;

@@ -3,9 +3,9 @@
 use super::ground::{CELL, Ground};
 
 /// Squares along the side of a cell of ground.
-const FINE: i32 = 2;
+const FINE: i32 = 1;
 /// Side of a square, in steps.
-pub(super) const SQUARE: f32 = CELL / 2.0;
+pub(super) const SQUARE: f32 = CELL;
 /// Most squares: a map of 500 steps in square.
 const SQUARES_MAX: usize = 1 << 24;
 /// Longest sight, in squares.
@@ -108,7 +108,7 @@ mod tests {
 
     /// Four steps wide from west to east, two from south to north, from the origin on.
     fn room() -> Ground {
-        Ground::of((0..16).flat_map(|x| (0..8).map(move |y| (x, y))))
+        Ground::of((0..32).flat_map(|x| (0..16).map(move |y| (x, y))))
     }
 
     #[test]

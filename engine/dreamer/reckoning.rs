@@ -1,6 +1,6 @@
 //! Dead reckoning: where a walk has come to, by its actions alone.
 
-use crate::atlas::{Atlas, Ground, Motion, command};
+use crate::atlas::{Atlas, Ground, Motion, Walker, command};
 use input::ActionLayout;
 use memory::{Pose, Reckoned};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Reckoning {
     /// `None` where nobody said how far a turn goes.
     place: Option<Reckoned>,
-    /// East and north, in steps per frame.
+    /// East and north, in steps per tick of the game.
     velocity: (f32, f32),
     turn_degrees: f32,
     map: Option<(Motion, Arc<Ground>)>,
@@ -46,8 +46,8 @@ impl Reckoning {
             return self.clone();
         };
         let pose = motion.in_steps(pose);
-        let moved = |from: Reckoned| (pose.x - from.pose.x, pose.y - from.pose.y);
-        let velocity = self.place.map_or((0.0, 0.0), moved);
+        let from = self.place.map_or(pose, |from| from.pose);
+        let Walker { velocity, .. } = motion.walker(from, pose);
         Self { place: Some(Reckoned { pose, walked: 0.0 }), velocity, ..self.clone() }
     }
 
@@ -60,19 +60,15 @@ impl Reckoning {
         let Pose { x, y, yaw } = from.pose;
         // Headings count counter-clockwise, turns to the right.
         let yaw = (yaw - turn * self.turn_degrees).rem_euclid(360.0);
-        let command = command(action, yaw);
         let Some((motion, ground)) = &self.map else {
+            let command = command(action, yaw, false);
             let pose = Pose { x: x + command.0, y: y + command.1, yaw };
             let walked = from.walked + command.0.hypot(command.1);
             return Self { place: Some(Reckoned { pose, walked }), ..self.clone() };
         };
-        let follow =
-            |velocity, command| motion.momentum * velocity + (1.0 - motion.momentum) * command;
-        let way = (follow(self.velocity.0, command.0), follow(self.velocity.1, command.1));
-        let to = ground.walk((x, y), way);
-        // Walls take what runs into them.
-        let velocity = (to.0 - x, to.1 - y);
-        let pose = Pose { x: to.0, y: to.1, yaw };
+        let walker = Walker { pose: from.pose, velocity: self.velocity };
+        let left = -turn * self.turn_degrees;
+        let Walker { pose, velocity } = motion.walk(ground, walker, action, left);
         Self { place: Some(Reckoned { pose, walked: 0.0 }), velocity, ..self.clone() }
     }
 
@@ -162,7 +158,7 @@ mod tests {
         let places = side(20).flat_map(|x| side(8).map(move |y| (x, y)));
         let atlas = Atlas {
             views: Vec::new(),
-            motion: Motion { step: 20.0, momentum },
+            motion: Motion { momentum, ..Motion::of_steps(20.0) },
             ground: Arc::new(Ground::under(places)),
             scenery: None,
         };

@@ -139,7 +139,7 @@ mod tests {
         let pose = |at: u8| Pose { x: 10.0 * f32::from(at), ..Pose::default() };
         let episode = LatentEpisode::new(&latents, &actions).unwrap();
         let episode = episode.with_poses((0..40).map(pose).collect()).unwrap();
-        let motion = Motion { step: 10.0, momentum: 0.0 };
+        let motion = Motion::of_steps(10.0);
         let view = |frame: usize| View {
             latent: episode.latents(frame, 1).map(|x| f16::from_f32(x).to_bits()).collect(),
             picture: None,

@@ -38,6 +38,8 @@ const CLASSES: usize = (TURN_CLASSES.len() + 1) * 2;
 pub struct Drift {
     /// The world's frames.
     pub dream: Shares,
+    /// What the views of the world's atlas show on the way, without the network; none where they cannot be warped.
+    pub atlas: Option<Shares>,
     /// Held-out frames, by the same rules.
     pub game: Shares,
     /// Share of frames that pass everything in each tenth of the play, first to last.
@@ -124,27 +126,48 @@ pub fn measure(
     let mut reel = bench.held.reel();
     let episode = reel.episode(starts[0])?;
     bench.begin(episode, starts[0])?;
-    let mut before = episode.frame(starts[0].frame).to_vec();
-
+    let first = episode.frame(starts[0].frame);
     let bar = super::progress(frames, "frames of random play");
-    let mut judge = Judge::new(&norm);
+    let [mut dream, mut atlas] = [(); 2].map(|()| Watched::from(first, &norm));
     for _ in 0..frames {
         let action = controller.poll();
         let frame = bench.next(&action)?;
-        let picture = bench.held.picture(&frame)?;
-        judge.see(Sight {
-            action: &action,
-            change: metric::change(bench.held.picture(&before)?, picture),
-            sharpness: metric::sharpness(picture),
-            histogram: &metric::histogram(picture),
-        });
-        before = frame;
+        dream.see(bench.held, &action, frame)?;
+        if let Some(frame) = bench.model.shown_by_atlas()? {
+            atlas.see(bench.held, &action, frame)?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let (dream, atlas) = (dream.judge, atlas.judge);
     let share = |tenth: &[Verdict]| part(tenth, |verdict| verdict.all());
-    let tenths = judge.verdicts.chunks(frames.div_ceil(10).max(1)).map(share).collect();
-    Ok(Drift { dream: judge.shares(), game: game(bench.held, &norm), tenths })
+    let tenths = dream.verdicts.chunks(frames.div_ceil(10).max(1)).map(share).collect();
+    let atlas = (!atlas.verdicts.is_empty()).then(|| atlas.shares());
+    Ok(Drift { dream: dream.shares(), atlas, game: game(bench.held, &norm), tenths })
+}
+
+/// Frames that follow each other, judged as they come.
+struct Watched<'a> {
+    before: Vec<u8>,
+    judge: Judge<'a>,
+}
+
+impl<'a> Watched<'a> {
+    fn from(first: &[u8], norm: &'a Norm) -> Self {
+        Self { before: first.to_vec(), judge: Judge::new(norm) }
+    }
+
+    fn see(&mut self, held: &Held, action: &Action, frame: Vec<u8>) -> Result<()> {
+        let picture = held.picture(&frame)?;
+        self.judge.see(Sight {
+            action,
+            change: metric::change(held.picture(&self.before)?, picture),
+            sharpness: metric::sharpness(picture),
+            histogram: &metric::histogram(picture),
+        });
+        self.before = frame;
+        Ok(())
+    }
 }
 
 /// Held-out play by its own rules.

@@ -220,11 +220,15 @@ fn drift_row(drift: &Drift) -> Row {
         let [sharpness, colour, movement] = each.map(|share| Unit::Share.text(share));
         format!("sharpness {sharpness}, colour {colour}, movement {movement}")
     };
+    let atlas = drift.atlas.as_ref();
+    let atlas =
+        atlas.map(|it| format!(" atlas alone {} ({}),", Unit::Share.text(it.all), parts(it)));
     let beside = format!(
-        "{}; change over the game's {:.2} turning, {:.2} walking; held-out play itself {} ({}); {} frames",
+        "{}; change over the game's {:.2} turning, {:.2} walking;{} held-out play itself {} ({}); {} frames",
         parts(dream),
         dream.turning_change,
         dream.walking_change,
+        atlas.unwrap_or_default(),
         Unit::Share.text(game.all),
         parts(game),
         dream.frames

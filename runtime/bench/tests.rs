@@ -165,6 +165,7 @@ fn the_game_itself_scores_everything() {
     let drift = report.drift.as_ref().unwrap();
     assert_eq!((drift.dream.frames, drift.tenths.len()), (525, 10));
     assert!(drift.dream.all > 0.9 && drift.game.all > 0.9, "{drift:?}");
+    assert_eq!(drift.atlas, None, "it shows nothing");
     // 12 rollouts, 12 turns each way, one walk.
     assert_eq!((model.begun, model.made), (12 + 24 + 1, 12 * 32 + 24 * 4 + 525));
 
@@ -192,7 +193,9 @@ fn a_still_picture_scores_what_copying_scores() {
     let beside = &report.rows()[2].beside;
     assert!(beside.contains("atlas alone") && beside.ends_with(" starts)"), "{beside}");
     assert_eq!(report.steer.both.to_bits(), 0.0_f64.to_bits());
-    let dream = report.drift.as_ref().unwrap().dream;
+    let drift = report.drift.as_ref().unwrap();
+    let dream = drift.dream;
+    assert_eq!(drift.atlas, Some(dream), "both show the same");
     assert!(dream.movement == 0.0 && dream.turning_change == 0.0, "{dream:?}");
     assert!(dream.sharpness > 0.9 && dream.all < 0.9, "{dream:?}");
     let rows = report.rows();

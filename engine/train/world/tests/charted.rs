@@ -23,7 +23,7 @@ fn charted(training: WorldTraining) -> WorldTrainer {
     let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 8 };
     let atlas = Atlas {
         views: (0..260).step_by(2).map(view).collect(),
-        motion: Motion { step: 1.0, momentum: 0.0 },
+        motion: Motion::of_steps(1.0),
         scenery: Scenery::new(camera, &ground).map(Arc::new),
         ground: Arc::new(ground),
     };
