@@ -16,7 +16,7 @@ pub use bookmark::Bookmark;
 pub use options::{DreamOptions, EstimateBy};
 pub use repeat::Recipe;
 
-use crate::atlas::{BEARING, Renderer};
+use crate::atlas::{BEARING, Canvas, Renderer, add_detail};
 use crate::error::Error;
 use crate::graph::Graphs;
 use crate::model::{GroupKv, PlacedContext, spanned};
@@ -116,6 +116,8 @@ struct Section {
     bearings: Vec<f32>,
     /// What the atlas shows from where its frames are, (g, C + 1, H, W).
     renderings: Option<Tensor>,
+    /// The same as pictures, one for each of its frames; none where it shows nothing.
+    canvases: Vec<Canvas>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
 }
@@ -292,7 +294,7 @@ impl Dreamer {
         self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
         let places = self.places();
-        self.section.renderings = self.rendered(&places)?;
+        (self.section.renderings, self.section.canvases) = self.rendered(&places)?;
         self.account.places = places;
         Ok(())
     }
@@ -412,12 +414,16 @@ impl Dreamer {
         Ok(self.world.model.tensor(values, &[self.section.actions.len(), width])?)
     }
 
-    /// The section's pictures: RGB, one after another.
+    /// The section's pictures, RGB, one after another: what its latents hold, with the detail of what the atlas shows of it.
     pub fn decode(&self) -> Result<Vec<Vec<u8>>, Error> {
         let latents = self.section.latents.as_ref().expect("`denoise` comes before `decode`");
         let pixels = self.world.codec.decode(latents)?;
         let size = pixels.len() / self.section_frames();
-        Ok(pixels.chunks(size).map(<[u8]>::to_vec).collect())
+        let mut frames: Vec<Vec<u8>> = pixels.chunks(size).map(<[u8]>::to_vec).collect();
+        for (frame, canvas) in frames.iter_mut().zip(&self.section.canvases) {
+            add_detail(frame, canvas);
+        }
+        Ok(frames)
     }
 
     /// Takes the section into the history.

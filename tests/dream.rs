@@ -274,7 +274,14 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
     let poses = start.poses.clone().expect("they are known");
     let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
     let mut walk = begin(&poses);
-    walk.section(&[Action::NEUTRAL]).expect("a section");
+    // The section's frame, and what the codec makes of its latent.
+    let section = |walk: &mut Dreamer| {
+        let shown = walk.section(&[Action::NEUTRAL]).expect("a section").concat();
+        let made = walk.history().warm().peek(walk.account().made[0]).expect("it is remembered");
+        (shown, world.picture(&made.latent).expect("it can be decoded"))
+    };
+    let (shown, decoded) = section(&mut walk);
+    assert_ne!(shown, decoded, "the views' detail is added");
     assert_eq!(views_of(&walk)[0], 40, "from step 20, to the east");
     assert!(walk.is_charted(FrameId(40)) && !walk.is_charted(FrameId(u32::from(VIEWS))));
     // Known, nowhere else, turned nowhere; the second is a frame of the walk's own, from the same place.
@@ -298,7 +305,8 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
     let wrong = poses.iter().map(|pose| Pose { x: 400.0, ..*pose }).collect::<Vec<_>>();
     for poses in [&away[..], &wrong, &poses[1..]] {
         let mut lost = begin(poses);
-        lost.section(&[ahead]).expect("a section");
+        let (shown, decoded) = section(&mut lost);
+        assert_eq!(shown, decoded);
         assert_eq!(lost.history().warm().len(), start.len() + 1);
         assert!(lost.account().bearings.is_empty());
     }

@@ -39,7 +39,8 @@ impl Ground {
             BTreeSet::from_iter(more)
         };
         let shrunk = |mut cells: BTreeSet<_>, aside: fn(_, _) -> _| {
-            let edge = |at: &(i32, i32)| REACH.into_iter().any(|by| !cells.contains(&aside(*at, by)));
+            let edge =
+                |at: &(i32, i32)| REACH.into_iter().any(|by| !cells.contains(&aside(*at, by)));
             let edges: Vec<_> = cells.iter().copied().filter(edge).collect();
             edges.iter().for_each(|at| _ = cells.remove(at));
             cells

@@ -7,6 +7,7 @@
 
 mod bearing;
 mod bins;
+mod detail;
 mod fit;
 mod ground;
 mod motion;
@@ -17,11 +18,13 @@ mod walls;
 
 pub(crate) use bearing::{BEARING, bearing};
 pub(crate) use bins::cosine;
+pub(crate) use detail::add_detail;
 pub use ground::Ground;
 pub use memory::Pose;
 pub use motion::Motion;
 pub(crate) use motion::{Walker, command};
 pub(crate) use render::Renderer;
+pub(crate) use scenery::Canvas;
 pub use scenery::{Camera, Scenery};
 
 use self::bins::{Bins, are_alike};

@@ -115,13 +115,7 @@ impl Motion {
     }
 
     /// Where an action's frame leads that turns by so many degrees to the left.
-    pub(crate) fn walk(
-        self,
-        ground: &Ground,
-        walker: Walker,
-        action: &[f32],
-        left: f32,
-    ) -> Walker {
+    pub(crate) fn walk(self, ground: &Ground, walker: Walker, action: &[f32], left: f32) -> Walker {
         let Walker { mut pose, mut velocity } = walker;
         let (first, ticks) = (pose.yaw, f32::from(self.ticks));
         for tick in 1..=self.ticks {
@@ -162,7 +156,8 @@ impl Motion {
     /// A motion from the numbers of a file; `None` where they are none of one.
     pub(super) fn read(numbers: &[f32]) -> Option<Self> {
         let &[step, momentum, ticks, aslant, walls] = numbers else { return None };
-        let ticks = TICKS.into_iter().find(|&known| f32::from(known).to_bits() == ticks.to_bits())?;
+        let ticks =
+            TICKS.into_iter().find(|&known| f32::from(known).to_bits() == ticks.to_bits())?;
         let (faster_aslant, slowed_by_walls) = (aslant > 0.5, walls > 0.5);
         let motion = Self { step, momentum, ticks, faster_aslant, slowed_by_walls };
         (step > 0.0 && (0.0..=MOMENTUM_MAX).contains(&momentum)).then_some(motion)
@@ -254,8 +249,7 @@ fn fitted(samples: &[Sample], ticks: u8) -> Option<(f64, f32, f32)> {
         error = errors / samples.len() as f64;
     }
     #[expect(clippy::cast_possible_truncation, reason = "ordinary sizes")]
-    let (step, momentum) =
-        ((push * f64::from(ticks) / (1.0 - momentum)) as f32, momentum as f32);
+    let (step, momentum) = ((push * f64::from(ticks) / (1.0 - momentum)) as f32, momentum as f32);
     (step.is_finite() && step > 0.0).then_some((error, step, momentum))
 }
 

@@ -42,31 +42,36 @@ impl Renderer {
         Self { width, height, shown: ByteLru::new(budget_bytes) }
     }
 
-    /// What the atlas shows from each of these places, in steps, as [`Self::latent`] tells it: (places, C + 1, H, W). `None`
-    /// where it shows nothing from one of them.
+    /// What the atlas shows from each of these places, in steps, as [`Self::latent`] tells it: (places, C + 1, H, W), with the
+    /// pictures. `None` where it shows nothing from one of them.
     pub(crate) fn latents(
         &mut self,
         sources: (&Atlas, &Codec),
         places: impl IntoIterator<Item = Pose>,
         left_out: impl Fn(usize) -> bool,
-    ) -> Result<Option<Vec<f32>>> {
-        let mut all = Vec::new();
+    ) -> Result<Option<(Vec<f32>, Vec<Canvas>)>> {
+        let (mut latents, mut canvases) = (Vec::new(), Vec::new());
         for here in places {
-            let Some(latent) = self.latent(sources, here, &left_out)? else { return Ok(None) };
-            all.extend(latent);
+            let Some(canvas) = self.canvas(sources, here, &left_out)? else { return Ok(None) };
+            latents.extend(self.encoded(&canvas, sources.1)?);
+            canvases.push(canvas);
         }
-        Ok(Some(all))
+        Ok(Some((latents, canvases)))
     }
 
     /// The latent of what the atlas shows from a place, in steps, and over it the share of each cell that some view
     /// shows: (C + 1, H, W). `None` where it has no scenery, or the place lies in a wall.
     pub(crate) fn latent(
         &mut self,
-        (atlas, codec): (&Atlas, &Codec),
+        sources: (&Atlas, &Codec),
         here: Pose,
         left_out: impl Fn(usize) -> bool,
     ) -> Result<Option<Vec<f32>>> {
-        let Some(canvas) = self.canvas((atlas, codec), here, left_out)? else { return Ok(None) };
+        let canvas = self.canvas(sources, here, left_out)?;
+        canvas.map(|canvas| self.encoded(&canvas, sources.1)).transpose()
+    }
+
+    fn encoded(&self, canvas: &Canvas, codec: &Codec) -> Result<Vec<f32>> {
         let latent = codec.encode(&canvas.pixels, self.height, self.width)?;
         let mut latent: Vec<f32> = latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
         let cells = latent.len() / codec.config().channels;
@@ -79,7 +84,7 @@ impl Renderer {
             shares[row * per_row + column] += pixel;
         }
         latent.extend(shares);
-        Ok(Some(latent))
+        Ok(latent)
     }
 
     /// What the atlas shows from a place, in steps. `None` where it has no scenery, or the place lies in a wall.

@@ -68,7 +68,7 @@ pub(crate) struct Canvas {
     pub(crate) pixels: Vec<u8>,
     /// Whether each pixel was seen by somebody.
     pub(super) seen: Vec<bool>,
-    width: usize,
+    pub(super) width: usize,
 }
 
 impl Canvas {

@@ -96,8 +96,7 @@ fn ticks_and_walls_are_learnt_too() {
     for (ticks, faster_aslant, slowed_by_walls) in
         [(2, true, true), (4, false, true), (2, false, false), (1, true, false)]
     {
-        let motion =
-            Motion { step: 17.0, momentum: 0.9, ticks, faster_aslant, slowed_by_walls };
+        let motion = Motion { step: 17.0, momentum: 0.9, ticks, faster_aslant, slowed_by_walls };
         let learnt = Atlas::survey(&[walk_by(motion, 5, 6000)], 100).unwrap().motion;
         let off = ((learnt.step / 17.0 - 1.0).abs(), (learnt.momentum - 0.9).abs());
         assert!(off.0 < 0.01 && off.1 < 0.01, "{learnt:?}, not {motion:?}");

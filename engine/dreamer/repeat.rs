@@ -99,8 +99,10 @@ impl Dreamer {
         let layout = &self.world.config.layout;
         let features = actions.iter().map(|action| action.to_features(layout).into());
         let (actions, noise) = (features.collect(), recipe.noise);
-        let (bearings, renderings) = (recipe.bearings.clone(), self.rendered(&recipe.places)?);
-        self.section = Section { actions, noise, bearings, renderings, ..Section::default() };
+        let bearings = recipe.bearings.clone();
+        let (renderings, canvases) = self.rendered(&recipe.places)?;
+        self.section =
+            Section { actions, noise, bearings, renderings, canvases, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;
         self.recent_actions = recipe.before.clone();
         self.gather(&plan)?;

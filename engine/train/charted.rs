@@ -65,7 +65,8 @@ impl Charted {
         let mut renderer = renderer.lock().unwrap_or_else(PoisonError::into_inner);
         let places = episode.poses()[frames].iter().map(|&at| self.atlas.motion.in_steps(at));
         let own = |view: usize| self.episodes[view] == Some(number);
-        Ok(renderer.latents((&self.atlas, &self.codec), places, own)?.map(Into::into))
+        let shown = renderer.latents((&self.atlas, &self.codec), places, own)?;
+        Ok(shown.map(|(latents, _)| latents.into()))
     }
 
     /// The views that play would retrieve for `frames` of an episode (eq. 3 with X̂ the last frame before them, and

@@ -350,7 +350,13 @@ mod tests {
             action: [].into(),
             pose,
         };
-        let motion = engine::atlas::Motion { step: 0.14, momentum: 0.0 };
+        let motion = engine::atlas::Motion {
+            step: 0.14,
+            momentum: 0.0,
+            ticks: 1,
+            faster_aslant: false,
+            slowed_by_walls: false,
+        };
         let seen = episode.poses.as_ref().unwrap()[20];
         let seen = motion.in_steps(memory::Pose { x: seen.x, y: seen.y, yaw: seen.yaw });
         let views = vec![view(seen), view(memory::Pose { x: seen.x + 900.0, ..seen })];

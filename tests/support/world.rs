@@ -154,7 +154,8 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
     input::write_npz(&Episode { poses, video, ..start }, &path)?;
     let places = (0..120_u8).map(|at| f32::from(at) / 2.0);
     let ground = Ground::under(places.flat_map(|x| [(x, -0.5), (x, 0.0), (x, 0.5)]));
-    let motion = Motion { step: 10.0, momentum: 0.5 };
+    let (step, momentum, ticks) = (10.0, 0.5, 1);
+    let motion = Motion { step, momentum, ticks, faster_aslant: false, slowed_by_walls: false };
     let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 8 };
     let scenery = Scenery::new(camera, &ground).map(Arc::new);
     let atlas = Atlas { views, motion, ground: Arc::new(ground), scenery };

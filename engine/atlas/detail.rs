@@ -1,0 +1,147 @@
+//! Fine detail of what views show, put back where a codec leaves it out.
+//!
+//! A codec keeps an eighth of the sides of a picture, and a network that is not sure dreams the mean of what may be: both are
+//! softer than the views that they were shown. Where a frame and the views agree on what is to be seen, in the coarse, the frame
+//! is given the views' finer part (as in P. Burt, E. Adelson, "A Multiresolution Spline with Application to Image Mosaics", 1983,
+//! with two bands). In doom-rooms this gives frames 0.82 of the game's detail in place of 0.67 at the same PSNR.
+
+use super::scenery::Canvas;
+
+/// Standard deviation of the Gaussian that parts coarse from fine, in pixels. With 1 to 4 PSNR was the same within 0.1 dB, and
+/// 1 left more of the softness.
+const SIGMA: f32 = 2.0;
+/// Pixels of it on each side: three standard deviations.
+const REACH: usize = 6;
+/// Mean squared difference of the coarse parts at which half of the detail is given. With 100 to 1600 PSNR was the same.
+const APART: f32 = 400.0;
+/// Channels that are blurred together: the difference of three colours, and what was seen.
+const CHANNELS: usize = 4;
+
+/// Gives `frame` (RGB, row by row) the detail of `canvas`, which has its size.
+pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
+    let width = canvas.width;
+    // Of each pixel: what the views show more than the frame does, and whether anybody saw it.
+    let pixels = frame.chunks_exact(3).zip(canvas.pixels.chunks_exact(3)).zip(&canvas.seen);
+    let apart: Vec<[f32; CHANNELS]> = pixels
+        .map(|((here, shown), &seen)| {
+            let more = |at: usize| f32::from(shown[at]) - f32::from(here[at]);
+            [more(0), more(1), more(2), f32::from(u8::from(seen))]
+        })
+        .collect();
+    let coarse = blurred(&apart, width);
+    // How far the coarse parts are off, without the noise of single pixels.
+    let off: Vec<[f32; CHANNELS]> = coarse
+        .iter()
+        .map(|&[r, g, b, seen]| [(r * r + g * g + b * b) / 3.0, seen, 0.0, 0.0])
+        .collect();
+    let off = blurred(&off, width);
+    for (at, pixel) in frame.chunks_exact_mut(3).enumerate() {
+        let [squares, seen, ..] = off[at];
+        let share = seen / (1.0 + squares / APART);
+        for (channel, byte) in pixel.iter_mut().enumerate() {
+            let fine = apart[at][channel] - coarse[at][channel];
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let with = (f32::from(*byte) + share * fine).round().clamp(0.0, 255.0) as u8;
+            *byte = with;
+        }
+    }
+}
+
+/// Row by row, then column by column; beyond the edges the last pixel repeats.
+fn blurred(pixels: &[[f32; CHANNELS]], width: usize) -> Vec<[f32; CHANNELS]> {
+    let height = pixels.len() / width;
+    let weights = weights();
+    let mix = |at: usize, count: usize, pixel: &dyn Fn(usize) -> [f32; CHANNELS]| {
+        let mut sums = [0.0; CHANNELS];
+        for (tap, weight) in weights.iter().enumerate() {
+            let near = pixel((at + tap).saturating_sub(REACH).min(count - 1));
+            sums.iter_mut().zip(near).for_each(|(sum, value)| *sum += weight * value);
+        }
+        sums
+    };
+    let rows = pixels.chunks_exact(width);
+    let across: Vec<[f32; CHANNELS]> =
+        rows.flat_map(|row| (0..width).map(|x| mix(x, width, &|near| row[near]))).collect();
+    let down = |at: usize| {
+        let (y, x) = (at / width, at % width);
+        mix(y, height, &|near| across[near * width + x])
+    };
+    (0..width * height).map(down).collect()
+}
+
+/// The Gaussian's, which sum to 1.
+fn weights() -> [f32; 2 * REACH + 1] {
+    let bell = std::array::from_fn(|tap| {
+        #[expect(clippy::cast_precision_loss, reason = "tens")]
+        let apart = tap.abs_diff(REACH) as f32 / SIGMA;
+        (-0.5 * apart * apart).exp()
+    });
+    let sum: f32 = bell.iter().sum();
+    bell.map(|weight| weight / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 32;
+
+    /// A grey picture with a chequered part from `from` to the right, so far lighter and darker.
+    fn chequered(grey: u8, from: usize, by: u8) -> Vec<u8> {
+        let pixel = |at: usize| match ((at % SIDE) >= from, (at % SIDE + at / SIDE) % 2) {
+            (false, _) => [grey; 3],
+            (true, 0) => [grey + by; 3],
+            (true, _) => [grey - by; 3],
+        };
+        (0..SIDE * SIDE).flat_map(pixel).collect()
+    }
+
+    /// How much neighbours in a row differ on the left and on the right half of a picture, on the average.
+    fn detail(frame: &[u8]) -> [f32; 2] {
+        let mut sums = [0.0; 2];
+        for row in frame.chunks_exact(3 * SIDE) {
+            for x in 0..SIDE - 1 {
+                let differ = f32::from(row[3 * x].abs_diff(row[3 * x + 3]));
+                sums[usize::from(x >= SIDE / 2)] += differ / (SIDE * SIDE / 2) as f32;
+            }
+        }
+        sums
+    }
+
+    fn canvas(pixels: Vec<u8>, seen: impl Fn(usize) -> bool) -> Canvas {
+        let mut canvas = Canvas::new(SIDE, SIDE);
+        canvas.pixels = pixels;
+        canvas.seen = (0..SIDE * SIDE).map(|at| seen(at % SIDE)).collect();
+        canvas
+    }
+
+    #[test]
+    fn frames_are_given_the_detail_of_views_where_these_were_seen() {
+        let soft = chequered(100, SIDE, 0);
+        let views = |seen: fn(usize) -> bool| canvas(chequered(100, 0, 20), seen);
+        let mut frame = soft.clone();
+        add_detail(&mut frame, &views(|_| true));
+        assert!(detail(&frame).iter().all(|&detail| detail > 30.0), "{:?}", detail(&frame));
+        let mut half = soft.clone();
+        add_detail(&mut half, &views(|x| x >= SIDE / 2));
+        let [left, right] = detail(&half);
+        assert!(right > 30.0 && left < 0.3 * right, "{left} {right}");
+        let mut none = soft.clone();
+        add_detail(&mut none, &views(|_| false));
+        assert_eq!(none, soft);
+        // A frame that has the detail has no more of it afterwards.
+        let mut sharp = chequered(100, 0, 20);
+        add_detail(&mut sharp, &views(|_| true));
+        assert_eq!(sharp, chequered(100, 0, 20));
+    }
+
+    #[test]
+    fn frames_that_show_something_else_keep_their_own() {
+        // Views are lighter: nothing of that is taken over, and little of their detail.
+        let mut other = chequered(100, SIDE, 0);
+        add_detail(&mut other, &canvas(chequered(180, 0, 20), |_| true));
+        assert!(detail(&other).iter().all(|&detail| detail < 4.0), "{:?}", detail(&other));
+        let mean = other.iter().map(|&byte| f32::from(byte)).sum::<f32>() / other.len() as f32;
+        assert!((mean - 100.0).abs() < 0.5, "{mean}");
+    }
+}
