@@ -11,6 +11,9 @@ pub trait Controller {
     /// calls still counts in the later one.
     fn poll(&mut self) -> Action;
 
+    /// Shows what came of the last action: a picture, RGB, row by row. Most sources never look.
+    fn see(&mut self, _pixels: &[u8]) {}
+
     /// What the player should be told since the last call; most sources never have anything to say.
     fn take_notices(&mut self) -> Vec<Notice> {
         Vec::new()
@@ -48,6 +51,10 @@ impl<C: Controller> Controller for Arc<Mutex<C>> {
     fn poll(&mut self) -> Action {
         // A panic of the feeding thread leaves a source that is as good as before.
         self.lock().unwrap_or_else(PoisonError::into_inner).poll()
+    }
+
+    fn see(&mut self, pixels: &[u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).see(pixels);
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
@@ -97,6 +104,10 @@ impl Controller for Merged {
         self.sources.iter_mut().map(|source| source.poll()).fold(Action::NEUTRAL, join).clamped()
     }
 
+    fn see(&mut self, pixels: &[u8]) {
+        self.sources.iter_mut().for_each(|source| source.see(pixels));
+    }
+
     fn take_notices(&mut self) -> Vec<Notice> {
         self.sources.iter_mut().flat_map(|source| source.take_notices()).collect()
     }
@@ -125,5 +136,15 @@ mod tests {
         assert_eq!((action.axes(), action.buttons), ([1.0, 0.5, 0.0, 0.0], Buttons(5)));
         assert_eq!(both.poll(), Action::NEUTRAL);
         assert!(both.is_finished());
+        // What one sees all see.
+        let walk = || crate::Wander::new(3);
+        let mut both = Merged::new().with(walk()).with(Arc::new(Mutex::new(walk())));
+        let mut one = walk();
+        for _ in 0..200 {
+            let half = one.poll().axes().map(|axis| (2.0 * axis).clamp(-1.0, 1.0));
+            assert_eq!(both.poll().axes(), half);
+            both.see(&[7; 12]);
+            one.see(&[7; 12]);
+        }
     }
 }

@@ -150,7 +150,14 @@ impl Controller for Script {
     }
 }
 
-/// Walks without seeing: stretches ahead, bends, looks around, some strafing, all without jerks.
+/// Mean difference of a byte below which a picture stands still: walking changes twice as much of one of Doom, and a dream
+/// shimmers by one or two.
+const STILL: f32 = 2.5;
+/// Pictures in a row that stand still although somebody walks: there is a wall.
+const STILL_MAX: u32 = 4;
+
+/// Walks anywhere: stretches ahead, bends, looks around, some strafing, all without jerks. Where that leads no further, it turns
+/// away.
 #[derive(Clone, Debug)]
 pub struct Wander {
     random: Random,
@@ -158,13 +165,23 @@ pub struct Wander {
     aim: [f32; 3],
     now: [f32; 3],
     ticks_left: usize,
+    /// The last picture, and how many stood still up to it.
+    seen: Vec<u8>,
+    still: u32,
 }
 
 impl Wander {
     /// The walk of this seed, the same on every machine.
     pub fn new(seed: u64) -> Self {
         let aim = [0.0, 1.0, 0.0];
-        Self { random: Random::new(seed, 21), aim, now: [0.0; 3], ticks_left: 12 }
+        Self {
+            random: Random::new(seed, 21),
+            aim,
+            now: [0.0; 3],
+            ticks_left: 12,
+            seen: Vec::new(),
+            still: 0,
+        }
     }
 
     fn change_aim(&mut self) {
@@ -179,6 +196,14 @@ impl Wander {
             _ => ([0.0, 0.4, side * random.between(0.4, 1.0)], 6 + random.below(10)),
         };
         (self.aim, self.ticks_left) = (aim, ticks);
+    }
+
+    /// Away from a wall: most of a half turn where a tick turns by 15 degrees.
+    fn turn_away(&mut self) {
+        let random = &mut self.random;
+        let side = random.pick(&[-1.0, 1.0]);
+        self.aim = [side * random.between(0.6, 1.0), 0.0, 0.0];
+        self.ticks_left = 8 + random.below(6);
     }
 }
 
@@ -195,6 +220,25 @@ impl Controller for Wander {
         let [turn, forward, strafe] = self.now;
         Action::from_axes([turn, forward, strafe, 0.0]).clamped()
     }
+
+    fn see(&mut self, pixels: &[u8]) {
+        let [turn, forward, strafe] = self.now;
+        let walks = forward.hypot(strafe) > 0.3 && turn.abs() < 0.1;
+        let stands = self.seen.len() == pixels.len() && difference(&self.seen, pixels) < STILL;
+        self.still = if walks && stands { self.still + 1 } else { 0 };
+        if self.still == STILL_MAX {
+            self.turn_away();
+            self.still = 0;
+        }
+        self.seen.clear();
+        self.seen.extend_from_slice(pixels);
+    }
+}
+
+/// Mean absolute difference of the bytes of two pictures; 0 of nothing.
+fn difference(a: &[u8], b: &[u8]) -> f32 {
+    let sum: u64 = a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
+    sum as f32 / a.len().max(1) as f32
 }
 
 #[cfg(test)]
@@ -246,6 +290,21 @@ mod tests {
         assert!(share(|a| a.turn > 0.3) > 100 && share(|a| a.turn < -0.3) > 100);
         assert!(share(|a| a.strafe.abs() > 0.3) > 50);
         assert!(share(|a| a.forward < 0.1 && a.turn.abs() > 0.3) > 50, "it looks around");
+    }
+
+    #[test]
+    fn who_stands_still_turns_away() {
+        let (mut walled, mut free) = (Wander::new(5), Wander::new(5));
+        let (mut turned, mut walked) = (0.0, 0);
+        for tick in 0..400_u16 {
+            let (action, other) = (walled.poll(), free.poll());
+            // One sees a wall, whatever it does; the other something new each time.
+            walled.see(&[90; 12]);
+            free.see(&[u8::try_from(tick % 2).unwrap() * 50; 12]);
+            turned += f64::from(action.turn.abs() - other.turn.abs());
+            walked += i32::from(action.forward > 0.6) - i32::from(other.forward > 0.6);
+        }
+        assert!(turned > 80.0 && walked < -80, "{turned} {walked}");
     }
 
     proptest! {

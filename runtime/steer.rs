@@ -1,9 +1,10 @@
 //! Turns what devices and scripts say into the actions of a section.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use input::{Action, Controller, Merged, Script, Wander};
+use input::{Action, Controller, Frame, Merged, Script, Wander};
 
 use crate::clock::Clock;
 use crate::controls::Controls;
@@ -81,6 +82,10 @@ impl ByScript {
 impl Steer for ByScript {
     fn poll(&mut self, frames: u32) -> Vec<Action> {
         (0..frames).map(|_| self.0.poll()).collect()
+    }
+
+    fn see(&mut self, frames: &[Arc<Frame>]) {
+        frames.iter().for_each(|frame| self.0.see(&frame.pixels));
     }
 }
 

@@ -21,6 +21,9 @@ pub trait Steer: Send {
     /// What is applied before each of the next `frames` frames.
     fn poll(&mut self, frames: u32) -> Vec<Action>;
 
+    /// Takes note of what came of the last poll.
+    fn see(&mut self, _frames: &[Arc<Frame>]) {}
+
     /// When the oldest touch of a device came that the last poll was the first to obey, in the time of the
     /// walk, which `clock` keeps; `None` where nothing was touched since the poll before.
     fn touched_at(&mut self, _clock: &Clock) -> Option<Duration> {
@@ -131,7 +134,8 @@ impl Stream<'_> {
 
             let due = self.place(polled_at, pictures.len(), actions.len())?;
             self.ease(polled_at);
-            let frames = pictures.into_iter().map(Arc::new).collect();
+            let frames: Vec<_> = pictures.into_iter().map(Arc::new).collect();
+            self.steer.see(&frames);
             let account = self.dream.account();
             self.stats.lock().memory_lost(self.dream.lost());
             if self.gate.watching() {

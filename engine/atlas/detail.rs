@@ -3,7 +3,7 @@
 //! A codec keeps an eighth of the sides of a picture, and a network that is not sure dreams the mean of what may be: both are
 //! softer than the views that they were shown. Where a frame and the views agree on what is to be seen, in the coarse, the frame
 //! is given the views' finer part (as in P. Burt, E. Adelson, "A Multiresolution Spline with Application to Image Mosaics", 1983,
-//! with two bands). In doom-rooms this gives frames 0.82 of the game's detail in place of 0.67 at the same PSNR.
+//! with two bands). In doom-rooms this gives the next frame 0.96 of the game's detail in place of 0.67, for 0.2 dB of PSNR.
 
 use super::scenery::Canvas;
 
@@ -14,32 +14,33 @@ const SIGMA: f32 = 2.0;
 const REACH: usize = 6;
 /// Mean squared difference of the coarse parts at which half of the detail is given. With 100 to 1600 PSNR was the same.
 const APART: f32 = 400.0;
-/// Channels that are blurred together: the difference of three colours, and what was seen.
-const CHANNELS: usize = 4;
+/// What the detail is multiplied by: warping softens it. With this there is as much of it in the next frame as in the game (0.96; 0.82 with 1).
+const GAIN: f32 = 1.1;
 
 /// Gives `frame` (RGB, row by row) the detail of `canvas`, which has its size.
 pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
     let width = canvas.width;
-    // Of each pixel: what the views show more than the frame does, and whether anybody saw it.
+    // Of each pixel: what the views show more than the frame does, whether anybody saw it, and what they show.
     let pixels = frame.chunks_exact(3).zip(canvas.pixels.chunks_exact(3)).zip(&canvas.seen);
-    let apart: Vec<[f32; CHANNELS]> = pixels
+    let all: Vec<[f32; 8]> = pixels
         .map(|((here, shown), &seen)| {
-            let more = |at: usize| f32::from(shown[at]) - f32::from(here[at]);
-            [more(0), more(1), more(2), f32::from(u8::from(seen))]
+            let [r, g, b] = [0, 1, 2].map(|at| f32::from(shown[at]));
+            let more = |shown: f32, at: usize| shown - f32::from(here[at]);
+            let seen = f32::from(u8::from(seen));
+            [more(r, 0), more(g, 1), more(b, 2), seen, r, g, b, 0.0]
         })
         .collect();
-    let coarse = blurred(&apart, width);
+    let coarse = blurred(&all, width);
     // How far the coarse parts are off, without the noise of single pixels.
-    let off: Vec<[f32; CHANNELS]> = coarse
-        .iter()
-        .map(|&[r, g, b, seen]| [(r * r + g * g + b * b) / 3.0, seen, 0.0, 0.0])
-        .collect();
+    let off: Vec<[f32; 2]> =
+        coarse.iter().map(|&[r, g, b, seen, ..]| [(r * r + g * g + b * b) / 3.0, seen]).collect();
     let off = blurred(&off, width);
     for (at, pixel) in frame.chunks_exact_mut(3).enumerate() {
-        let [squares, seen, ..] = off[at];
+        let [squares, seen] = off[at];
         let share = seen / (1.0 + squares / APART);
         for (channel, byte) in pixel.iter_mut().enumerate() {
-            let fine = apart[at][channel] - coarse[at][channel];
+            let fine = |channel: usize| all[at][channel] - coarse[at][channel];
+            let fine = fine(channel) + (GAIN - 1.0) * fine(4 + channel);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
             let with = (f32::from(*byte) + share * fine).round().clamp(0.0, 255.0) as u8;
             *byte = with;
@@ -48,11 +49,11 @@ pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
 }
 
 /// Row by row, then column by column; beyond the edges the last pixel repeats.
-fn blurred(pixels: &[[f32; CHANNELS]], width: usize) -> Vec<[f32; CHANNELS]> {
+fn blurred<const N: usize>(pixels: &[[f32; N]], width: usize) -> Vec<[f32; N]> {
     let height = pixels.len() / width;
     let weights = weights();
-    let mix = |at: usize, count: usize, pixel: &dyn Fn(usize) -> [f32; CHANNELS]| {
-        let mut sums = [0.0; CHANNELS];
+    let mix = |at: usize, count: usize, pixel: &dyn Fn(usize) -> [f32; N]| {
+        let mut sums = [0.0; N];
         for (tap, weight) in weights.iter().enumerate() {
             let near = pixel((at + tap).saturating_sub(REACH).min(count - 1));
             sums.iter_mut().zip(near).for_each(|(sum, value)| *sum += weight * value);
@@ -60,7 +61,7 @@ fn blurred(pixels: &[[f32; CHANNELS]], width: usize) -> Vec<[f32; CHANNELS]> {
         sums
     };
     let rows = pixels.chunks_exact(width);
-    let across: Vec<[f32; CHANNELS]> =
+    let across: Vec<[f32; N]> =
         rows.flat_map(|row| (0..width).map(|x| mix(x, width, &|near| row[near]))).collect();
     let down = |at: usize| {
         let (y, x) = (at / width, at % width);
@@ -129,10 +130,12 @@ mod tests {
         let mut none = soft.clone();
         add_detail(&mut none, &views(|_| false));
         assert_eq!(none, soft);
-        // A frame that has the detail has no more of it afterwards.
+        // A frame that has the detail has as much of it afterwards.
         let mut sharp = chequered(100, 0, 20);
         add_detail(&mut sharp, &views(|_| true));
-        assert_eq!(sharp, chequered(100, 0, 20));
+        for (after, before) in detail(&sharp).into_iter().zip(detail(&chequered(100, 0, 20))) {
+            assert!((GAIN - 0.02..GAIN + 0.02).contains(&(after / before)), "{after} of {before}");
+        }
     }
 
     #[test]

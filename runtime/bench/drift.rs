@@ -5,7 +5,8 @@
 //! when, over the last four seconds, what changed in the picture on ticks with a turn is at least
 //! half of what the game changes on average under actions alike. Ticks that only walk are measured
 //! but do not decide, since random play walks into walls, where the game stands still as well.
-//! Held-out play itself, scored by the same rules, stands beside the world's figures.
+//! Held-out play itself, scored by the same rules, stands beside the world's figures, and so does random play of the game, where
+//! it was recorded: who walks into walls sees pictures, in the game too, that those who mind their way do not.
 
 use anyhow::Result;
 use input::{Action, Controller};
@@ -42,6 +43,8 @@ pub struct Drift {
     pub atlas: Option<Shares>,
     /// Held-out frames, by the same rules.
     pub game: Shares,
+    /// The game's own random play, where it was recorded, by the same rules.
+    pub game_random: Option<Shares>,
     /// Share of frames that pass everything in each tenth of the play, first to last.
     pub tenths: Vec<f64>,
 }
@@ -112,7 +115,7 @@ struct Sight<'a> {
     histogram: &'a [f64; HISTOGRAM_BINS],
 }
 
-/// Plays `frames` frames, steered by `controller`, in one go from one start, and judges them.
+/// Plays `frames` frames, steered by `controller`, in one go from one start, and judges them; `random` is the game's own.
 ///
 /// # Errors
 /// When the episodes hold no start or cannot be read, or the world fails.
@@ -120,6 +123,7 @@ pub fn measure(
     bench: &mut Bench<'_>,
     controller: &mut dyn Controller,
     frames: usize,
+    random: Option<&Held>,
 ) -> Result<Drift> {
     let norm = Norm::of(bench.held);
     let starts = some_starts(bench.held.moving_starts(bench.rule(1)), "a start")?;
@@ -132,6 +136,7 @@ pub fn measure(
     for _ in 0..frames {
         let action = controller.poll();
         let frame = bench.next(&action)?;
+        controller.see(&frame);
         dream.see(bench.held, &action, frame)?;
         if let Some(frame) = bench.model.shown_by_atlas()? {
             atlas.see(bench.held, &action, frame)?;
@@ -143,7 +148,9 @@ pub fn measure(
     let share = |tenth: &[Verdict]| part(tenth, |verdict| verdict.all());
     let tenths = dream.verdicts.chunks(frames.div_ceil(10).max(1)).map(share).collect();
     let atlas = (!atlas.verdicts.is_empty()).then(|| atlas.shares());
-    Ok(Drift { dream: dream.shares(), atlas, game: game(bench.held, &norm), tenths })
+    let game_random = random.map(|random| game(random, &norm));
+    let game = game(bench.held, &norm);
+    Ok(Drift { dream: dream.shares(), atlas, game, game_random, tenths })
 }
 
 /// Frames that follow each other, judged as they come.
@@ -170,7 +177,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// Held-out play by its own rules.
+/// Recorded play by the rules.
 fn game(held: &Held, norm: &Norm) -> Shares {
     let mut judge = Judge::new(norm);
     for survey in &held.episodes {

@@ -103,6 +103,9 @@ pub struct RolloutArgs {
     /// Minutes of random play to look for drift in; 0 leaves that out
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = parse_minutes)]
     pub minutes: f64,
+    /// Random play of the game itself, recorded (policy `wander` of examples/record_vizdoom.py), to stand beside
+    #[arg(long, value_name = "DIR")]
+    pub random_play: Option<PathBuf>,
     /// Seed of the choice of starts and of the random play
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -193,7 +196,11 @@ pub fn run(
     let drift = if frames == 0 {
         None
     } else {
-        Some(drift::measure(&mut bench, &mut input::Wander::new(args.seed), frames)?)
+        let size = (u32::try_from(held.width)?, u32::try_from(held.height)?);
+        let read = |dir: &PathBuf| Held::read_sized(dir, Some(size));
+        let random = args.random_play.as_ref().map(read).transpose()?;
+        let wander = &mut input::Wander::new(args.seed);
+        Some(drift::measure(&mut bench, wander, frames, random.as_ref())?)
     };
     let report = Report { rollout, steer, drift };
     if let Some(path) = &args.json {

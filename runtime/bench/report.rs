@@ -223,14 +223,19 @@ fn drift_row(drift: &Drift) -> Row {
     let atlas = drift.atlas.as_ref();
     let atlas =
         atlas.map(|it| format!(" atlas alone {} ({}),", Unit::Share.text(it.all), parts(it)));
+    let random = drift.game_random.as_ref();
+    let random = random.map(|it| {
+        format!(" random play of the game {} ({});", Unit::Share.text(it.all), parts(it))
+    });
     let beside = format!(
-        "{}; change over the game's {:.2} turning, {:.2} walking;{} held-out play itself {} ({}); {} frames",
+        "{}; change over the game's {:.2} turning, {:.2} walking;{} held-out play itself {} ({});{} {} frames",
         parts(dream),
         dream.turning_change,
         dream.walking_change,
         atlas.unwrap_or_default(),
         Unit::Share.text(game.all),
         parts(game),
+        random.unwrap_or_default(),
         dream.frames
     );
     row("random play, frames like real ones", dream.all, [0.9, 0.98], Unit::Share, beside)

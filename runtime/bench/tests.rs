@@ -126,6 +126,7 @@ fn args(dir: &Path) -> RolloutArgs {
         limit: 12,
         history: 3,
         minutes: 0.5,
+        random_play: None,
         seed: 4,
         json: None,
         strip: None,
@@ -147,6 +148,7 @@ fn the_game_itself_scores_everything() {
     let args = RolloutArgs {
         json: Some(dir.path().join("figures.json")),
         strip: Some(dir.path().join("strip.png")),
+        random_play: Some(dir.path().to_owned()),
         ..args(dir.path())
     };
     let (report, model) = report(Kind::Game, &args);
@@ -166,6 +168,7 @@ fn the_game_itself_scores_everything() {
     assert_eq!((drift.dream.frames, drift.tenths.len()), (525, 10));
     assert!(drift.dream.all > 0.9 && drift.game.all > 0.9, "{drift:?}");
     assert_eq!(drift.atlas, None, "it shows nothing");
+    assert_eq!(drift.game_random, Some(drift.game), "the same play");
     // 12 rollouts, 12 turns each way, one walk.
     assert_eq!((model.begun, model.made), (12 + 24 + 1, 12 * 32 + 24 * 4 + 525));
 
@@ -196,6 +199,7 @@ fn a_still_picture_scores_what_copying_scores() {
     let drift = report.drift.as_ref().unwrap();
     let dream = drift.dream;
     assert_eq!(drift.atlas, Some(dream), "both show the same");
+    assert_eq!(drift.game_random, None, "nobody recorded it");
     assert!(dream.movement == 0.0 && dream.turning_change == 0.0, "{dream:?}");
     assert!(dream.sharpness > 0.9 && dream.all < 0.9, "{dream:?}");
     let rows = report.rows();
