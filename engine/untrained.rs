@@ -133,6 +133,7 @@ mod tests {
             time_weight: 0.3,
             place_weight: WorldConfig::PLACE_WEIGHT,
             evaluations: 1,
+            evaluations_on_map: None,
             shortcut: false,
             guidance: 0.0,
             forcing: false,

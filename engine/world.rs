@@ -41,6 +41,9 @@ pub struct WorldConfig {
     pub place_weight: f32,
     /// Evaluations per section unless the player asks for others.
     pub evaluations: u32,
+    /// The same for walks that are shown what an atlas shows: it leaves the network less to find. `None` for as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations_on_map: Option<u32>,
     /// Whether the network was trained to be told its step size.
     #[serde(default)]
     pub shortcut: bool,
@@ -232,7 +235,8 @@ pub(crate) fn check(config: &WorldConfig) -> Result<Schedule, String> {
         return Err(format!("expected a guidance of 0 to {GUIDANCE_MAX}, got {}", config.guidance));
     }
     let finite = config.time_weight.is_finite() && config.place_weight.is_finite();
-    if !(1..=64).contains(&config.evaluations) || !finite {
+    let evaluations = [Some(config.evaluations), config.evaluations_on_map];
+    if !evaluations.iter().flatten().all(|count| (1..=64).contains(count)) || !finite {
         let expected = "expected 1 to 64 evaluations, a finite time_weight and place_weight";
         return Err(expected.to_owned());
     }

@@ -139,8 +139,7 @@ impl Dreaming {
             ..DreamOptions::default()
         };
         let start = Random::new(beginning.seed, u64::MAX).below(world.starts.len());
-        let settings = settings(found, beginning, start, &options)?;
-        let mut dreamer = Dreamer::new(Arc::clone(world), options)?;
+        let mut dreamer = Dreamer::new(Arc::clone(world), options.clone())?;
         let recall = beginning.memory.open(&mut dreamer, name, tell)?;
         let mut thumbnails = Thumbnails::default();
         let opening = match &beginning.start {
@@ -164,6 +163,8 @@ impl Dreaming {
         if let Some(recall) = &recall {
             recall.pin(&dreamer);
         }
+        let evaluations = dreamer.evaluations();
+        let settings = settings(found, beginning, (start, evaluations), &options)?;
         let facts = Facts {
             name: name.clone(),
             hash: world.hash.clone(),
@@ -173,7 +174,7 @@ impl Dreaming {
             height,
             fps: config.fps,
             section_frames: u32::try_from(dreamer.section_frames())?,
-            evaluations: dreamer.evaluations(),
+            evaluations,
             layout: config.layout.clone(),
         };
         Ok(Self {
@@ -195,7 +196,7 @@ impl Dreaming {
 fn settings(
     found: &Found,
     beginning: &Beginning,
-    start: usize,
+    (start, evaluations): (usize, u32),
     options: &DreamOptions,
 ) -> Result<Value> {
     let config = &found.world.config;
@@ -210,7 +211,7 @@ fn settings(
         "time_weight": config.time_weight,
         "place_weight": config.place_weight,
         "guidance": config.guidance,
-        "evaluations": beginning.evaluations.unwrap_or(config.evaluations),
+        "evaluations": evaluations,
         "estimate": options.estimate,
         "memory": match &beginning.memory {
             Place::Nowhere => "none".to_owned(),

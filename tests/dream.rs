@@ -5,14 +5,14 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use engine::dreamer::{DreamOptions, Dreamer, EstimateBy};
 use engine::model::StepSize;
-use engine::noise::{Random, section_noise};
+use engine::noise::section_noise;
 use engine::pack::Arrangement;
 use engine::sampler::{Sampling, Sight, sample};
 use engine::world::World;
 use input::{Action, Pose};
-use memory::{FieldOfView, FrameId, Ranking};
+use memory::{FieldOfView, Ranking};
 
-use crate::support::world::{VIEWS, tiny_world, tiny_world_in_words, write_charted_world};
+use crate::support::world::{tiny_world, tiny_world_in_words};
 
 /// Frames of a scripted walk: turns, steps, pauses.
 fn walk(world: &Arc<World>, options: DreamOptions, sections: usize) -> Vec<Vec<u8>> {
@@ -251,84 +251,6 @@ fn what_is_packed_stays_ahead_and_a_bookmark_keeps_that() {
     assert!((lead(&mut dreamer) - 0.05).abs() < 1e-3);
     dreamer.go_back(&bookmark).expect("of this walk");
     assert!((lead(&mut dreamer) - 0.05).abs() < 1e-3, "as it was at the bookmark");
-}
-
-/// Names of the atlas's views among the hits; nothing else is named before them.
-fn views_of(dreamer: &Dreamer) -> Vec<u32> {
-    let hits = dreamer.account().hits.iter().map(|hit| hit.stamp.frame.0);
-    hits.filter(|&frame| frame < u32::from(VIEWS)).collect()
-}
-
-#[test]
-fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    write_charted_world(dir.path()).expect("a world can be written");
-    let world = Arc::new(World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world"));
-    let start = &world.starts[0];
-    let begin = |poses: &[Pose]| {
-        let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).expect("fits");
-        let frames: Vec<&[u8]> = start.frames().collect();
-        dreamer.open_on_map(&frames, &start.actions, poses).expect("the opening fits");
-        dreamer
-    };
-    let poses = start.poses.clone().expect("they are known");
-    let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
-    let mut walk = begin(&poses);
-    // The section's frame, and what the codec makes of its latent.
-    let section = |walk: &mut Dreamer| {
-        let shown = walk.section(&[Action::NEUTRAL]).expect("a section").concat();
-        let made = walk.history().warm().peek(walk.account().made[0]).expect("it is remembered");
-        (shown, world.picture(&made.latent).expect("it can be decoded"))
-    };
-    let (shown, decoded) = section(&mut walk);
-    assert_ne!(shown, decoded, "the views' detail is added");
-    assert_eq!(views_of(&walk)[0], 40, "from step 20, to the east");
-    assert!(walk.is_charted(FrameId(40)) && !walk.is_charted(FrameId(u32::from(VIEWS))));
-    // Known, nowhere else, turned nowhere; the second is a frame of the walk's own, from the same place.
-    let bearings = walk.account().bearings.clone();
-    assert_eq!((bearings.len(), &bearings[..4]), (8, &[1.0, 0.0, 0.0, 0.0][..]));
-    assert_eq!(bearings[4..], bearings[..4]);
-    (0..11).for_each(|_| drop(walk.section(&[ahead]).expect("a section")));
-    // Eleven frames, one of them lost to momentum.
-    assert_eq!(views_of(&walk)[0], 60);
-    let bookmark = walk.bookmark();
-    // A quarter turn to the left, into the wall of the hall; momentum carries it on for a step.
-    (0..6).for_each(|_| drop(walk.section(&[LEFT]).expect("a section")));
-    (0..9).for_each(|_| drop(walk.section(&[ahead]).expect("a section")));
-    assert_eq!(views_of(&walk)[0], 65);
-    walk.go_back(&bookmark).expect("of this walk");
-    walk.section(&[ahead]).expect("a section");
-    assert!([60, 64].contains(&views_of(&walk)[0]), "{:?}", views_of(&walk));
-    // Off the map, or without its poses, there is none.
-    let away = poses.iter().map(|pose| Pose { y: 900.0, ..*pose }).collect::<Vec<_>>();
-    // Where one can stand, but what is seen is not seen from there.
-    let wrong = poses.iter().map(|pose| Pose { x: 400.0, ..*pose }).collect::<Vec<_>>();
-    for poses in [&away[..], &wrong, &poses[1..]] {
-        let mut lost = begin(poses);
-        let (shown, decoded) = section(&mut lost);
-        assert_eq!(shown, decoded);
-        assert_eq!(lost.history().warm().len(), start.len() + 1);
-        assert!(lost.account().bearings.is_empty());
-    }
-}
-
-#[test]
-fn bearings_are_seen() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    write_charted_world(dir.path()).expect("a world can be written");
-    let world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("a world");
-    let (model, count) = (&world.model, world.model.config().told());
-    let latent: Vec<f32> = Random::new(3, 0).normals(model.config().latent_len());
-    let shape = [1, model.config().channels, model.config().height, model.config().width];
-    let latent = model.tensor(latent, &shape).expect("it fits");
-    let estimate = |last: f32| {
-        let told = (1..count).map(|_| 0.0).chain([last]).collect();
-        let lead = model.lead(None, None, &model.tensor(told, &[1, count]).expect("it fits"));
-        let context = model.place(&[]).expect("nothing is placed");
-        let seen = model.estimate(&latent, 0.7, StepSize::Flow, &lead.expect("a lead"), &context);
-        seen.and_then(|seen| seen.flatten_all()?.to_vec1::<f32>()).expect("an estimate")
-    };
-    assert_ne!(estimate(0.0), estimate(1.0));
 }
 
 /// A walk that has looked ahead for 40 frames, turned right for 6 and looked there for the rest of 100.

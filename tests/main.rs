@@ -3,6 +3,7 @@
 mod bench;
 mod bridge;
 mod browser;
+mod chart;
 mod cli;
 mod compare;
 mod device;

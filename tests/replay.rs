@@ -80,7 +80,7 @@ fn a_walk_on_a_map_is_made_again_to_the_bit_from_what_its_session_says() {
     let dir = folder();
     let tiny = dir.path().join("tiny");
     fs::remove_dir_all(&tiny).and_then(|()| fs::create_dir(&tiny)).expect("it can be emptied");
-    write_charted_world(&tiny).expect("it can be written");
+    write_charted_world(&tiny, true).expect("it can be written");
     let session = walk(dir.path(), &[]);
     verify(&session).expect("views, bearings and places are in the session");
     // Another atlas makes another world.

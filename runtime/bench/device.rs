@@ -97,6 +97,7 @@ fn settings(model: &ModelConfig, width: usize, height: usize) -> WorldConfig {
         time_weight: 0.3,
         place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 4,
+        evaluations_on_map: None,
         shortcut: false,
         guidance: 0.0,
         forcing: false,

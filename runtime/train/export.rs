@@ -101,6 +101,7 @@ fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
         time_weight: 0.3,
         place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 4,
+        evaluations_on_map: None,
         shortcut: false,
         guidance: config.world_training.guidance,
         forcing: config.world_training.forcing.is_some(),

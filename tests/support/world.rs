@@ -71,6 +71,7 @@ pub(crate) fn write_tiny_world(dir: &Path) -> anyhow::Result<()> {
         time_weight: 0.3,
         place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 2,
+        evaluations_on_map: None,
         shortcut: false,
         guidance: 0.0,
         forcing: false,
@@ -108,8 +109,8 @@ pub(crate) fn tiny_world() -> Arc<World> {
 }
 
 /// The tiny world with an atlas: views of a hall that lies along its x axis, seen from every second step in four
-/// directions. Its walks begin at step 20, looking east, and its network is told two bearings.
-pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
+/// directions. Its walks begin at step 20, looking east, and its network is told two bearings. `warped`: what stands there is known.
+pub(crate) fn write_charted_world(dir: &Path, warped: bool) -> anyhow::Result<()> {
     write_tiny_world(dir)?;
     let (weights, settings) = (dir.join("model.safetensors"), dir.join("world.toml"));
     let mut config: WorldConfig = toml::from_str(&std::fs::read_to_string(&settings)?)?;
@@ -157,7 +158,7 @@ pub(crate) fn write_charted_world(dir: &Path) -> anyhow::Result<()> {
     let (step, momentum, ticks) = (10.0, 0.5, 1);
     let motion = Motion { step, momentum, ticks, faster_aslant: false, slowed_by_walls: false };
     let camera = Camera { focal: 1.0, eye: 3.0, ceiling: 3.0, margin: 8 };
-    let scenery = Scenery::new(camera, &ground).map(Arc::new);
+    let scenery = Scenery::new(camera, &ground).filter(|_| warped).map(Arc::new);
     let atlas = Atlas { views, motion, ground: Arc::new(ground), scenery };
     Ok(atlas.save(&dir.join("atlas.safetensors"), &config.model)?)
 }
