@@ -22,24 +22,25 @@ pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
     let width = canvas.width;
     // Of each pixel: what the views show more than the frame does, whether anybody saw it, and what they show.
     let pixels = frame.chunks_exact(3).zip(canvas.pixels.chunks_exact(3)).zip(&canvas.seen);
-    let all: Vec<[f32; 8]> = pixels
-        .map(|((here, shown), &seen)| {
-            let [r, g, b] = [0, 1, 2].map(|at| f32::from(shown[at]));
-            let more = |shown: f32, at: usize| shown - f32::from(here[at]);
-            let seen = f32::from(u8::from(seen));
-            [more(r, 0), more(g, 1), more(b, 2), seen, r, g, b, 0.0]
-        })
-        .collect();
-    let coarse = blurred(&all, width);
+    let mut all = Vec::with_capacity(8 * canvas.seen.len());
+    for ((here, shown), &seen) in pixels {
+        let [r, g, b] = [0, 1, 2].map(|at| f32::from(shown[at]));
+        let more = |shown: f32, at: usize| shown - f32::from(here[at]);
+        let seen = f32::from(u8::from(seen));
+        all.extend([more(r, 0), more(g, 1), more(b, 2), seen, r, g, b, 0.0]);
+    }
+    let coarse = blurred(&all, 8, width);
     // How far the coarse parts are off, without the noise of single pixels.
-    let off: Vec<[f32; 2]> =
-        coarse.iter().map(|&[r, g, b, seen, ..]| [(r * r + g * g + b * b) / 3.0, seen]).collect();
-    let off = blurred(&off, width);
-    for (at, pixel) in frame.chunks_exact_mut(3).enumerate() {
-        let [squares, seen] = off[at];
-        let share = seen / (1.0 + squares / APART);
+    let mut off = Vec::with_capacity(2 * canvas.seen.len());
+    for pixel in coarse.chunks_exact(8) {
+        off.extend([pixel[..3].iter().map(|x| x * x).sum::<f32>() / 3.0, pixel[3]]);
+    }
+    let off = blurred(&off, 2, width);
+    let parts = all.chunks_exact(8).zip(coarse.chunks_exact(8)).zip(off.chunks_exact(2));
+    for (pixel, ((all, coarse), off)) in frame.chunks_exact_mut(3).zip(parts) {
+        let share = off[1] / (1.0 + off[0] / APART);
         for (channel, byte) in pixel.iter_mut().enumerate() {
-            let fine = |channel: usize| all[at][channel] - coarse[at][channel];
+            let fine = |channel: usize| all[channel] - coarse[channel];
             let fine = fine(channel) + (GAIN - 1.0) * fine(4 + channel);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
             let with = (f32::from(*byte) + share * fine).round().clamp(0.0, 255.0) as u8;
@@ -48,26 +49,36 @@ pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
     }
 }
 
-/// Row by row, then column by column; beyond the edges the last pixel repeats.
-fn blurred<const N: usize>(pixels: &[[f32; N]], width: usize) -> Vec<[f32; N]> {
-    let height = pixels.len() / width;
-    let weights = weights();
-    let mix = |at: usize, count: usize, pixel: &dyn Fn(usize) -> [f32; N]| {
-        let mut sums = [0.0; N];
+/// Pixels of so many channels, blurred row by row, then column by column; beyond the edges the last pixel repeats.
+fn blurred(pixels: &[f32], channels: usize, width: usize) -> Vec<f32> {
+    let (weights, row) = (weights(), channels * width);
+    let height = pixels.len() / row;
+    let mut across = vec![0.0; pixels.len()];
+    let mut padded = Vec::with_capacity(row + 2 * REACH * channels);
+    for (values, sums) in pixels.chunks_exact(row).zip(across.chunks_exact_mut(row)) {
+        padded.clear();
+        (0..REACH).for_each(|_| padded.extend_from_slice(&values[..channels]));
+        padded.extend_from_slice(values);
+        (0..REACH).for_each(|_| padded.extend_from_slice(&values[row - channels..]));
         for (tap, weight) in weights.iter().enumerate() {
-            let near = pixel((at + tap).saturating_sub(REACH).min(count - 1));
-            sums.iter_mut().zip(near).for_each(|(sum, value)| *sum += weight * value);
+            add(sums, &padded[tap * channels..], *weight);
         }
-        sums
-    };
-    let rows = pixels.chunks_exact(width);
-    let across: Vec<[f32; N]> =
-        rows.flat_map(|row| (0..width).map(|x| mix(x, width, &|near| row[near]))).collect();
-    let down = |at: usize| {
-        let (y, x) = (at / width, at % width);
-        mix(y, height, &|near| across[near * width + x])
-    };
-    (0..width * height).map(down).collect()
+    }
+    let mut down = vec![0.0; pixels.len()];
+    for (y, sums) in down.chunks_exact_mut(row).enumerate() {
+        for (tap, weight) in weights.iter().enumerate() {
+            let near = (y + tap).saturating_sub(REACH).min(height - 1);
+            add(sums, &across[near * row..], *weight);
+        }
+    }
+    down
+}
+
+/// Adds the first of `values`, weighted.
+fn add(sums: &mut [f32], values: &[f32], weight: f32) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += weight * value;
+    }
 }
 
 /// The Gaussian's, which sum to 1.
