@@ -10,8 +10,9 @@
 //! what moving does not explain: what comes into sight, and what was there before.
 //!
 //! Where recorded play tells its places, a world keeps some of its frames in an [`atlas`]: a walk that begins at a known
-//! place on their map retrieves them by place, and the network is told where each was seen from. It is a memory that the
-//! walk begins with, ranked and packed like all that it sees itself.
+//! place reckons its way on their map. Views whose camera is known are warped to where it has come to, for the network to
+//! paint over, and give what it painted their fine detail. Others are retrieved by place, with all that the walk sees itself,
+//! and the network is told where each was seen from.
 //!
 //! # Symbols
 //!

@@ -11,8 +11,9 @@ pub trait Controller {
     /// calls still counts in the later one.
     fn poll(&mut self) -> Action;
 
-    /// Shows what came of the last action: a picture, RGB, row by row. Most sources never look.
-    fn see(&mut self, _pixels: &[u8]) {}
+    /// Shows what came of the last action: a picture, RGB, row by row, and how much room there is, where a map tells. Most
+    /// sources never look.
+    fn see(&mut self, _pixels: &[u8], _room: Option<Room>) {}
 
     /// What the player should be told since the last call; most sources never have anything to say.
     fn take_notices(&mut self) -> Vec<Notice> {
@@ -23,6 +24,17 @@ pub trait Controller {
     fn is_finished(&self) -> bool {
         false
     }
+}
+
+/// How far one can walk, in steps: what walking at full speed covers in a tick.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Room {
+    /// Straight ahead.
+    pub ahead: f32,
+    /// Half a right angle to the left of that.
+    pub left: f32,
+    /// And to the right.
+    pub right: f32,
 }
 
 /// Something worth a line on the screen; its text is meant for the player.
@@ -53,8 +65,8 @@ impl<C: Controller> Controller for Arc<Mutex<C>> {
         self.lock().unwrap_or_else(PoisonError::into_inner).poll()
     }
 
-    fn see(&mut self, pixels: &[u8]) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).see(pixels);
+    fn see(&mut self, pixels: &[u8], room: Option<Room>) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).see(pixels, room);
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
@@ -104,8 +116,8 @@ impl Controller for Merged {
         self.sources.iter_mut().map(|source| source.poll()).fold(Action::NEUTRAL, join).clamped()
     }
 
-    fn see(&mut self, pixels: &[u8]) {
-        self.sources.iter_mut().for_each(|source| source.see(pixels));
+    fn see(&mut self, pixels: &[u8], room: Option<Room>) {
+        self.sources.iter_mut().for_each(|source| source.see(pixels, room));
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
@@ -143,8 +155,8 @@ mod tests {
         for _ in 0..200 {
             let half = one.poll().axes().map(|axis| (2.0 * axis).clamp(-1.0, 1.0));
             assert_eq!(both.poll().axes(), half);
-            both.see(&[7; 12]);
-            one.see(&[7; 12]);
+            both.see(&[7; 12], None);
+            one.see(&[7; 12], None);
         }
     }
 }

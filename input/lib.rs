@@ -26,7 +26,7 @@ mod script;
 
 pub use action::{Action, ActionLayout, Buttons};
 pub use acts::{Act, Acts};
-pub use controller::{Controller, Merged, Notice};
+pub use controller::{Controller, Merged, Notice, Room};
 pub use episode::{Episode, EpisodeError, Kind, Recording};
 pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
 pub use episode::{MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::random::Random;
-use crate::{Action, Buttons, Controller};
+use crate::{Action, Buttons, Controller, Room};
 
 /// Longest script accepted, in bytes and in ticks (an hour at 280 frames per second).
 const MAX_BYTES: u64 = 16 << 20;
@@ -156,8 +156,11 @@ const STILL: f32 = 2.5;
 /// Pictures in a row that stand still although somebody walks: there is a wall.
 const STILL_MAX: u32 = 4;
 
-/// Walks anywhere: stretches ahead, bends, looks around, some strafing, all without jerks. Where that leads no further, it turns
-/// away.
+/// Steps ahead that somebody wants to have who walks on: sliding goes on for some five.
+const ROOM_MIN: f32 = 6.0;
+
+/// Walks anywhere: stretches ahead, bends, looks around, some strafing, all without jerks. It turns aside before walls that a map
+/// tells of, and away where the picture says that it leads no further.
 #[derive(Clone, Debug)]
 pub struct Wander {
     random: Random,
@@ -198,6 +201,14 @@ impl Wander {
         (self.aim, self.ticks_left) = (aim, ticks);
     }
 
+    /// To where there is more room, or on to where it turns already.
+    fn turn_aside(&mut self, room: Room) {
+        let side = if room.right > room.left { 1.0 } else { -1.0 };
+        let turns = self.aim[0].abs() > 0.3;
+        self.aim = [if turns { self.aim[0] } else { 0.5 * side }, 0.4, 0.0];
+        self.ticks_left = self.ticks_left.max(2);
+    }
+
     /// Away from a wall: most of a half turn where a tick turns by 15 degrees.
     fn turn_away(&mut self) {
         let random = &mut self.random;
@@ -221,8 +232,11 @@ impl Controller for Wander {
         Action::from_axes([turn, forward, strafe, 0.0]).clamped()
     }
 
-    fn see(&mut self, pixels: &[u8]) {
+    fn see(&mut self, pixels: &[u8], room: Option<Room>) {
         let [turn, forward, strafe] = self.now;
+        if let Some(room) = room.filter(|room| forward > 0.2 && room.ahead < ROOM_MIN) {
+            self.turn_aside(room);
+        }
         let walks = forward.hypot(strafe) > 0.3 && turn.abs() < 0.1;
         let stands = self.seen.len() == pixels.len() && difference(&self.seen, pixels) < STILL;
         self.still = if walks && stands { self.still + 1 } else { 0 };
@@ -299,12 +313,33 @@ mod tests {
         for tick in 0..400_u16 {
             let (action, other) = (walled.poll(), free.poll());
             // One sees a wall, whatever it does; the other something new each time.
-            walled.see(&[90; 12]);
-            free.see(&[u8::try_from(tick % 2).unwrap() * 50; 12]);
+            walled.see(&[90; 12], None);
+            free.see(&[u8::try_from(tick % 2).unwrap() * 50; 12], None);
             turned += f64::from(action.turn.abs() - other.turn.abs());
             walked += i32::from(action.forward > 0.6) - i32::from(other.forward > 0.6);
         }
-        assert!(turned > 80.0 && walked < -80, "{turned} {walked}");
+        assert!(turned > 40.0 && walked < -40, "{turned} {walked}");
+    }
+
+    #[test]
+    fn walls_that_a_map_tells_of_are_not_walked_into() {
+        let room = |ahead: f32, left: f32, right: f32| Some(Room { ahead, left, right });
+        // Whenever there is a wall, most turns of the next ticks are to the side with more room.
+        let turned = |room: Option<Room>| {
+            let mut wander = Wander::new(8);
+            let mut sum = 0.0;
+            for tick in 0..600_u16 {
+                let walled = tick % 60 >= 50;
+                let turn = wander.poll().turn;
+                sum += if walled { turn } else { 0.0 };
+                let pixels = [u8::try_from(tick % 2).unwrap() * 50; 12];
+                wander.see(&pixels, if walled { room } else { None });
+            }
+            sum
+        };
+        let (left, right) = (turned(room(2.0, 8.0, 1.0)), turned(room(2.0, 1.0, 8.0)));
+        assert!(left < turned(None) - 5.0 && right > turned(None) + 5.0, "{left} {right}");
+        assert_eq!(turned(room(8.0, 8.0, 1.0)), turned(None), "there is room");
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
-use input::{Action, ActionLayout, Frame, PastFrame};
+use input::{Action, ActionLayout, Frame, PastFrame, Room};
 use serde_json::Value;
 
 use crate::view::MemoryView;
@@ -122,6 +122,11 @@ pub trait Dream: Send {
 
     /// Evaluations of the network for each section from now on, where there is a network.
     fn evaluate(&mut self, _evaluations: u32) {}
+
+    /// How much room there is to walk, where a map tells.
+    fn room(&self) -> Option<Room> {
+        None
+    }
 
     /// What was to be remembered for walks to come and is lost, because the disk was too slow.
     fn lost(&self) -> u64 {

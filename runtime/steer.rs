@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use input::{Action, Controller, Frame, Merged, Script, Wander};
+use input::{Action, Controller, Frame, Merged, Room, Script, Wander};
 
 use crate::clock::Clock;
 use crate::controls::Controls;
@@ -84,8 +84,8 @@ impl Steer for ByScript {
         (0..frames).map(|_| self.0.poll()).collect()
     }
 
-    fn see(&mut self, frames: &[Arc<Frame>]) {
-        frames.iter().for_each(|frame| self.0.see(&frame.pixels));
+    fn see(&mut self, frames: &[Arc<Frame>], room: Option<Room>) {
+        frames.iter().for_each(|frame| self.0.see(&frame.pixels, room));
     }
 }
 

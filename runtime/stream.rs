@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use input::{Action, Frame};
+use input::{Action, Frame, Room};
 use serde_json::Value;
 
 use crate::clock::Clock;
@@ -21,8 +21,8 @@ pub trait Steer: Send {
     /// What is applied before each of the next `frames` frames.
     fn poll(&mut self, frames: u32) -> Vec<Action>;
 
-    /// Takes note of what came of the last poll.
-    fn see(&mut self, _frames: &[Arc<Frame>]) {}
+    /// Takes note of what came of the last poll, and how much room there is now, where a map tells.
+    fn see(&mut self, _frames: &[Arc<Frame>], _room: Option<Room>) {}
 
     /// When the oldest touch of a device came that the last poll was the first to obey, in the time of the
     /// walk, which `clock` keeps; `None` where nothing was touched since the poll before.
@@ -135,7 +135,7 @@ impl Stream<'_> {
             let due = self.place(polled_at, pictures.len(), actions.len())?;
             self.ease(polled_at);
             let frames: Vec<_> = pictures.into_iter().map(Arc::new).collect();
-            self.steer.see(&frames);
+            self.steer.see(&frames, self.dream.room());
             let account = self.dream.account();
             self.stats.lock().memory_lost(self.dream.lost());
             if self.gate.watching() {

@@ -8,7 +8,7 @@ use engine::dreamer::{Bookmark, DreamOptions, Dreamer};
 use engine::noise::Random;
 use engine::pack::SlotKind;
 use engine::world::{World, WorldConfig};
-use input::{Action, Frame, PastFrame};
+use input::{Action, Frame, PastFrame, Room};
 use memory::FrameId;
 use serde_json::{Value, json};
 
@@ -319,6 +319,10 @@ impl Dream for Dreaming {
 
     fn evaluate(&mut self, evaluations: u32) {
         self.dreamer.evaluate(evaluations);
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.dreamer.room()
     }
 
     fn memory(&mut self) -> Result<MemoryView> {

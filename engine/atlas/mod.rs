@@ -1,9 +1,9 @@
 //! The atlas of a world: views of recorded play that a walk begins with, each with its place.
 //!
 //! A network of a few million weights does not hold a map, and what it makes up behind a corner it makes up anew each
-//! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known
-//! place on their map retrieves those that show what its actions lead to, as it retrieves what it saw itself. Where they
-//! also tell with which camera they were taken, they are warped to where the walk is, for the network to paint over.
+//! time. Where recorded play tells its places, the world keeps some of its frames; a walk that begins at a known place on
+//! their map is shown what its actions lead to. Where the frames also tell with which camera they were taken, they are warped
+//! to where the walk is, for the network to paint over; otherwise it retrieves them as it retrieves what it saw itself.
 
 mod bearing;
 mod bins;

@@ -68,15 +68,15 @@ fn motion_is_learnt_from_those_who_walk_freely() {
     );
 }
 
-/// Somebody walks as a motion says, in any direction, in a room of 40 steps by 40.
+/// Somebody walks as a motion says, in any direction, in a room of 16 steps by 16.
 fn walk_by(motion: Motion, seed: u64, frames: usize) -> LatentEpisode {
-    let side = || (0..80_u8).map(|at| f32::from(at) / 2.0);
+    let side = || (0..33_u8).map(|at| f32::from(at) / 2.0);
     let ground = Ground::under(side().flat_map(|x| side().map(move |y| (x, y))));
     let (config, mut random) = (ModelConfig::tiny(), Random::new(seed, 0));
-    let mut walker = Walker { pose: Pose { x: 20.0, y: 20.0, yaw: 0.0 }, velocity: (0.0, 0.0) };
+    let mut walker = Walker { pose: Pose { x: 8.0, y: 8.0, yaw: 0.0 }, velocity: (0.0, 0.0) };
     let (mut poses, mut actions, mut action) = (Vec::new(), Vec::<f32>::new(), [0.0; 4]);
     for frame in 0..frames {
-        if frame % 12 == 0 {
+        if frame % 5 == 0 {
             action = [0.4 * random.normal(), random.normal(), random.normal(), 0.0]
                 .map(|axis| axis.clamp(-1.0, 1.0));
         }
@@ -97,7 +97,7 @@ fn ticks_and_walls_are_learnt_too() {
         [(2, true, true), (4, false, true), (2, false, false), (1, true, false)]
     {
         let motion = Motion { step: 17.0, momentum: 0.9, ticks, faster_aslant, slowed_by_walls };
-        let learnt = Atlas::survey(&[walk_by(motion, 5, 6000)], 100).unwrap().motion;
+        let learnt = Atlas::survey(&[walk_by(motion, 5, 12_000)], 100).unwrap().motion;
         let off = ((learnt.step / 17.0 - 1.0).abs(), (learnt.momentum - 0.9).abs());
         assert!(off.0 < 0.01 && off.1 < 0.01, "{learnt:?}, not {motion:?}");
         let plain = Motion { step: 17.0, momentum: 0.9, ..learnt };

@@ -1,15 +1,18 @@
 //! Dead reckoning: where a walk has come to, by its actions alone.
 
 use crate::atlas::{Atlas, Ground, Motion, Walker, command};
-use input::ActionLayout;
+use input::{ActionLayout, Room};
 use memory::{Pose, Reckoned};
 use std::sync::Arc;
+
+/// How far room is looked for, in steps.
+const SIGHT: f32 = 8.0;
 
 /// Where the player is.
 ///
 /// Headings are exact, for a game turns as far as it is told. Places are not: who walks into a wall is reckoned to
 /// have gone through it, and who slides on is reckoned to have stopped. On the map of an atlas both are known, as far
-/// as its recording tells, and what the walk retrieves keeps it to the place that is reckoned.
+/// as its recording tells, and what its views show keeps the walk to the place that is reckoned.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reckoning {
     /// `None` where nobody said how far a turn goes.
@@ -70,6 +73,17 @@ impl Reckoning {
         let left = -turn * self.turn_degrees;
         let Walker { pose, velocity } = motion.walk(ground, walker, action, left);
         Self { place: Some(Reckoned { pose, walked: 0.0 }), velocity, ..self.clone() }
+    }
+
+    /// How much room there is around, as far as a map tells.
+    pub(super) fn room(&self) -> Option<Room> {
+        let (Reckoned { pose, .. }, (_, ground)) = self.place.zip(self.map.as_ref())?;
+        let room = |left: f32| {
+            let (north, east) = (pose.yaw + left).to_radians().sin_cos();
+            let [x, y] = ground.walk((pose.x, pose.y), (SIGHT * east, SIGHT * north)).free;
+            SIGHT * x.min(y)
+        };
+        Some(Room { ahead: room(0.0), left: room(45.0), right: room(-45.0) })
     }
 
     /// Where each of these actions leads, one after the other; nothing where that is not known.
@@ -176,6 +190,18 @@ mod tests {
         let left = Action { turn: -0.5, ..Action::NEUTRAL };
         let place = walk(&walk(&there, left, 6), ahead, 5).place().unwrap().pose;
         assert!((9.5..10.1).contains(&place.x) && (3.5..4.1).contains(&place.y), "{place:?}");
+    }
+
+    #[test]
+    fn on_a_map_it_is_known_how_much_room_there_is() {
+        // Ten steps by four, from step two of both on, looking east.
+        let room = in_a_room(0.0).room().unwrap();
+        // Its last places lie 7.6 steps to the east, 1.6 to the north and 1.9 to the south; a cell is 0.125.
+        let (left, right) = (1.6 * 2.0_f32.sqrt(), 1.9 * 2.0_f32.sqrt());
+        for (got, expected) in [(room.ahead, 7.6), (room.left, left), (room.right, right)] {
+            assert!((got - expected).abs() < 0.2, "{room:?}");
+        }
+        assert_eq!(Reckoning::new(&LAYOUT).room(), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::atlas::{BEARING, Canvas, Pose, bearing};
 use crate::error::Error;
 use crate::pack::{Arrangement, PackPlan};
 use candle_core::Tensor;
+use input::Room;
 use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
 
 impl Dreamer {
@@ -91,6 +92,12 @@ impl Dreamer {
         };
         let canvas = self.renderer.canvas((atlas, &world.codec), place.pose, |_| false)?;
         Ok(canvas.map(|canvas| canvas.pixels))
+    }
+
+    /// How much room there is to walk from where the walk has come to; `None` where no map tells.
+    #[must_use]
+    pub fn room(&self) -> Option<Room> {
+        self.map.and_then(|_| self.reckoning.room())
     }
 
     /// Ranks everything remembered by scores of the caller's, higher first, in place of [`Self::retrieve`]; frames

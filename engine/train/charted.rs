@@ -1,4 +1,5 @@
-//! Views of the atlas, retrieved in training as in play.
+//! Views of the atlas in training: warped as in play, and retrieved as play retrieves those that it cannot warp. A network that is
+//! trained with both needs only one of them.
 
 use super::LatentEpisode;
 use super::clip::unit;

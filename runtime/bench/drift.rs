@@ -136,7 +136,8 @@ pub fn measure(
     for _ in 0..frames {
         let action = controller.poll();
         let frame = bench.next(&action)?;
-        controller.see(&frame);
+        // No map tells it anything: the game would not either.
+        controller.see(&frame, None);
         dream.see(bench.held, &action, frame)?;
         if let Some(frame) = bench.model.shown_by_atlas()? {
             atlas.see(bench.held, &action, frame)?;
