@@ -103,7 +103,7 @@ pub struct RolloutArgs {
     /// Minutes of random play to look for drift in; 0 leaves that out
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = parse_minutes)]
     pub minutes: f64,
-    /// Random play of the game itself, recorded (policy `wander` of examples/record_vizdoom.py), to stand beside
+    /// Random play of the game itself, recorded with policy wander, to stand beside
     #[arg(long, value_name = "DIR")]
     pub random_play: Option<PathBuf>,
     /// Seed of the choice of starts and of the random play
