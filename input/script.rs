@@ -150,8 +150,8 @@ impl Controller for Script {
     }
 }
 
-/// Mean difference of a byte below which a picture stands still: walking changes twice as much of one of Doom, and a dream
-/// shimmers by one or two.
+/// Mean difference of a byte below which a picture stands still: of Doom's it is 8 in most frames of walking, less than this in
+/// one of ten or so, and a dream shimmers by one or two.
 const STILL: f32 = 2.5;
 /// Pictures in a row that stand still although somebody walks: there is a wall.
 const STILL_MAX: u32 = 4;
@@ -318,6 +318,7 @@ mod tests {
             turned += f64::from(action.turn.abs() - other.turn.abs());
             walked += i32::from(action.forward > 0.6) - i32::from(other.forward > 0.6);
         }
+        // A tenth of the ticks at least: it turned in 68 more, and walked in 87 fewer, of this seed.
         assert!(turned > 40.0 && walked < -40, "{turned} {walked}");
     }
 
@@ -338,6 +339,7 @@ mod tests {
             sum
         };
         let (left, right) = (turned(room(2.0, 8.0, 1.0)), turned(room(2.0, 1.0, 8.0)));
+        // Ten walls of ten ticks each; turning aside is half of the fastest.
         assert!(left < turned(None) - 5.0 && right > turned(None) + 5.0, "{left} {right}");
         assert_eq!(turned(room(8.0, 8.0, 1.0)), turned(None), "there is room");
     }

@@ -110,6 +110,23 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
+    fn a_walk_without_a_player_looks_where_it_goes() {
+        let room = Some(Room { ahead: 1.0, left: 0.0, right: 8.0 });
+        let walk = |room| {
+            let mut walk = ByScript::wander(8);
+            let section = |tick: u8| {
+                let turn = walk.poll(1)[0].turn;
+                // Never the same, so that it does not seem to stand.
+                walk.see(&[Arc::new(Frame::filled(4, 4, [20 * tick; 3]))], room);
+                turn
+            };
+            (0..12).map(section).sum::<f32>()
+        };
+        // Half of the fastest turn from the second tick on, where nobody would turn yet.
+        assert!(walk(room) > walk(None) + 2.0, "{} {}", walk(room), walk(None));
+    }
+
+    #[test]
     fn a_tap_holds_for_one_section_and_the_mouse_turns_once() {
         let layout = ActionLayout { turn_degrees: 15.0, ..ActionLayout::default() };
         let controls = Controls::without_pads(&layout);

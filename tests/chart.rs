@@ -36,6 +36,9 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
     let ahead = Action { forward: 1.0, ..Action::NEUTRAL };
     let mut walk = begin(&poses);
     walk.section(&[Action::NEUTRAL]).expect("a section");
+    // Along the hall, as far as is looked; its sides are half a step away.
+    let room = walk.room().expect("the map tells");
+    assert!(room.ahead == 8.0 && room.left < 1.5 && room.right < 1.5, "{room:?}");
     assert_eq!(views_of(&walk)[0], 40, "from step 20, to the east");
     assert!(walk.is_charted(FrameId(40)) && !walk.is_charted(FrameId(u32::from(VIEWS))));
     // Known, nowhere else, turned nowhere; the second is a frame of the walk's own, from the same place.
@@ -61,7 +64,7 @@ fn a_walk_on_the_map_sees_the_views_that_its_actions_lead_to() {
         let mut lost = begin(poses);
         lost.section(&[ahead]).expect("a section");
         assert_eq!(lost.history().warm().len(), start.len() + 1);
-        assert!(lost.account().bearings.is_empty());
+        assert!(lost.account().bearings.is_empty() && lost.room().is_none());
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use input::{Action, Frame, Room};
 use oneiro::clock::Clock;
 use oneiro::effort::Effort;
 use oneiro::gate::{Gate, Pass, Wish};
 use oneiro::pace::Pace;
 use oneiro::stats::SharedStats;
-use oneiro::stream::{Publish, Section, Stream};
+use oneiro::stream::{Publish, Section, Steer, Stream};
 use oneiro::view::MemoryView;
 
 use crate::support::{Arithmetic, Listed, colour};
@@ -65,6 +66,42 @@ fn walk(wanted: usize, section_frames: u32, times: &[u64], fails_at: Option<usiz
     let polled_at = polled_at.lock().expect("the walk is over").clone();
     let calls = calls.lock().expect("the walk is over").clone();
     Walked { sections: keep.sections, stats, polled_at, calls, ended }
+}
+
+/// Turns by one each frame; notes the colours that came of it, and the room there was then.
+#[derive(Default)]
+struct Watcher(Vec<([u8; 3], Option<Room>)>);
+
+impl Steer for Watcher {
+    fn poll(&mut self, frames: u32) -> Vec<Action> {
+        vec![Action { turn: 1.0, ..Action::NEUTRAL }; frames as usize]
+    }
+
+    fn see(&mut self, frames: &[Arc<Frame>], room: Option<Room>) {
+        self.0.extend(frames.iter().map(|frame| ([0, 1, 2].map(|at| frame.pixels[at]), room)));
+    }
+}
+
+#[test]
+fn who_steers_sees_what_came_of_it() {
+    let (clock, mut steer) = (Clock::stepped(), Watcher::default());
+    let mut keep = Keep { sections: Vec::new(), wanted: 3, gate: Gate::default() };
+    let mut stream = Stream {
+        dream: &mut Arithmetic::new(2, clock.clone(), &[1]),
+        steer: &mut steer,
+        publish: &mut keep,
+        pace: Pace::unpaced(2),
+        effort: None,
+        gate: Gate::default(),
+        clock,
+        stats: SharedStats::default(),
+    };
+    stream.run().expect("nothing fails");
+    // Of two frames a section; the room is that after both.
+    let seen = [(1.0, 2.0), (2.0, 2.0), (3.0, 4.0), (4.0, 4.0), (5.0, 6.0), (6.0, 6.0)];
+    let seen =
+        seen.map(|(turned, ahead)| (colour(turned), Some(Room { ahead, left: 0.0, right: 0.0 })));
+    assert_eq!(steer.0, seen);
 }
 
 /// Wishes for something after each of some sections; notes what it is told.

@@ -1,6 +1,7 @@
 //! How walking moves a player, learnt from recorded play.
 
 use super::Pose;
+use super::bearing::turned;
 use super::ground::Ground;
 use crate::train::LatentEpisode;
 
@@ -30,7 +31,7 @@ pub struct Motion {
     pub momentum: f32,
     /// The game's ticks in a frame.
     pub ticks: u8,
-    /// Whether who walks ahead and aside at once is faster for it (in Doom by half, because its axes add up).
+    /// Whether who walks ahead and aside at once is faster for it (in Doom by two fifths, because its axes add up).
     pub faster_aslant: bool,
     /// Whether who runs into a wall goes on along it only as fast as what was left of the tick (as `P_SlideMove` of Doom
     /// has it), rather than with all of the velocity along it.
@@ -38,7 +39,7 @@ pub struct Motion {
 }
 
 /// Somebody who walks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Walker {
     pub(crate) pose: Pose,
     /// East and north, in steps a tick.
@@ -97,7 +98,7 @@ impl Motion {
                 let mut walker = self.walker(poses[start - 1], poses[start]);
                 let end = start + WALK_FRAMES;
                 for frame in start + 1..=end {
-                    let left = turned(poses[frame - 1].yaw, poses[frame].yaw);
+                    let left = turned(poses[frame - 1], poses[frame]);
                     walker = self.walk(ground, walker, episode.action(frame), left);
                 }
                 let off = (walker.pose.x - poses[end].x).hypot(walker.pose.y - poses[end].y);
@@ -174,11 +175,6 @@ pub(crate) fn command(action: &[f32], yaw: f32, faster_aslant: bool) -> (f32, f3
     (ahead * ahead_x + right * ahead_y, ahead * ahead_y - right * ahead_x)
 }
 
-/// By how much a heading changed to the left, in degrees, -180 to 180.
-fn turned(from: f32, to: f32) -> f32 {
-    (to - from + 180.0).rem_euclid(360.0) - 180.0
-}
-
 /// East and north of every frame with two before it, or of every so many.
 fn samples(episodes: &[LatentEpisode], ticks: u8, faster_aslant: bool) -> Vec<Sample> {
     let frames: usize = episodes.iter().map(|episode| episode.poses().len()).sum();
@@ -187,10 +183,10 @@ fn samples(episodes: &[LatentEpisode], ticks: u8, faster_aslant: bool) -> Vec<Sa
         let poses = episode.poses();
         // Commands of the ticks of a frame, east and north.
         let commands = |frame: usize| {
-            let (before, action) = (poses[frame - 1].yaw, episode.action(frame));
-            let left = turned(before, poses[frame].yaw);
+            let (before, action) = (poses[frame - 1], episode.action(frame));
+            let left = turned(before, poses[frame]);
             (1..=ticks).map(move |tick| {
-                let yaw = before + left * f32::from(tick) / f32::from(ticks);
+                let yaw = before.yaw + left * f32::from(tick) / f32::from(ticks);
                 command(action, yaw, faster_aslant)
             })
         };

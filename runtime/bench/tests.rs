@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use input::{ActionLayout, Pose};
+use input::{ActionLayout, Controller as _, Pose};
 
 use super::*;
 
@@ -75,11 +75,13 @@ struct StandIn {
     at: usize,
     begun: usize,
     made: usize,
+    /// What it was told since it began.
+    steered: Vec<Action>,
 }
 
 impl StandIn {
     fn new(kind: Kind) -> Self {
-        Self { kind, at: 0, begun: 0, made: 0 }
+        Self { kind, at: 0, begun: 0, made: 0, steered: Vec::new() }
     }
 }
 
@@ -95,11 +97,13 @@ impl Rollout for StandIn {
             at = turned(at, action, -1);
         }
         self.begun += 1;
+        self.steered.clear();
         Ok(())
     }
 
     fn next(&mut self, action: &Action) -> Result<Vec<u8>> {
         self.made += 1;
+        self.steered.push(*action);
         self.at = match self.kind {
             Kind::Game => turned(self.at, action, 1),
             Kind::WrongWay => turned(self.at, action, -1),
@@ -188,7 +192,7 @@ fn the_game_itself_scores_everything() {
 fn a_still_picture_scores_what_copying_scores() {
     let dir = tempfile::tempdir().unwrap();
     write_episodes(dir.path());
-    let (report, _) = report(Kind::Copy, &args(dir.path()));
+    let (report, model) = report(Kind::Copy, &args(dir.path()));
     for horizon in &report.rollout.horizons {
         assert_eq!(horizon.dream, horizon.copy);
         assert_eq!(horizon.atlas_starts, report.rollout.starts - 1);
@@ -200,6 +204,11 @@ fn a_still_picture_scores_what_copying_scores() {
     let dream = drift.dream;
     assert_eq!(drift.atlas, Some(dream), "both show the same");
     assert_eq!(drift.game_random, None, "nobody recorded it");
+    // Random play looks at what it is shown, and tells a picture that stands still.
+    let mut blind = input::Wander::new(args(dir.path()).seed);
+    let blind: Vec<Action> = model.steered.iter().map(|_| blind.poll()).collect();
+    let turns = |walk: &[Action]| walk.iter().map(|action| action.turn.abs()).sum::<f32>();
+    assert!(turns(&model.steered) > 1.2 * turns(&blind), "it turns away, again and again");
     assert!(dream.movement == 0.0 && dream.turning_change == 0.0, "{dream:?}");
     assert!(dream.sharpness > 0.9 && dream.all < 0.9, "{dream:?}");
     let rows = report.rows();

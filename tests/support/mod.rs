@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use input::{Action, ActionLayout, Frame};
+use input::{Action, ActionLayout, Frame, Room};
 use oneiro::clock::Clock;
 use oneiro::dream::{Dream, Facts};
 use oneiro::stream::Steer;
@@ -79,6 +79,10 @@ impl Dream for Arithmetic {
 
     fn evaluate(&mut self, evaluations: u32) {
         self.evaluations = evaluations;
+    }
+
+    fn room(&self) -> Option<Room> {
+        Some(Room { ahead: self.turned, left: 0.0, right: 0.0 })
     }
 
     fn opening(&self) -> Arc<Frame> {
