@@ -7,7 +7,8 @@
 //! Features are kept in 8 bits a value. That moves a mean of P cosines by about `0.0023/√P`, nothing
 //! to a ranking, and makes the product integer: exact, and the same on every machine.
 //!
-//! Beside it goes a [`Sketch`]: its averages over 2×2 blocks of positions, for the pooled ranking.
+//! Beside it go two [`Sketch`]es, its averages over blocks of 4×4 and of 2×2 positions: they bound how like something a
+//! feature can be, and the finer one serves the pooled ranking.
 
 use std::sync::Arc;
 
@@ -40,9 +41,9 @@ impl FeatureShape {
         self.positions() * self.channels
     }
 
-    /// Values of a sketch.
-    pub(crate) fn sketch(self) -> usize {
-        self.rows.div_ceil(BLOCK) * self.columns.div_ceil(BLOCK) * self.channels
+    /// Values of a sketch of blocks of this side.
+    pub(crate) fn sketch(self, block: usize) -> usize {
+        self.rows.div_ceil(block) * self.columns.div_ceil(block) * self.channels
     }
 
     /// Checks that the size is neither empty nor absurd.
@@ -59,8 +60,8 @@ impl FeatureShape {
     }
 }
 
-/// Side of the blocks that a sketch averages.
-const BLOCK: usize = 2;
+/// Sides of the blocks that sketches average, the coarser first.
+pub(crate) const BLOCKS: [usize; 2] = [4, 2];
 
 /// Steps of a stored value, which lies in -1..=1.
 const FEATURE_STEPS: f32 = 127.0;
@@ -72,12 +73,18 @@ const CHUNK: usize = 4096;
 /// Averages over blocks, in steps.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sketch<T> {
-    /// In [`Warm`](crate::Warm) they lie beside those of all other frames instead.
+    /// In [`Looks`](crate::looks::Looks) they lie beside those of all other frames instead.
     pub(crate) steps: Box<[T]>,
     /// Size of a step.
     scale: f32,
-    /// Euclidean length.
-    pub(crate) length: f32,
+    /// Euclidean length of the averages as they are stored.
+    length: f32,
+    /// Of them unrounded.
+    whole: f32,
+    /// Of what rounding took from them.
+    rounded: f32,
+    /// Of what they leave out.
+    rest: f32,
 }
 
 /// The look of one remembered frame.
@@ -94,7 +101,7 @@ pub struct Estimate {
     shape: FeatureShape,
     /// Means over the frames of unit vectors by position, in steps.
     steps: Box<[i16]>,
-    pub(crate) sketch: Sketch<i16>,
+    pub(crate) sketches: [Sketch<i16>; 2],
 }
 
 impl Feature {
@@ -108,11 +115,11 @@ impl Feature {
         Ok(Self { shape, steps })
     }
 
-    /// Its sketch, of the stored steps.
-    pub(crate) fn sketch(&self) -> Sketch<i8> {
+    /// Its sketches, of the stored steps.
+    pub(crate) fn sketches(&self) -> [Sketch<i8>; 2] {
         let scale = 1.0 / (FEATURE_STEPS * root(self.shape.positions()));
         let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step) * scale).collect();
-        Sketch::new(self.shape, &values, FEATURE_STEPS)
+        BLOCKS.map(|block| Sketch::new(self.shape, block, &values, FEATURE_STEPS))
     }
 
     /// Size of the latent it was made of.
@@ -168,8 +175,8 @@ impl Estimate {
             means.into_iter().map(|value| to_steps(value, ESTIMATE_STEPS)).collect();
         let scale = 1.0 / (ESTIMATE_STEPS * root(shape.positions()));
         let values: Vec<f32> = steps.iter().map(|step| f32::from(*step) * scale).collect();
-        let sketch = Sketch::new(shape, &values, ESTIMATE_STEPS);
-        Ok(Self { shape, steps, sketch })
+        let sketches = BLOCKS.map(|block| Sketch::new(shape, block, &values, ESTIMATE_STEPS));
+        Ok(Self { shape, steps, sketches })
     }
 
     /// The same mean over positions with the steps of a feature. Inlined, so that it is compiled for
@@ -190,14 +197,14 @@ impl Estimate {
 impl<T: Copy + Default + TryFrom<i16> + Into<f32>> Sketch<T> {
     /// Projects `values` (P, C) onto averages over blocks of positions, smaller at the far edges: a
     /// block of n positions has the basis vector with `1/√n` at each. Rounds to `steps` steps.
-    fn new(shape: FeatureShape, values: &[f32], steps: f32) -> Self {
-        let columns = shape.columns.div_ceil(BLOCK);
-        let mut averages = vec![0.0_f32; shape.sketch()];
+    fn new(shape: FeatureShape, block: usize, values: &[f32], steps: f32) -> Self {
+        let columns = shape.columns.div_ceil(block);
+        let mut averages = vec![0.0_f32; shape.sketch(block)];
         let place = |position: usize| {
             let (row, column) = (position / shape.columns, position % shape.columns);
-            let cells = BLOCK.min(shape.rows - row / BLOCK * BLOCK)
-                * BLOCK.min(shape.columns - column / BLOCK * BLOCK);
-            ((row / BLOCK * columns + column / BLOCK) * shape.channels, 1.0 / root(cells))
+            let cells = block.min(shape.rows - row / block * block)
+                * block.min(shape.columns - column / block * block);
+            ((row / block * columns + column / block) * shape.channels, 1.0 / root(cells))
         };
         for (position, cell) in values.chunks_exact(shape.channels).enumerate() {
             let (start, scale) = place(position);
@@ -205,35 +212,56 @@ impl<T: Copy + Default + TryFrom<i16> + Into<f32>> Sketch<T> {
                 *sum += value * scale;
             }
         }
-        Self::rounded(&averages, steps)
+        let square = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>();
+        let (whole, all) = (square(&averages), square(values));
+        let rest = (all - whole).max(0.0).sqrt();
+        Self { rest, whole: whole.sqrt(), ..Self::rounded(&averages, steps) }
     }
 
     fn rounded(averages: &[f32], steps: f32) -> Self {
         let largest = averages.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let scale = if largest > 0.0 { largest / steps } else { 1.0 };
-        let mut length = 0.0_f32;
+        let (mut length, mut rounded) = (0.0_f32, 0.0_f32);
         let round = |value: &f32| {
             let step = T::try_from(to_steps(value / largest.max(f32::MIN_POSITIVE), steps));
             let step = step.unwrap_or_default();
             let stored: f32 = step.into() * scale;
             length += stored * stored;
+            rounded += (value - stored) * (value - stored);
             step
         };
         let steps = averages.iter().map(round).collect();
-        Self { steps, scale, length: length.sqrt() }
+        let (length, rounded) = (length.sqrt(), rounded.sqrt());
+        Self { steps, scale, length, whole: length, rounded, rest: 0.0 }
     }
 }
 
 impl Sketch<i8> {
-    /// Dot product of the stored projections; `steps` are this one's.
-    pub(crate) fn dot(&self, steps: &[i8], other: &Sketch<i16>) -> f32 {
-        products(steps, &other.steps) as f32 * (self.scale * other.scale)
+    /// The cosine of the stored averages; `sum` is that of the products of steps.
+    pub(crate) fn cosine(&self, sum: f32, other: &Sketch<i16>) -> f32 {
+        let cosine = self.dot(sum, other) / (self.length * other.length);
+        // A look without any direction is like nothing.
+        if cosine.is_finite() { cosine } else { 0.0 }
+    }
+
+    /// What the mean cosine of the features behind both is at most; `sum` is that of the products of steps.
+    ///
+    /// With averages A and their stored form A', and a rest R at right angles to all averages, the product of x and y is
+    /// `A'x·A'y + (Ax - A'x)·A'y + Ax·(Ay - A'y) + Rx·Ry`, the last three of which their lengths bound (Cauchy and
+    /// Schwarz).
+    pub(crate) fn bound(&self, sum: f32, other: &Sketch<i16>) -> f32 {
+        let rounded = self.rounded * other.length + self.whole * other.rounded;
+        self.dot(sum, other) + rounded + self.rest * other.rest
+    }
+
+    fn dot(&self, sum: f32, other: &Sketch<i16>) -> f32 {
+        sum * (self.scale * other.scale)
     }
 }
 
 /// Sum of products, exact. Inlined, so that it is compiled for the vectors of the caller.
 #[inline(always)]
-fn products(a: &[i8], b: &[i16]) -> i64 {
+pub(crate) fn products(a: &[i8], b: &[i16]) -> i64 {
     let mut total = 0;
     for (a, b) in a.chunks(CHUNK).zip(b.chunks(CHUNK)) {
         let mut sum = 0_i32;

@@ -18,6 +18,7 @@ mod frame;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod looks;
 mod pose;
 mod rank;
 #[cfg(test)]

@@ -70,7 +70,8 @@ pub struct Query<'a> {
     pub reckoned: &'a [Reckoned],
     /// The branch of charted frames, where these places are of their map.
     pub map: Option<BranchId>,
-    /// Frames that the section before it saw; empty where they are to have no advantage.
+    /// Frames that the section before it saw; empty where they are to have no advantage. Otherwise those that it did not see
+    /// come one at a time, as many as the section has frames: each has to be encoded, and all sections should take as long.
     pub packed: &'a [FrameId],
 }
 
@@ -97,7 +98,7 @@ pub struct Hit {
 impl Warm {
     /// The best frames for the next section, best first; equal scores by age, oldest first.
     ///
-    /// Exact: every frame is scored, in integers.
+    /// Exact: no frame is left out that could be among them, and cosines are summed in integers.
     ///
     /// # Errors
     /// When the estimate has another shape than the memory, or a ranking by pose has no pose.

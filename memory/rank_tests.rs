@@ -107,18 +107,34 @@ fn brute_force(
             place_weight * sum / query.reckoned.len() as f32
         });
         let near = if record.stamp.branch == query.branch { time + place } else { 0.0 };
-        all.push((record.feature.cosine(query.estimate) + near, record.stamp));
+        let stays = if query.packed.contains(&record.stamp.frame) { 0.05 } else { 0.0 };
+        all.push((record.feature.cosine(query.estimate) + (near + stays), record.stamp));
     }
     all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.frame.cmp(&b.1.frame)));
-    let mut taken: Vec<FrameStamp> = Vec::new();
-    for (_, stamp) in all {
-        let near = |other: &FrameStamp| other.is_near(stamp, selection.apart_ticks);
-        if taken.len() < selection.count
-            && !selection.exclude.contains(&stamp.frame)
-            && !taken.iter().any(near)
-        {
-            taken.push(stamp);
+    let greedy = |fresh: usize| {
+        let mut taken: Vec<FrameStamp> = Vec::new();
+        for (_, stamp) in &all {
+            let near = |other: &FrameStamp| other.is_near(*stamp, selection.apart_ticks);
+            let is_fresh = |other: &&FrameStamp| !query.packed.contains(&other.frame);
+            if taken.len() < selection.count
+                && !selection.exclude.contains(&stamp.frame)
+                && !taken.iter().any(near)
+                && (!is_fresh(&stamp) || taken.iter().filter(is_fresh).count() < fresh)
+            {
+                taken.push(*stamp);
+            }
         }
+        taken
+    };
+    let (section, empty) =
+        (query.reckoned.len().max(1), selection.count.saturating_sub(query.packed.len()));
+    let most = if query.packed.is_empty() { selection.count } else { section.max(empty) };
+    // One more fresh frame for each that is lacking.
+    let mut fresh = most.min(selection.count);
+    let mut taken = greedy(fresh);
+    while taken.len() < selection.count && fresh < selection.count {
+        fresh += selection.count - taken.len();
+        taken = greedy(fresh);
     }
     taken.iter().map(|stamp| stamp.frame.0).collect()
 }
@@ -145,6 +161,7 @@ proptest! {
         (count, apart_ticks, time_weight) in (0_usize..12, 0_u64..20, 0.0_f32..1.0),
         (places, place_weight) in (0_usize..3, 0.0_f32..4.0),
         exclude in prop::collection::vec((0_u32..120).prop_map(FrameId), 0..20),
+        packed in prop::collection::vec((0_u32..120).prop_map(FrameId), 0..6),
     ) {
         let mut warm = Warm::new(SHAPE, 80).unwrap();
         for frame in 0..frames {
@@ -157,7 +174,8 @@ proptest! {
         let places: Vec<Reckoned> = (0..places as u64).map(reckoned).collect();
         let latent = latent(SHAPE, 0, u64::from(seed) + 999, spread);
         let estimate = Estimate::new(SHAPE, &[&latent]).unwrap();
-        let query = Query { reckoned: &places, ..query(&estimate, u64::from(frames)) };
+        let query =
+            Query { reckoned: &places, packed: &packed, ..query(&estimate, u64::from(frames)) };
         let selection = Selection { count, apart_ticks, exclude: &exclude };
         for (ranking, weights) in [
             (Ranking::Similarity { time_weight }, (time_weight, 0.0)),
@@ -348,6 +366,37 @@ fn a_packed_frame_stays_until_another_is_clearly_ahead() {
     assert_eq!(best(0.1, &[]), FrameId(2));
     assert_eq!(best(0.1, &[FrameId(1)]), FrameId(1));
     assert_eq!(best(0.3, &[FrameId(1)]), FrameId(2));
+}
+
+#[test]
+fn what_is_not_packed_comes_one_frame_a_section() {
+    let mut warm = Warm::new(SHAPE, 99).unwrap();
+    for frame in 0..12 {
+        // Four frames of each of three views, a second apart.
+        let looks = latent(SHAPE, u64::from(frame % 3), u64::from(frame), 0.1);
+        warm.insert(record(&looks, frame, 1, 10 * u64::from(frame))).unwrap();
+    }
+    let looks = latent(SHAPE, 1, 99, 0.1);
+    let estimate = Estimate::new(SHAPE, &[&looks]).unwrap();
+    let ranking = Ranking::Reckoned { time_weight: 0.0, place_weight: 0.0 };
+    let next = |packed: &[u32], exclude: &[FrameId]| {
+        let packed: Vec<FrameId> = packed.iter().copied().map(FrameId).collect();
+        let query = Query { packed: &packed, ..query(&estimate, 900) };
+        let selection = Selection { count: 4, apart_ticks: 0, exclude };
+        let hits = warm.rank(&query, ranking, &selection).unwrap();
+        let of_view = hits.iter().filter(|hit| hit.stamp.frame.0 % 3 == 1).count();
+        (ids(&hits), of_view)
+    };
+    assert_eq!(next(&[], &[]).1, 4, "a walk that begins takes all at once");
+    let (mut packed, mut of_view) = (vec![0, 3, 6, 9], 0);
+    for section in 1..=4 {
+        (packed, of_view) = next(&packed, &[]);
+        assert_eq!((packed.len(), of_view), (4, section));
+    }
+    assert_eq!(next(&packed, &[]), (packed, of_view));
+    // No place stays empty for it.
+    assert_eq!(next(&[0, 3], &[]).1, 2);
+    assert_eq!(next(&[0, 3, 6, 9], &[FrameId(0), FrameId(3)]).1, 2);
 }
 
 #[test]

@@ -1,10 +1,9 @@
-//! The search behind a ranking: every frame is scored, the greatest are taken.
-//!
-//! Bounds by coarser looks were tried and cost more than they saved: recorded latents of one world are
-//! too much alike up to their finest detail, and nine frames of ten had to be scored all the same.
+//! The search behind a ranking: the frames with the greatest scores are taken.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+
+use rayon::prelude::*;
 
 use crate::feature::count;
 use crate::frame::{FrameId, FrameStamp};
@@ -16,6 +15,12 @@ use crate::warm::{Remembered, Warm};
 /// What a frame that is packed already is ahead of others: where the view moves on, the one next to it soon scores a
 /// little higher, shows the same, and would have to be encoded.
 const STAYS: f32 = 0.05;
+
+/// Frames whose bounds a core works out at a time.
+const TASK: usize = 2048;
+
+/// What a bound is raised by: some ten times as much as floats of this size are rounded by.
+const ROUNDING: f32 = 1e-5;
 
 /// What places that the walk itself saw count for on a map: it saw them dreamed, and the map has them as they are.
 const OWN: f32 = 0.5;
@@ -56,35 +61,129 @@ impl<'a> Search<'a> {
         selection: &Selection<'_>,
         seen: impl Fn(FrameId) -> bool,
     ) -> Vec<Hit> {
-        take(self.warm, self.candidates(), selection, seen)
-    }
-
-    /// All frames with their scores.
-    fn candidates(&self) -> BinaryHeap<Candidate> {
-        let (frames, estimate) = (self.warm.frames(), self.query.estimate);
+        let (frames, query) = (self.warm.frames(), self.query);
         let scores: Vec<f32> = match self.ranking {
-            Ranking::Similarity { .. } | Ranking::Reckoned { .. } => self.warm.cosines(estimate),
-            Ranking::Pooled { .. } => self.warm.pooled_cosines(estimate),
-            Ranking::Random { seed } => frames
-                .iter()
-                .map(|frame| chance(seed, self.query.tick, frame.stamp.frame))
-                .collect(),
+            Ranking::Similarity { .. } | Ranking::Reckoned { .. } => {
+                return self.select_alike(selection, seen);
+            }
+            Ranking::Pooled { .. } => self.warm.looks().pooled_cosines(query.estimate),
+            Ranking::Random { seed } => {
+                frames.iter().map(|frame| chance(seed, query.tick, frame.stamp.frame)).collect()
+            }
             Ranking::Recency | Ranking::Pose(_) => {
                 let names = frames.iter().map(|frame| frame.stamp.frame.0);
                 let latest = names.max().unwrap_or_default();
                 frames.iter().map(|frame| -((latest - frame.stamp.frame.0) as f32)).collect()
             }
         };
-        let scored = frames.iter().zip(scores).enumerate();
-        let stays = |frame: &Remembered| {
-            if self.query.packed.contains(&frame.stamp.frame) { STAYS } else { 0.0 }
-        };
-        let candidate = |(place, (frame, score)): (usize, (&Remembered, f32))| Candidate {
-            score: score + self.nearness(frame) + stays(frame),
-            frame: frame.stamp.frame,
-            place,
-        };
-        scored.map(candidate).collect::<Vec<_>>().into()
+        let candidates =
+            scores.into_iter().enumerate().map(|(place, score)| self.candidate(place, score));
+        self.take(candidates.collect(), selection, seen).0
+    }
+
+    /// The same by cosines, which are worked out for those frames alone whose bounds reach the last of the hits.
+    fn select_alike(&self, selection: &Selection<'_>, seen: impl Fn(FrameId) -> bool) -> Vec<Hit> {
+        let (frames, looks) = (self.warm.frames(), self.warm.looks());
+        let estimate = self.query.estimate;
+        // What the score of a frame cannot exceed; of those that are scored, nothing is left to come.
+        let mut most = looks.bounds(estimate);
+        most.par_chunks_mut(TASK).enumerate().for_each(|(task, most)| {
+            for (frame, most) in frames[task * TASK..].iter().zip(most) {
+                *most += self.extra(frame) + ROUNDING;
+            }
+        });
+        // Those that are packed may follow whatever else is taken.
+        let is_packed = |place: &usize| self.is_packed(frames[*place].stamp.frame);
+        let mut ahead: Vec<usize> = (0..frames.len()).filter(is_packed).collect();
+        let mut scored: Vec<Candidate> = Vec::new();
+        // Not all of the first will be admitted.
+        let mut next = selection.count.saturating_mul(4).saturating_add(selection.exclude.len());
+        loop {
+            for (&place, cosine) in ahead.iter().zip(looks.cosines(estimate, &ahead)) {
+                scored.push(self.candidate(place, cosine));
+                most[place] = f32::NEG_INFINITY;
+            }
+            let (hits, last) = self.take(scored.clone(), selection, &seen);
+            let reach = match last {
+                Some(score) => score,
+                None if scored.len() == frames.len() => return hits,
+                None => {
+                    let mut left: Vec<f32> =
+                        most.iter().copied().filter(|m| m.is_finite()).collect();
+                    let last = next.min(left.len() - 1);
+                    next = next.saturating_mul(4);
+                    *left.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1
+                }
+            };
+            let reaches = |most: &[f32], place: usize| most[place] >= reach.max(f32::MIN);
+            let mut near: Vec<usize> =
+                (0..frames.len()).filter(|place| reaches(&most, *place)).collect();
+            if near.is_empty() {
+                return hits;
+            }
+            // Where views are so much alike that most are near, finer averages hardly tell them apart either.
+            if 2 * near.len() < frames.len() {
+                for (&place, closer) in near.iter().zip(looks.closer_bounds(estimate, &near)) {
+                    most[place] = most[place].min(closer + self.extra(&frames[place]) + ROUNDING);
+                }
+                near.retain(|place| reaches(&most, *place));
+            }
+            ahead = near;
+        }
+    }
+
+    /// Takes the greatest candidates that the selection admits, of fresh ones as few as fill it and no more than
+    /// [`Self::fresh`] otherwise. With them goes the score that another frame has to reach to change anything, once the
+    /// selection is full.
+    fn take(
+        &self,
+        candidates: Vec<Candidate>,
+        selection: &Selection<'_>,
+        seen: impl Fn(FrameId) -> bool,
+    ) -> (Vec<Hit>, Option<f32>) {
+        let candidates = BinaryHeap::from(candidates);
+        let mut fresh = self.fresh(selection);
+        loop {
+            let mut left = fresh;
+            let may = |frame| {
+                let may = seen(frame) && (self.is_packed(frame) || left > 0);
+                left -= usize::from(may && !self.is_packed(frame));
+                may
+            };
+            let hits = take(self.warm, candidates.clone(), selection, may);
+            let lacking = selection.count - hits.len();
+            if lacking > 0 && fresh < selection.count {
+                fresh = selection.count.min(fresh + lacking);
+                continue;
+            }
+            // Where no fresh one may follow, what is not ahead of the last of them changes nothing.
+            let counts = |hit: &&Hit| left > 0 || !self.is_packed(hit.stamp.frame);
+            let last = hits.iter().rfind(counts).map_or(f32::INFINITY, |hit| hit.score);
+            return (hits, (lacking == 0).then_some(last));
+        }
+    }
+
+    /// How many frames may come that are not packed yet, where the others of the selection are.
+    fn fresh(&self, selection: &Selection<'_>) -> usize {
+        let section = self.query.reckoned.len().max(1);
+        let empty = selection.count.saturating_sub(self.query.packed.len());
+        if self.query.packed.is_empty() { selection.count } else { empty.max(section) }
+    }
+
+    fn is_packed(&self, frame: FrameId) -> bool {
+        self.query.packed.contains(&frame)
+    }
+
+    /// The frame at `place`, whose looks alone have this score.
+    fn candidate(&self, place: usize, score: f32) -> Candidate {
+        let frame = &self.warm.frames()[place];
+        Candidate { score: score + self.extra(frame), frame: frame.stamp.frame, place }
+    }
+
+    /// What a frame has ahead of its looks.
+    fn extra(&self, frame: &Remembered) -> f32 {
+        let stays = if self.is_packed(frame.stamp.frame) { STAYS } else { 0.0 };
+        self.nearness(frame) + stays
     }
 
     /// What a frame's time and place add; nothing where it has neither in common with the section.
@@ -137,19 +236,19 @@ pub(crate) fn select_by(
     take(warm, candidates.into(), selection, seen)
 }
 
-/// Takes the greatest candidates that the selection admits.
+/// Takes the greatest candidates that the selection admits; of each that it does, `may` is asked at last.
 fn take(
     warm: &Warm,
     mut candidates: BinaryHeap<Candidate>,
     selection: &Selection<'_>,
-    seen: impl Fn(FrameId) -> bool,
+    mut may: impl FnMut(FrameId) -> bool,
 ) -> Vec<Hit> {
     let mut hits = Vec::new();
     while hits.len() < selection.count
         && let Some(candidate) = candidates.pop()
     {
         let stamp = warm.frames()[candidate.place].stamp;
-        if !seen(stamp.frame) || !selection.admits(stamp, &hits) {
+        if !selection.admits(stamp, &hits) || !may(stamp.frame) {
             continue;
         }
         hits.push(Hit { stamp, score: candidate.score });

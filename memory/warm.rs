@@ -6,11 +6,11 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::error::Error;
-use crate::feature::{Estimate, Feature, FeatureShape, Sketch, vectorized};
+use crate::feature::{Feature, FeatureShape};
 use crate::frame::{FrameId, FrameStamp};
+use crate::looks::Looks;
 use crate::pose::Pose;
 use crate::reckoned::Reckoned;
-use crate::rows::Rows;
 
 /// A frame to be remembered.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +54,8 @@ pub struct Warm {
     /// Frames that are never let go for others; fewer than the capacity.
     fixed: HashSet<FrameId>,
     frames: Vec<Remembered>,
-    /// Steps of each frame's feature.
-    features: Rows,
-    /// Sketch of each frame, without its steps.
-    sketches: Vec<Sketch<i8>>,
-    /// Steps of the sketches.
-    sketch_steps: Rows,
+    /// Each frame's feature.
+    looks: Looks,
 }
 
 impl Warm {
@@ -78,9 +74,7 @@ impl Warm {
             places: LruCache::unbounded(),
             fixed: HashSet::new(),
             frames: Vec::new(),
-            features: Rows::new(shape.values()),
-            sketches: Vec::new(),
-            sketch_steps: Rows::new(shape.sketch()),
+            looks: Looks::new(shape),
         })
     }
 
@@ -100,15 +94,11 @@ impl Warm {
         let gone = place.map(|place| self.record_at(place));
         let place = place.unwrap_or(self.frames.len());
         self.places.put(stamp.frame, place);
-        let mut sketch = feature.sketch();
-        self.features.set(place, feature.steps());
-        self.sketch_steps.set(place, &std::mem::take(&mut sketch.steps));
+        self.looks.set(place, &feature);
         let frame = Remembered { stamp, latent, action, pose, reckoned };
         if gone.is_some() {
-            self.sketches[place] = sketch;
             self.frames[place] = frame;
         } else {
-            self.sketches.push(sketch);
             self.frames.push(frame);
         }
         Ok(gone)
@@ -154,7 +144,7 @@ impl Warm {
 
     fn record_at(&self, place: usize) -> Record {
         let Remembered { stamp, latent, action, pose, reckoned } = self.frames[place].clone();
-        let feature = Feature::from_steps(self.shape, self.features.get(place));
+        let feature = self.looks.get(place);
         Record { stamp, latent, action, feature, pose, reckoned }
     }
 
@@ -164,9 +154,7 @@ impl Warm {
         self.fixed.remove(&frame);
         let gone = self.record_at(place);
         // The last frame moves into the place that is free.
-        self.features.swap_remove(place);
-        self.sketch_steps.swap_remove(place);
-        self.sketches.swap_remove(place);
+        self.looks.swap_remove(place);
         self.frames.swap_remove(place);
         let moved = self.frames.get(place).map(|moved| moved.stamp.frame);
         if let Some(moved) = moved.and_then(|moved| self.places.peek_mut(&moved)) {
@@ -210,30 +198,8 @@ impl Warm {
         &self.frames
     }
 
-    /// The cosine of every frame with `estimate` (eq. 3), in the order of [`Self::frames`]: nearly
-    /// all the work of a ranking.
-    pub(crate) fn cosines(&self, estimate: &Estimate) -> Vec<f32> {
-        let width = self.shape.values();
-        self.features.read(|features, cosines| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (cosine, steps) in cosines.iter_mut().zip(features.chunks_exact(width)) {
-                        *cosine = estimate.cosine(steps);
-                    }
-                },
-            );
-        })
-    }
-
-    /// The same of block averages, one cosine over all of a frame.
-    pub(crate) fn pooled_cosines(&self, estimate: &Estimate) -> Vec<f32> {
-        let cosine = |(place, sketch): (usize, &Sketch<i8>)| {
-            let dot = sketch.dot(self.sketch_steps.get(place), &estimate.sketch);
-            let cosine = dot / (sketch.length * estimate.sketch.length);
-            // A look without any direction is like nothing.
-            if cosine.is_finite() { cosine } else { 0.0 }
-        };
-        self.sketches.iter().enumerate().map(cosine).collect()
+    /// What all frames look like, in the order of [`Self::frames`].
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.looks
     }
 }

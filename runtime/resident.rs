@@ -50,6 +50,12 @@ impl Trace {
         Some((mean(quarter)?, mean(self.samples.len() - quarter)?))
     }
 
+    /// The trace in words: how far its samples are apart, and MB held at each.
+    pub fn text(&self) -> String {
+        let held: Vec<String> = self.samples.iter().map(|(_, mb)| format!("{mb:.0}")).collect();
+        format!("every {:.1} s, in MB: {}", self.spacing.as_secs_f64(), held.join(" "))
+    }
+
     fn is_due(&self, at: Duration) -> bool {
         let last = self.samples.last();
         last.is_none_or(|&(last, _)| slot(last, self.spacing) < slot(at, self.spacing))
@@ -117,6 +123,7 @@ mod tests {
         let trace = trace(90_000, Duration::from_millis(40));
         assert!((SAMPLES / 2..=SAMPLES).contains(&trace.samples.len()), "{trace:?}");
         assert_eq!(trace.samples[0], (Duration::ZERO, 0.0));
+        assert!(trace.text().starts_with("every 102.4 s, in MB: 0 102 205 "), "{}", trace.text());
         let gaps = trace.samples.windows(2).map(|pair| pair[1].0 - pair[0].0);
         // A sample is taken with the first section of its slot.
         let slack = Duration::from_millis(40);

@@ -15,6 +15,8 @@ const BUDGET_BYTES: usize = 10 << 20;
 pub struct MemoryView {
     /// Frames remembered in all, earlier walks' included.
     pub remembered: usize,
+    /// What the atlas showed from here, which the network painted over, small; `None` where it showed nothing.
+    pub painted_over: Option<Arc<Frame>>,
     /// The packed groups: recent ones from the newest back, then retrieved ones, best first.
     pub groups: Vec<PackedGroup>,
 }
@@ -76,10 +78,10 @@ impl Default for Thumbnails {
 impl Thumbnails {
     /// Keeps a small copy of `picture`.
     pub fn add(&mut self, frame: FrameId, picture: &Frame) -> Arc<Frame> {
-        let small = Arc::new(shrink(picture));
+        let kept = Arc::new(small(picture));
         // One that is larger than the whole budget is simply not kept.
-        let _not_kept = self.0.insert(frame, Arc::clone(&small), small.pixels.len());
-        small
+        let _not_kept = self.0.insert(frame, Arc::clone(&kept), kept.pixels.len());
+        kept
     }
 
     /// The small picture of a frame, if it is kept.
@@ -89,7 +91,7 @@ impl Thumbnails {
 }
 
 /// Means over squares of whole pixels; what is left at the right and below is cut off.
-fn shrink(picture: &Frame) -> Frame {
+pub fn small(picture: &Frame) -> Frame {
     let side = (picture.width / WIDTH).clamp(1, picture.height.max(1));
     let (width, height) = (picture.width / side, picture.height / side);
     let mean = |x: u32, y: u32, channel: u32| {
@@ -113,12 +115,12 @@ mod tests {
         // 64 wide: squares of 2. Columns of 0, 100, 0, 100, ... average to 50.
         let pixels = (0..64 * 48_u32).flat_map(|at| [if at % 2 == 0 { 0 } else { 100 }; 3]);
         let picture = Frame { width: 64, height: 48, pixels: pixels.collect() };
-        let small = shrink(&picture);
-        assert_eq!((small.width, small.height), (32, 24));
-        assert_eq!(small.pixels, vec![50; 32 * 24 * 3]);
+        let shrunk = small(&picture);
+        assert_eq!((shrunk.width, shrunk.height), (32, 24));
+        assert_eq!(shrunk.pixels, vec![50; 32 * 24 * 3]);
         // Smaller ones stay as they are, odd ones lose an edge.
         let tiny = Frame::filled(5, 3, [1, 2, 3]);
-        assert_eq!(shrink(&tiny), tiny);
-        assert_eq!(shrink(&Frame::filled(97, 50, [9; 3])), Frame::filled(32, 16, [9; 3]));
+        assert_eq!(small(&tiny), tiny);
+        assert_eq!(small(&Frame::filled(97, 50, [9; 3])), Frame::filled(32, 16, [9; 3]));
     }
 }

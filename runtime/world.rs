@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::dream::{Dream, Facts, Lineage, Opener};
 use crate::origin::Origin;
 use crate::recall::{Place, Recall};
-use crate::view::{MemoryView, PackedGroup, Seen, Thumbnails};
+use crate::view::{MemoryView, PackedGroup, Seen, Thumbnails, small};
 use crate::worlds;
 
 /// Small pictures of earlier walks' frames that are decoded for one section, at most: the walk goes on
@@ -352,7 +352,12 @@ impl Dream for Dreaming {
                 picture: self.thumbnail(frame, &mut budget)?,
             });
         }
-        Ok(MemoryView { remembered: self.dreamer.history().warm().len(), groups })
+        let Facts { width, height, .. } = self.facts;
+        let painted_over = self
+            .dreamer
+            .painted_over()
+            .map(|pixels| Arc::new(small(&Frame { width, height, pixels: pixels.to_vec() })));
+        Ok(MemoryView { remembered: self.dreamer.history().warm().len(), painted_over, groups })
     }
 
     fn lost(&self) -> u64 {

@@ -228,7 +228,7 @@ fn a_bookmark_is_gone_back_to() {
 fn memory_is_shown_to_those_who_watch_and_its_losses_to_all() {
     let (walked, stats) = wish(&[]);
     // Watched from after section 1 until after section 2.
-    assert_eq!(walked.views, [MemoryView { remembered: 3, groups: Vec::new() }]);
+    assert_eq!(walked.views, [MemoryView { remembered: 3, ..MemoryView::default() }]);
     assert_eq!(stats.lock().lately().memory_lost, 7);
 }
 

@@ -3,7 +3,7 @@
 use super::Dreamer;
 use crate::atlas::{BEARING, Canvas, Pose, bearing};
 use crate::error::Error;
-use crate::pack::{Arrangement, PackPlan};
+use crate::pack::{Arrangement, PackPlan, TAIL_MAX, Tail};
 use candle_core::Tensor;
 use input::Room;
 use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
@@ -94,6 +94,13 @@ impl Dreamer {
         Ok(canvas.map(|canvas| canvas.pixels))
     }
 
+    /// What the atlas showed from where the newest frame is, which the network painted over: RGB, row by row. `None` where
+    /// it showed nothing.
+    #[must_use]
+    pub fn painted_over(&self) -> Option<&[u8]> {
+        self.section.canvases.last().map(|canvas| canvas.pixels.as_slice())
+    }
+
     /// How much room there is to walk from where the walk has come to; `None` where no map tells.
     #[must_use]
     pub fn room(&self) -> Option<Room> {
@@ -110,7 +117,8 @@ impl Dreamer {
     /// Frames that the ranking leaves out: those that the schedule packs as recent, unless they are ranked as well.
     pub fn not_retrieved(&self) -> Vec<FrameId> {
         let live = self.history.live();
-        let recent = live.len().saturating_sub(self.schedule.history_frames());
+        let tail = if self.schedule.tail() == Tail::Compress { TAIL_MAX } else { 0 };
+        let recent = live.len().saturating_sub(self.schedule.history_frames() + tail);
         let names = |stamps: &[FrameStamp]| stamps.iter().map(|stamp| stamp.frame).collect();
         let mut exclude: Vec<FrameId> = match self.options.arrangement {
             Arrangement::Permutation => Vec::new(),
@@ -122,12 +130,14 @@ impl Dreamer {
         exclude
     }
 
+    /// As many as the plan has places for: the less is asked for, the less has to be looked at closely.
     fn selection<'a>(&self, exclude: &'a [FrameId]) -> Selection<'a> {
-        let permutation = self.options.arrangement == Arrangement::Permutation;
-        Selection {
-            count: self.schedule.history_frames(),
-            apart_ticks: if permutation { 0 } else { self.rules.apart_ticks },
-            exclude,
-        }
+        let (count, apart_ticks) = match self.options.arrangement {
+            Arrangement::Permutation => (self.schedule.history_frames(), 0),
+            Arrangement::Default | Arrangement::Recency => {
+                (self.schedule.finest_groups().saturating_sub(1), self.rules.apart_ticks)
+            }
+        };
+        Selection { count, apart_ticks, exclude }
     }
 }

@@ -21,8 +21,6 @@ impl Budget {
     /// and values are not cached, and those not counted so far hold ones that are.
     #[must_use]
     pub fn new(schedule: &Schedule, grid: Grid, retrieved: usize) -> Self {
-        let fine: usize =
-            schedule.tiers().filter(|t| t.kernel == Kernel::FINEST).map(|t| t.groups()).sum();
         let coarse = schedule.tiers().filter(|tier| tier.kernel != Kernel::FINEST);
         let new_coarse: usize = coarse
             .map(|tier| {
@@ -30,7 +28,7 @@ impl Budget {
                     * new_groups(tier.groups(), tier.kernel, schedule.generate())
             })
             .sum();
-        let new_fine = fine.min(1 + retrieved) * Kernel::FINEST.tokens(grid);
+        let new_fine = schedule.finest_groups().min(1 + retrieved) * Kernel::FINEST.tokens(grid);
         let tail = match schedule.tail() {
             Tail::Compress => coarsest(schedule).tokens(grid),
             Tail::Delete | Tail::Append => 0,

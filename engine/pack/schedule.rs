@@ -183,6 +183,12 @@ impl Schedule {
         self.tiers().map(|tier| usize::from(tier.frames)).sum()
     }
 
+    /// Groups of the finest kernel: the newest frame's, and one for each frame that is retrieved.
+    #[must_use]
+    pub fn finest_groups(&self) -> usize {
+        self.tiers().filter(|tier| tier.kernel == Kernel::FINEST).map(|tier| tier.groups()).sum()
+    }
+
     /// History tokens when all frames are there, tail aside.
     #[must_use]
     pub fn history_tokens(&self, grid: Grid) -> usize {

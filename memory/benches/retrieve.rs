@@ -72,8 +72,8 @@ fn retrieve(criterion: &mut Criterion) {
             map: None,
             packed: &[],
         };
-        // As many as the default schedule has room for.
-        let selection = Selection { count: 21, apart_ticks: 9, exclude: &exclude };
+        // As many as the default schedule has places for.
+        let selection = Selection { count: 4, apart_ticks: 9, exclude: &exclude };
         let ranking = Ranking::Similarity { time_weight: 0.2 };
         criterion.bench_function(&format!("similarity_{frames}"), |bencher| {
             bencher.iter(|| warm.rank(black_box(&query), ranking, &selection));

@@ -148,7 +148,7 @@ impl SoakReport {
     /// The tables in Markdown, and what was found below them.
     pub fn table(&self) -> String {
         let mut text = self.played.table();
-        text.push('\n');
+        let _ = writeln!(text, "\nmemory held {}\n", self.played.figures.rss_mb.text());
         for (found, good) in &self.checks {
             let _ = writeln!(text, "{} {found}", if *good { "ok    " } else { "FAILED" });
         }

@@ -17,11 +17,15 @@ use crate::view::{MemoryView, PackedGroup, Seen};
 const FINEST: f32 = 52.0;
 /// How long a frame of an earlier walk flashes when it comes back.
 const FLASH: Duration = Duration::from_millis(900);
+/// All of a texture.
+const WHOLE: Rect = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
 
 /// The panel's pictures, and which of them flash.
 #[derive(Clone, Default)]
 pub(super) struct MemoryPanel {
     textures: BTreeMap<FrameId, TextureHandle>,
+    /// What was painted over.
+    painted_over: Option<TextureHandle>,
     /// Frames of earlier walks that are packed now, and since when.
     back_since: BTreeMap<FrameId, Duration>,
 }
@@ -31,6 +35,14 @@ impl MemoryPanel {
     pub(super) fn show(&mut self, ui: &mut Ui, view: &MemoryView, now: Duration) {
         self.follow(ui.ctx(), view, now);
         ui.label(format!("{} frames remembered; this picture is made from", view.remembered));
+        if let Some(texture) = &self.painted_over {
+            ui.horizontal(|ui| {
+                let (place, _) =
+                    ui.allocate_exact_size(vec2(FINEST, 0.75 * FINEST), Sense::hover());
+                ui.painter().image(texture.id(), place, WHOLE, Color32::WHITE);
+                ui.label(RichText::new("the atlas from here, painted over").small());
+            });
+        }
         let mut kernels: Vec<usize> = view.groups.iter().map(|group| group.kernel).collect();
         kernels.sort_unstable();
         kernels.dedup();
@@ -55,6 +67,7 @@ impl MemoryPanel {
 
     /// Lets go of what is no longer packed, takes up what is new.
     fn follow(&mut self, ctx: &Context, view: &MemoryView, now: Duration) {
+        self.painted_over = view.painted_over.as_ref().map(|picture| load(ctx, picture));
         let packed = |frame: &FrameId| view.groups.iter().any(|group| group.frame == *frame);
         self.textures.retain(|frame, _| packed(frame));
         self.back_since.retain(|frame, _| packed(frame));
@@ -75,9 +88,8 @@ impl MemoryPanel {
             #[expect(clippy::cast_precision_loss, reason = "kernels are short")]
             let width = FINEST / (group.kernel as f32).powf(0.4);
             let (place, _) = ui.allocate_exact_size(vec2(width, 0.75 * width), Sense::hover());
-            let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
             match self.textures.get(&group.frame) {
-                Some(texture) => ui.painter().image(texture.id(), place, whole, Color32::WHITE),
+                Some(texture) => ui.painter().image(texture.id(), place, WHOLE, Color32::WHITE),
                 None => ui.painter().rect_filled(place, 0.0, Color32::DARK_GRAY),
             };
             let (colour, thick) = if group.reused { (REUSED, 1.0) } else { (ENCODED, 2.0) };

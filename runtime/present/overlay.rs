@@ -286,11 +286,20 @@ mod tests {
             group(1, 5, Seen::Earlier, Some(0.875)),
             group(1, 6, Seen::Recorded, Some(2.5)),
         ];
-        let memory = Some(Arc::new(MemoryView { remembered: 1234, groups }));
+        let painted_over = Some(Arc::new(Frame::filled(4, 3, [7; 3])));
+        let memory = Some(Arc::new(MemoryView { remembered: 1234, painted_over, groups }));
         let mut overlay = Overlay { memory, watching: true, ..Overlay::default() };
         let shown = words(&mut overlay);
-        for expected in ["1234 frames", "k1", "k4", "0.1 s", "2 min", "earlier 0.88", "atlas 2.50"]
-        {
+        for expected in [
+            "1234 frames",
+            "the atlas from here",
+            "k1",
+            "k4",
+            "0.1 s",
+            "2 min",
+            "earlier 0.88",
+            "atlas 2.50",
+        ] {
             assert!(shown.contains(expected), "{expected:?} is not in {shown:?}");
         }
         overlay.watching = false;

@@ -157,7 +157,7 @@ impl Dream for Arithmetic {
     }
 
     fn memory(&mut self) -> Result<MemoryView> {
-        Ok(MemoryView { remembered: self.sections, groups: Vec::new() })
+        Ok(MemoryView { remembered: self.sections, ..MemoryView::default() })
     }
 
     fn lost(&self) -> u64 {
