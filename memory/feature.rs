@@ -101,6 +101,7 @@ pub struct Estimate {
     shape: FeatureShape,
     /// Means over the frames of unit vectors by position, in steps.
     steps: Box<[i16]>,
+    /// Of these steps, the coarser first.
     pub(crate) sketches: [Sketch<i16>; 2],
 }
 
@@ -115,7 +116,7 @@ impl Feature {
         Ok(Self { shape, steps })
     }
 
-    /// Its sketches, of the stored steps.
+    /// Sketches of the stored steps, the coarser first.
     pub(crate) fn sketches(&self) -> [Sketch<i8>; 2] {
         let scale = 1.0 / (FEATURE_STEPS * root(self.shape.positions()));
         let values: Vec<f32> = self.steps.iter().map(|step| f32::from(*step) * scale).collect();

@@ -1,7 +1,9 @@
 //! What all frames look like, from coarse to fine.
 //!
-//! A ranking takes as long as it reads. Averages over blocks of positions bound how like the estimate a frame is, and few
-//! frames' bounds reach the best of them: of one frame in three the finer averages are read, of one in four all of it.
+//! A ranking takes as long as it reads. Averages over blocks of positions bound how like the estimate a frame is, and of
+//! most frames the bound does not reach the best ones' cosines. Of recorded views of the shipped `doom-rooms` two in five
+//! reach the most like one by the coarser averages, one in four by the finer ones, and are read whole; where walls are all
+//! alike, most are.
 
 use rayon::prelude::*;
 

@@ -256,6 +256,34 @@ fn what_is_packed_stays_ahead_and_a_bookmark_keeps_that() {
     assert!(near(lead(&mut dreamer)), "as it was at the bookmark");
 }
 
+#[test]
+fn what_comes_back_lies_behind_the_tail_and_fills_all_places() {
+    let world = tiny_world();
+    let size = world.starts[0].frame_bytes();
+    let frame = |level: u8| {
+        (0..size).map(|at| level.wrapping_mul(u8::try_from(at % 97).expect("small"))).collect()
+    };
+    let [then, now]: [Vec<u8>; 2] = [3, 5].map(frame);
+    // What looks like now is all in the tail of the one schedule, and behind the window of the other.
+    let frames: Vec<&[u8]> = (0..250).map(|t| if t < 110 { &then[..] } else { &now }).collect();
+    let retrieved = |schedule: &str| {
+        let schedule = Some(schedule.parse().expect("a schedule"));
+        let options = DreamOptions { schedule, ..DreamOptions::default() };
+        let mut dreamer = Dreamer::new(Arc::clone(&world), options).expect("fits");
+        dreamer.open_with(&frames, &[Action::NEUTRAL; 250]).expect("the opening fits");
+        dreamer.section(&[Action::NEUTRAL]).expect("a section");
+        let account = dreamer.account();
+        let plan = account.plan.as_ref().expect("there was a section");
+        let frames: Vec<u32> = plan.retrieved().map(|frame| frame.0).collect();
+        assert_eq!(account.hits.len(), frames.len(), "no more is asked for than is packed");
+        frames
+    };
+    let tail = retrieved("tc_f16k4f4k2f5k1_g1");
+    assert!(tail.len() == 4 && tail.iter().all(|&frame| frame < 97), "{tail:?}");
+    let window = retrieved("td_f16k4f4k2f5k1_g1");
+    assert!(window.len() == 4 && window.iter().all(|&frame| frame >= 110), "{window:?}");
+}
+
 /// A walk that has looked ahead for 40 frames, turned right for 6 and looked there for the rest of 100.
 fn opened_to_the_right(world: &Arc<World>, poses: &[Pose]) -> Dreamer {
     let mut dreamer = Dreamer::new(Arc::clone(world), DreamOptions::default()).expect("fits");

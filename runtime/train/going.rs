@@ -37,6 +37,9 @@ pub(super) fn go_on(
         trainer.restore(&Checkpoint::load(checkpoint, device)?)?;
         eprintln!("going on from step {}", trainer.steps());
     }
+    if trainer.steps() >= steps {
+        eprintln!("all {steps} steps are done; --steps N asks for more");
+    }
     let clock = Clock::real();
     let every = Duration::from_secs(60 * minutes.max(1));
     let dir = checkpoint.parent().unwrap_or(Path::new("."));
