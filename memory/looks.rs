@@ -2,8 +2,7 @@
 //!
 //! A ranking takes as long as it reads. Averages over blocks of positions bound how like the estimate a frame is, and of
 //! most frames the bound does not reach the best ones' cosines. Of recorded views of the shipped `doom-rooms` two in five
-//! reach the most like one by the coarser averages, one in four by the finer ones, and are read whole; where walls are all
-//! alike, most are.
+//! reach the most like one by the coarser averages; one in four do by the finer ones, and are read whole.
 
 use rayon::prelude::*;
 

@@ -86,6 +86,10 @@ fn frames_have_the_detail_of_views_that_are_warped_to_them() {
         let made = walk.history().warm().peek(walk.account().made[0]).expect("it is remembered");
         assert_eq!(walk.history().warm().len(), start.len() + 1, "no view is packed besides");
         let decoded = world.picture(&made.latent).expect("it can be decoded");
+        // What it was painted over is a picture as large, and another one.
+        let over = walk.painted_over().map(<[u8]>::to_vec);
+        assert!(over.is_none_or(|over| over.len() == shown.len() && over != shown));
+        assert_eq!(walk.painted_over().is_some(), !poses.is_empty());
         (shown != decoded, walk.account().evaluations)
     };
     let poses = start.poses.clone().expect("they are known");
