@@ -22,7 +22,7 @@ use crate::graph::Graphs;
 use crate::model::{GroupKv, PlacedContext, spanned};
 use crate::noise::section_noise;
 use crate::pack::{
-    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
+    Arrangement, Grid, Group, HistoryView, Kernel, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
 use crate::sampler::{Sampling, Sight, sample, sample_at_once};
 use crate::world::World;
@@ -33,7 +33,6 @@ use latent::{check, feature_shape, gone, look, stored};
 use memory::{
     BranchId, ByteLru, Estimate, Feature, FrameId, FrameStamp, History, Hit, Look, Ranking,
 };
-use rayon::prelude::*;
 use reckoning::Reckoning;
 use std::sync::Arc;
 
@@ -315,9 +314,8 @@ impl Dreamer {
     /// Encodes the groups that are missing.
     pub fn encode(&mut self) -> Result<(), Error> {
         let missing = std::mem::take(&mut self.section.missing);
-        // Side by side: the coarse ones are too small for more than a thread.
-        let encode = |group: &Group| Ok(Arc::new(self.encode_group(group)?));
-        let encoded: Vec<_> = missing.par_iter().map(encode).collect::<Result<_, Error>>()?;
+        let told = missing.iter().map(|group| self.group(group)).collect::<Result<Vec<_>, _>>()?;
+        let encoded = self.world.model.encode_each(0.0, &told)?.into_iter().map(Arc::new);
         for (group, encoded) in missing.into_iter().zip(encoded) {
             for (kept, other, _) in &mut self.section.groups {
                 if *other == group {
@@ -334,7 +332,8 @@ impl Dreamer {
         Ok(())
     }
 
-    fn encode_group(&self, group: &Group) -> Result<GroupKv, Error> {
+    /// What the network is told of a group: kernel, latents, mean action.
+    fn group(&self, group: &Group) -> Result<(Kernel, Tensor, Tensor), Error> {
         let model = &self.world.model;
         let config = model.config();
         let mut latents = Vec::with_capacity(group.frames.len());
@@ -348,7 +347,7 @@ impl Dreamer {
         }
         let shape = [group.kernel.frames(), config.channels, config.height, config.width];
         let latents = model.tensor(spanned(group.kernel, &latents), &shape)?;
-        Ok(model.encode(group.kernel, &latents, &model.tensor(action, &[config.action])?)?)
+        Ok((group.kernel, latents, model.tensor(action, &[config.action])?))
     }
 
     /// Runs the sampler; the result is rounded to the type it is stored in.

@@ -1,6 +1,15 @@
 //! Work on all cores, with the memory it needs kept.
 
-use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
+
+/// A thread that has found nothing to do for so long goes to sleep.
+const IDLE: Duration = Duration::from_millis(2);
+/// Pauses between two looks for something to do.
+const PAUSES: u32 = 16;
 
 /// Runs `work` as one thread of a pool of its own, as many as the machine has cores or `RAYON_NUM_THREADS` says.
 ///
@@ -11,6 +20,45 @@ use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
 pub fn on_all<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
     let pool = ThreadPoolBuilder::new().thread_name(|at| format!("core {at}")).build()?;
     Ok(pool.install(work))
+}
+
+/// Runs `work` while the other threads of the pool stay awake, for work that parts and joins every few dozen microseconds:
+/// to wake a thread takes as long, on a virtual machine several times so. Outside a pool it simply runs.
+///
+/// A thread that waits looks for work all the time, but never for more than some 2 ms without finding any.
+pub fn awake<R>(work: impl FnOnce() -> R) -> R {
+    let Some(home) = rayon::current_thread_index() else { return work() };
+    let over = Over::default();
+    let others = Arc::clone(&over.0);
+    rayon::spawn_broadcast(move |context| {
+        // This thread finds its own share when it next looks for something to do, and must not wait for itself.
+        if context.index() != home {
+            attend(&others);
+        }
+    });
+    work()
+}
+
+/// Set when it goes out of scope, however it does.
+#[derive(Default)]
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does what there is to do until it is over.
+fn attend(over: &AtomicBool) {
+    let mut idle_since = Instant::now();
+    while !over.load(Ordering::Relaxed) && idle_since.elapsed() < IDLE {
+        if rayon::yield_now() == Some(Yield::Executed) {
+            idle_since = Instant::now();
+        } else {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        }
+    }
 }
 
 /// Lets the allocator keep what was freed, for work that asks for the same large blocks again and again; says
@@ -41,6 +89,25 @@ mod tests {
     fn work_is_itself_one_of_the_pools_threads() {
         assert!(rayon::current_thread_index().is_none());
         assert!(super::on_all(rayon::current_thread_index).unwrap().is_some());
+    }
+
+    #[test]
+    fn threads_that_stay_awake_share_the_work_and_leave_with_it() {
+        use rayon::prelude::*;
+        let seen = super::on_all(|| {
+            // Longer than anybody waits for something to do, then more than one thread can do at a time.
+            let sum: usize = super::awake(|| {
+                std::thread::sleep(super::IDLE * 2);
+                (0..1000_usize).into_par_iter().sum()
+            });
+            let failed = std::panic::catch_unwind(|| super::awake(|| panic!("of the work")));
+            // All threads are free: each is needed to meet the others.
+            let threads = rayon::current_num_threads();
+            let met = std::sync::Barrier::new(threads);
+            rayon::broadcast(|_| met.wait());
+            (sum, failed.is_err())
+        });
+        assert_eq!(seen.unwrap(), (499_500, true));
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

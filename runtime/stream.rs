@@ -8,6 +8,7 @@ use input::{Action, Frame, Room};
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::cores;
 use crate::dream::{Dream, Lineage};
 use crate::effort::Effort;
 use crate::gate::{Gate, Pass, Wish};
@@ -123,15 +124,7 @@ impl Stream<'_> {
             let input_at = touched_at.map_or(polled_at, |at| at.min(polled_at));
             let notices = self.steer.take_notices().into_iter().chain(self.dream.take_notices());
             notices.for_each(|line| self.publish.notice(line));
-            self.stage(Stage::Preview, |it| it.dream.preview(&actions))?;
-            self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
-            self.stage(Stage::Plan, |it| it.dream.plan())?;
-            self.stage(Stage::Pack, |it| it.dream.pack())?;
-            self.stage(Stage::Encode, |it| it.dream.encode())?;
-            self.stage(Stage::Denoise, |it| it.dream.denoise())?;
-            let pictures = self.stage(Stage::Decode, |it| it.dream.decode())?;
-            self.stage(Stage::Remember, |it| it.dream.remember())?;
-
+            let pictures = cores::awake(|| self.dream(&actions))?;
             let due = self.place(polled_at, pictures.len(), actions.len())?;
             self.ease(polled_at);
             let frames: Vec<_> = pictures.into_iter().map(Arc::new).collect();
@@ -160,6 +153,19 @@ impl Stream<'_> {
             number += 1;
         }
         Ok(())
+    }
+
+    /// Makes the pictures of a section under these actions.
+    fn dream(&mut self, actions: &[Action]) -> Result<Vec<Frame>> {
+        self.stage(Stage::Preview, |it| it.dream.preview(actions))?;
+        self.stage(Stage::Retrieve, |it| it.dream.retrieve())?;
+        self.stage(Stage::Plan, |it| it.dream.plan())?;
+        self.stage(Stage::Pack, |it| it.dream.pack())?;
+        self.stage(Stage::Encode, |it| it.dream.encode())?;
+        self.stage(Stage::Denoise, |it| it.dream.denoise())?;
+        let pictures = self.stage(Stage::Decode, |it| it.dream.decode())?;
+        self.stage(Stage::Remember, |it| it.dream.remember())?;
+        Ok(pictures)
     }
 
     /// Does what the player wished for between two sections.

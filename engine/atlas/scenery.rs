@@ -3,6 +3,8 @@
 use super::Pose;
 use super::ground::Ground;
 use super::walls::Walls;
+use crate::ops::vectorized;
+use rayon::prelude::*;
 
 /// Widest margin of walls that is believed, in squares: eight steps.
 pub(super) const MARGIN_MAX: u8 = 64;
@@ -11,6 +13,9 @@ const NEAREST: f32 = 0.05;
 /// How far behind the wall that a view shows something may lie and still be it, in steps: walls are known to a square or
 /// two, and seen aslant. Other values were not tried.
 const SLACK: f32 = 1.5;
+
+/// Rows of a picture that are worth handing to another thread.
+pub(super) const TASK_ROWS: usize = 8;
 
 /// An eye at one height that looks straight ahead, over level ground and under a level ceiling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,16 +153,21 @@ impl Scenery {
         // Where this place lies for the view: ahead and to the right.
         let (ahead, right) = (dx * cos + dy * sin, dx * sin - dy * cos);
         let (turn_sin, turn_cos) = (here.yaw - there.yaw).to_radians().sin_cos();
-        for (column, (side, &wall)) in self.sides(width).zip(&outline.depths).enumerate() {
-            // What a length of 1 ahead of here adds to both.
-            let (ahead_more, right_more) = (turn_cos + side * turn_sin, side * turn_cos - turn_sin);
-            for row in 0..height {
-                let at = row * width + column;
-                if canvas.seen[at] {
+        // Of each column: the wall's depth, and what a length of 1 ahead of here adds to both.
+        let columns = self
+            .sides(width)
+            .zip(&outline.depths)
+            .map(|(side, &wall)| (wall, turn_cos + side * turn_sin, side * turn_cos - turn_sin));
+        let columns: Vec<(f32, f32, f32)> = columns.collect();
+        let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
+        let paint_row = |row: usize, pixels: &mut [u8], seen: &mut [bool]| {
+            let slope = (halved(2 * row + 1) - half_height) / scale;
+            let level = if slope > 0.0 { eye / slope } else { -ceiling / slope };
+            let pixels = pixels.chunks_exact_mut(3).zip(seen).zip(&columns);
+            for ((pixel, seen), &(wall, ahead_more, right_more)) in pixels {
+                if *seen {
                     continue;
                 }
-                let slope = (halved(2 * row + 1) - half_height) / scale;
-                let level = if slope > 0.0 { eye / slope } else { -ceiling / slope };
                 let depth = wall.min(level);
                 let far = depth.mul_add(ahead_more, ahead);
                 let is_ahead = far > NEAREST;
@@ -167,7 +177,6 @@ impl Scenery {
                 let far = far.max(NEAREST);
                 let x = scale * depth.mul_add(right_more, right) / far + half_width - 0.5;
                 let y = scale * (slope * depth) / far + half_height - 0.5;
-                let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
                 let inside = x > -0.5 && x < last_column + 0.5 && y > -0.5 && y < last_row + 0.5;
                 let (x, y) = (x.clamp(0.0, last_column), y.clamp(0.0, last_row));
                 #[expect(
@@ -177,18 +186,26 @@ impl Scenery {
                 )]
                 let shown = is_ahead && inside && far < view.depths[x.round() as usize] + SLACK;
                 if shown || guessing {
-                    let pixel = picture.between(x, y);
-                    canvas.pixels[3 * at..3 * at + 3].copy_from_slice(&pixel);
-                    canvas.seen[at] = shown;
+                    pixel.copy_from_slice(&picture.between(x, y));
+                    *seen = shown;
                 }
             }
-        }
+        };
+        let rows = canvas.pixels.par_chunks_exact_mut(3 * width);
+        let rows = rows.zip(canvas.seen.par_chunks_exact_mut(width)).enumerate();
+        rows.with_min_len(TASK_ROWS).for_each(|(row, (pixels, seen))| {
+            vectorized(
+                #[inline(always)]
+                || paint_row(row, pixels, seen),
+            );
+        });
     }
 }
 
 impl Picture<'_> {
     /// The colour at a place, column and row, mixed from the sixteen pixels around it (bicubic: R. Keys, "Cubic Convolution
     /// Interpolation for Digital Image Processing", 1981): what is warped once should not be softer than it has to be.
+    #[inline(always)]
     fn between(&self, x: f32, y: f32) -> [u8; 3] {
         let (columns, across) = taps(x, self.width);
         let (rows, down) = taps(y, self.pixels.len() / (3 * self.width));
@@ -208,6 +225,7 @@ impl Picture<'_> {
 }
 
 /// The four of `count` pixels in a row around a place, and what each counts for; beyond the ends the last one repeats.
+#[inline(always)]
 fn taps(at: f32, count: usize) -> ([usize; 4], [f32; 4]) {
     let part = at - at.floor();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the picture")]
@@ -224,6 +242,7 @@ fn taps(at: f32, count: usize) -> ([usize; 4], [f32; 4]) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pictures are small")]
+#[inline(always)]
 fn halved(count: usize) -> f32 {
     count as f32 / 2.0
 }

@@ -1,6 +1,6 @@
 //! Residual blocks, as both networks use them.
 
-use crate::ops::{Conv2d, Precision, add};
+use crate::ops::{Conv2d, Precision};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -20,7 +20,7 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        add(x, &self.conv2.forward_silu(&self.conv1.forward_silu(x)?)?)
+        self.conv2.forward_silu_onto(&self.conv1.forward_silu(x)?, x)
     }
 }
 

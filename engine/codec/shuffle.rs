@@ -1,6 +1,8 @@
 //! Between space and channels, in PyTorch's order of channels: (channel, row, column).
 
-use candle_core::{Result, Tensor};
+use crate::ops::with_floats;
+use candle_core::{DType, Result, Tensor};
+use rayon::prelude::*;
 
 /// (B, H, W, C) to (B, H / by, W / by, C · by²): each channel's blocks become channels.
 pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
@@ -14,15 +16,38 @@ pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
 pub(super) fn shuffle(x: &Tensor, by: usize) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     let c = c / (by * by);
+    if x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op() {
+        // candle's copies with strides go value by value, on one thread.
+        let values = with_floats([&x.contiguous()?], |[x]| Ok(interleaved(x, [w, c, by])))?;
+        return Tensor::from_vec(values, (b, h * by, w * by, c), x.device());
+    }
     let blocks = x.reshape(vec![b, h, w, c, by, by])?;
     let blocks = blocks.permute(vec![0, 1, 4, 2, 5, 3])?; // B, H, row, W, column, C
     blocks.reshape((b, h * by, w * by, c))
 }
 
+/// [`shuffle`] line by line: lines of `width` pixels, each of so many channels for each of `by` rows and columns.
+fn interleaved(x: &[f32], [width, channels, by]: [usize; 3]) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    let line = width * channels * by * by;
+    out.par_chunks_exact_mut(line).zip(x.par_chunks_exact(line)).for_each(|(out, x)| {
+        for (row, out) in out.chunks_exact_mut(line / by).enumerate() {
+            let pixels = x.chunks_exact(line / width).zip(out.chunks_exact_mut(by * channels));
+            for (pixel, out) in pixels {
+                for (column, out) in out.chunks_exact_mut(channels).enumerate() {
+                    let values = pixel[row * by + column..].iter().step_by(by * by);
+                    out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+                }
+            }
+        }
+    });
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     #[test]
     fn channels_are_in_pytorch_order() {
@@ -35,5 +60,15 @@ mod tests {
         let back = shuffle(&y, 2).unwrap();
         let same = (back - x).unwrap().abs().unwrap().sum_all().unwrap();
         assert!(same.to_scalar::<f32>().unwrap() == 0.0);
+    }
+
+    #[test]
+    fn training_shuffles_as_play_does() {
+        // Values that no two places share.
+        let x: Vec<f32> = (0..2 * 3 * 5 * 12_u16).map(f32::from).collect();
+        let x = Tensor::from_vec(x, (2, 3, 5, 12), &Device::Cpu).unwrap();
+        let values = |x: &Tensor| shuffle(x, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>();
+        let trained = values(&Var::from_tensor(&x).unwrap()).unwrap();
+        assert_eq!(values(&x).unwrap(), trained);
     }
 }

@@ -21,13 +21,14 @@ impl GroupKv {
         self.layers.iter().map(|(k, v)| 4 * (k.elem_count() + v.elem_count())).sum()
     }
 
-    /// Keys of a block, rotated, and its values.
-    fn placed(&self, at: usize, phases: &Phases) -> Result<[Vec<f32>; 2]> {
+    /// Copies the keys of a block, rotated, and its values.
+    fn place(&self, at: usize, phases: &Phases, out: [&mut [f32]; 2]) -> Result<()> {
         let (keys, values) = self.layer(at);
         with_floats([keys, values], |[keys, values]| {
-            let mut rotated = vec![0.0; keys.len()];
-            turn_all(keys, phases, &mut rotated);
-            Ok([rotated, values.to_vec()])
+            let [rotated, copied] = out;
+            turn_all(keys, phases, rotated);
+            copied.copy_from_slice(values);
+            Ok(())
         })
     }
 
@@ -121,9 +122,6 @@ pub struct PlannedGroup {
 
 impl WorldModel {
     /// Encodes one group: latents (frames of the kernel, C, H, W), mean action of its frames (A).
-    ///
-    /// A group is always encoded alone in this one shape, so that its bits do not depend on what
-    /// else is encoded.
     pub fn encode(&self, kernel: Kernel, latents: &Tensor, action: &Tensor) -> Result<GroupKv> {
         self.encode_at(0.0, kernel, latents, action)
     }
@@ -136,31 +134,56 @@ impl WorldModel {
         latents: &Tensor,
         action: &Tensor,
     ) -> Result<GroupKv> {
-        let x = self.embed(kernel, &latents.unsqueeze(0)?)?;
-        let condition = silu(&self.group_condition(&[level], &action.unsqueeze(0)?)?)?;
-        let phases = group_phases(&self.config, kernel, 0);
-        let layers = match &self.stack {
-            Some(stack) => {
-                let (shape, device) = (x.shape(), x.device());
-                let layers = with_floats([&x, &condition], |[x, condition]| {
-                    let condition = View::rows(condition, 1, condition.len());
-                    Ok(stack.keys_values(x, condition, &phases))
-                })?;
-                let tensor = |values| Tensor::from_vec(values, shape, device);
-                let layer = |[keys, values]: [_; 2]| Ok((tensor(keys)?, tensor(values)?));
-                layers.into_iter().map(layer).collect::<Result<_>>()?
-            }
-            None => self.plain_encode(x, &condition, phases)?,
+        let group = (kernel, latents.clone(), action.clone());
+        Ok(self.encode_each(level, &[group])?.remove(0))
+    }
+
+    /// Encodes several groups, each as if it were alone: it attends to itself, and its bits do not depend on what else is
+    /// encoded. Each is (kernel, latents, mean action).
+    pub fn encode_each(
+        &self,
+        level: f32,
+        groups: &[(Kernel, Tensor, Tensor)],
+    ) -> Result<Vec<GroupKv>> {
+        let Some(stack) = self.stack.as_deref().filter(|_| !groups.is_empty()) else {
+            return groups.par_iter().map(|group| self.plain_encode(level, group)).collect();
         };
-        Ok(GroupKv { layers })
+        let embed = |(kernel, latents, _): &(Kernel, Tensor, _)| {
+            self.embed(*kernel, &latents.unsqueeze(0)?)
+        };
+        let parts = groups.par_iter().map(embed).collect::<Result<Vec<_>>>()?;
+        let lengths = parts.iter().map(|part| part.dim(0)).collect::<Result<Vec<_>>>()?;
+        let actions: Vec<_> = groups.iter().map(|(.., action)| action).collect();
+        let condition = silu(&self.group_condition(&[level], &Tensor::stack(&actions, 0)?)?)?;
+        let phases = groups.iter().map(|(kernel, ..)| group_phases(&self.config, *kernel, 0));
+        let half = self.config.dim / self.config.heads / 2;
+        let phases = Phases::concatenated(half, &phases.collect::<Vec<_>>());
+        // One run for all, so that weights are read from memory once.
+        let layers = with_floats([&Tensor::cat(&parts, 0)?, &condition], |[x, condition]| {
+            let count = groups.len();
+            let condition = View::rows(condition, count, condition.len() / count);
+            Ok(stack.keys_values(x, condition, &lengths, &phases))
+        })?;
+        let mut first = 0;
+        let encoded = parts.iter().map(|part| {
+            let own = first..first + part.elem_count();
+            first = own.end;
+            let tensor =
+                |all: &[f32]| Tensor::from_slice(&all[own.clone()], part.shape(), part.device());
+            let layer = |[keys, values]: &[Vec<f32>; 2]| Ok((tensor(keys)?, tensor(values)?));
+            Ok(GroupKv { layers: layers.iter().map(layer).collect::<Result<_>>()? })
+        });
+        encoded.collect()
     }
 
     fn plain_encode(
         &self,
-        mut x: Tensor,
-        condition: &Tensor,
-        phases: Phases,
-    ) -> Result<Vec<(Tensor, Tensor)>> {
+        level: f32,
+        (kernel, latents, action): &(Kernel, Tensor, Tensor),
+    ) -> Result<GroupKv> {
+        let mut x = self.embed(*kernel, &latents.unsqueeze(0)?)?;
+        let condition = silu(&self.group_condition(&[level], &action.unsqueeze(0)?)?)?;
+        let phases = group_phases(&self.config, *kernel, 0);
         let tokens = x.dim(0)?;
         let rows = Rows::new(&[tokens]);
         let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
@@ -174,7 +197,7 @@ impl WorldModel {
         .into();
         let mut layers = Vec::with_capacity(self.blocks.len());
         for (at, block) in self.blocks.iter().enumerate() {
-            let modulation = block.modulation(condition)?;
+            let modulation = block.modulation(&condition)?;
             if at + 1 == self.blocks.len() {
                 layers.push(block.keys_values(&x, &modulation, &rows)?);
                 break;
@@ -184,7 +207,7 @@ impl WorldModel {
                 attend(q, &k, &v, &routes, self.config.precision)
             })?;
         }
-        Ok(layers)
+        Ok(GroupKv { layers })
     }
 
     /// Places groups at their positions: once for each section.
@@ -199,12 +222,13 @@ impl WorldModel {
         let tokens = parts.iter().map(Phases::tokens).sum();
         if self.stack.is_some() {
             let layer = |at: usize| {
-                let group =
-                    |(group, phases): (&(Arc<GroupKv>, Kernel, i32), _)| group.0.placed(at, phases);
-                let placed = groups.iter().zip(&parts).map(group).collect::<Result<Vec<_>>>()?;
-                let [keys, values] = [0, 1].map(|which| {
-                    placed.iter().flat_map(|of_group| &of_group[which]).copied().collect::<Vec<_>>()
-                });
+                let [mut keys, mut values] = [0, 1].map(|_| vec![0.0; tokens * dim]);
+                let mut first = 0;
+                for ((group, ..), phases) in groups.iter().zip(&parts) {
+                    let rows = first..first + phases.tokens() * dim;
+                    first = rows.end;
+                    group.place(at, phases, [&mut keys[rows.clone()], &mut values[rows]])?;
+                }
                 Ok((tokens > 0).then(|| PackedKeys::new(&keys, &values, dim, head)))
             };
             let layers =

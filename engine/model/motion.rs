@@ -57,13 +57,13 @@ impl Motion {
 fn windows(frames: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = frames.dims4()?;
     let (rows, columns) = WINDOW;
-    let padded = frames.pad_with_same(2, rows / 2, rows / 2)?;
-    let padded = padded.pad_with_same(3, columns / 2, columns / 2)?;
+    let cells = frames.permute((0, 2, 3, 1))?.contiguous()?; // B, H, W, C
+    let padded = cells.pad_with_same(1, rows / 2, rows / 2)?;
+    let padded = padded.pad_with_same(2, columns / 2, columns / 2)?;
     let shifts = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-    let shifted =
-        shifts.map(|(row, column)| padded.narrow(2, row, height)?.narrow(3, column, width));
-    let windows = Tensor::cat(&shifted.collect::<Result<Vec<_>>>()?, 1)?; // B, 15 · C, H, W
-    windows.flatten_from(2)?.transpose(1, 2)?.contiguous()
+    let shifted = shifts
+        .map(|(row, column)| padded.narrow(1, row, height)?.narrow(2, column, width)?.contiguous());
+    Tensor::cat(&shifted.collect::<Result<Vec<_>>>()?, 3)?.flatten(1, 2)
 }
 
 #[cfg(test)]

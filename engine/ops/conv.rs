@@ -1,18 +1,16 @@
 //! 3x3 convolution of channel-last pictures, zero-padded to the same size.
 //!
-//! In integers, a picture is rounded once into a buffer with a border of zeros. There the three pixels
-//! under one row of the filter are adjacent, so that the convolution is a product of matrices whose
-//! left operand overlaps itself: nothing is copied nine times. Positions run over the border too;
-//! what they give there is dropped.
+//! In integers, four of nine multiplications are made: see [`winograd`].
 
 mod kernel;
 mod slope;
+mod winograd;
 
-use super::{Precision, floats, fused, stored, with_floats};
+use super::{Precision, add, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
-use kernel::{PackedFilter, PaddedPairs};
 use std::sync::Arc;
+use winograd::PackedFilter;
 
 /// A 3x3 convolution, weight stored (out, in, 3, 3) as in every checkpoint of the field.
 #[derive(Clone, Debug)]
@@ -58,21 +56,31 @@ impl Conv2d {
 
     /// x: (B, H, W, in) to (B, H, W, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.apply(x, Before::Nothing)
+        self.apply(x, Before::Nothing, None)
     }
 
     /// The convolution of silu(x): (B, H, W, in) to (B, H, W, out).
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
-        self.apply(x, Before::Silu)
+        self.apply(x, Before::Silu, None)
     }
 
-    fn apply(&self, x: &Tensor, before: Before) -> Result<Tensor> {
-        if fused(x) && self.precision.is_int16() {
-            let packed = self.packed.clone();
-            x.contiguous()?.apply_op3(&self.weight, &self.bias, Convolution { before, packed })
-        } else {
-            plain(x, &self.weight, &self.bias, before)
+    /// The same, on top of `onto`: (B, H, W, out).
+    pub fn forward_silu_onto(&self, x: &Tensor, onto: &Tensor) -> Result<Tensor> {
+        self.apply(x, Before::Silu, Some(onto))
+    }
+
+    fn apply(&self, x: &Tensor, before: Before, onto: Option<&Tensor>) -> Result<Tensor> {
+        if !(fused(x) && self.precision.is_int16()) {
+            let y = plain(x, &self.weight, &self.bias, before)?;
+            return onto.map_or(Ok(y.clone()), |onto| onto + &y);
         }
+        let (packed, x) = (self.packed.clone(), x.contiguous()?);
+        let at_once = packed.is_some() && !x.track_op();
+        let (onto, sum) = if at_once { (onto, None) } else { (None, onto) };
+        let onto = onto.map(Tensor::contiguous).transpose()?;
+        let convolution = Convolution { before, packed, onto };
+        let y = x.apply_op3(&self.weight, &self.bias, convolution)?;
+        sum.map_or(Ok(y.clone()), |onto| add(onto, &y))
     }
 }
 
@@ -115,6 +123,8 @@ impl Pictures {
 struct Convolution {
     before: Before,
     packed: Option<Arc<PackedFilter>>,
+    /// What the result is added to, where no gradient is wanted.
+    onto: Option<Tensor>,
 }
 
 impl CustomOp3 for Convolution {
@@ -143,7 +153,11 @@ impl CustomOp3 for Convolution {
                 &fresh
             }
         };
-        let out = PaddedPairs::new(x, pictures, self.before).convolve(filter, bias);
+        let convolve = |onto: Option<&[f32]>| filter.convolve(x, pictures, self.before, bias, onto);
+        let out = match &self.onto {
+            Some(onto) => with_floats([onto], |[onto]| Ok(convolve(Some(onto))))?,
+            None => convolve(None),
+        };
         Ok(stored(out, (pictures.count, pictures.height, pictures.width, outputs)))
     }
 
@@ -178,7 +192,7 @@ mod tests {
     use candle_core::{DType, Device};
 
     fn fused_form(t: &[Tensor], before: Before) -> Result<Tensor> {
-        t[0].apply_op3(&t[1], &t[2], Convolution { before, packed: None })
+        t[0].apply_op3(&t[1], &t[2], Convolution { before, packed: None, onto: None })
     }
 
     #[test]

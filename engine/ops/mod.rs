@@ -30,7 +30,8 @@ pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by
 pub use place::{Phases, place};
 pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_all};
 
-use wide::{exp, vectorized};
+use wide::exp;
+pub(crate) use wide::vectorized;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;

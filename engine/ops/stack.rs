@@ -13,6 +13,7 @@ use super::place::{Phases, rotate};
 use super::vectorized;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The weights of one block, as its layers store them: (out, in), biases (out).
 pub(crate) struct BlockWeights<'a> {
@@ -159,42 +160,53 @@ impl Stack {
         phases: &Phases,
         history: &[Option<PackedKeys>],
     ) -> Vec<f32> {
-        self.run(x, condition, phases, history, |_, _, _| {})
+        let rows = x.len() / self.width;
+        let each = vec![rows / condition.rows; condition.rows];
+        self.run(x, (condition, &each), &[rows], phases, history, |_, _| {})
     }
 
-    /// The same without a history; keys (before their rotation) and values of each block: (R, D) each. What the
-    /// last block makes of the rows is not asked for.
+    /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows
+    /// attend to their group alone. What a group becomes does not depend on the others.
+    ///
+    /// Answers keys (before their rotation) and values of each block: (R, D) each. What the last block makes of the rows
+    /// is not asked for.
     pub(crate) fn keys_values(
         &self,
         x: &[f32],
         condition: View<'_>,
+        lengths: &[usize],
         phases: &Phases,
     ) -> Vec<[Vec<f32>; 2]> {
         let mut all = Vec::with_capacity(self.blocks.len());
         let history = vec![None; self.blocks.len() - 1];
-        self.run(x, condition, phases, &history, |_, keys, values| {
+        self.run(x, (condition, lengths), lengths, phases, &history, |keys, values| {
             all.push([keys.to_vec(), values.to_vec()]);
         });
         all
     }
 
-    /// Runs the blocks; one for which there is no entry in `history` only makes its keys and values, which
-    /// `take` is given: the block's number, keys before their rotation, values.
+    /// Runs the blocks. Conditions are each of so many rows; the rows of each of `groups` attend to each other, and to the
+    /// history. A block for which there is no entry in `history` only makes its keys (before their rotation) and values,
+    /// which `take` is given of every block.
     fn run(
         &self,
         x: &[f32],
-        condition: View<'_>,
+        (condition, conditioned): (View<'_>, &[usize]),
+        groups: &[usize],
         phases: &Phases,
         history: &[Option<PackedKeys>],
-        mut take: impl FnMut(usize, &[f32], &[f32]),
+        mut take: impl FnMut(&[f32], &[f32]),
     ) -> Vec<f32> {
         let (width, head) = (self.width, self.head);
+        let of_row = conditioned.iter().enumerate();
+        let of_row: Vec<_> = of_row.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)).collect();
         let modulate = |block: &PackedBlock| {
             let mut values = Vec::new();
             block.modulation.apply(condition, &mut values, &mut Scratch::default());
-            Modulation { values, width, group_rows: x.len() / width / condition.rows }
+            Modulation { values, width, of_row: &of_row }
         };
         let modulations: Vec<_> = self.blocks.par_iter().map(modulate).collect();
+        let groups = ranges(groups);
         let mut lanes = lanes(x, width);
         let tokens = phases.tokens();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
@@ -207,17 +219,37 @@ impl Stack {
                 keys.extend_from_slice(&row[width..2 * width]);
                 values.extend_from_slice(&row[2 * width..]);
             }
-            take(at, &keys, &values);
+            take(&keys, &values);
             let Some(history) = history.get(at) else { break };
             turn_all(&keys, phases, &mut rotated);
-            let own = PackedKeys::new(&rotated, &values, width, head);
+            let own = groups.par_iter().map(|rows| {
+                let [keys, values] = [&rotated, &values].map(|all| rows_of(all, rows, width));
+                PackedKeys::new(keys, values, width, head)
+            });
+            let own: Vec<_> = own.collect();
             lanes.par_iter_mut().for_each(|lane| {
-                block.attend(lane, [history.as_ref(), Some(&own)], head);
+                for (rows, own) in groups.iter().zip(&own) {
+                    attend(lane, rows, [history.as_ref(), Some(own)], head);
+                }
                 block.feed(lane, modulation);
             });
         }
         lanes.into_iter().flat_map(|lane| lane.x).collect()
     }
+}
+
+/// Where groups of so many rows lie, one after another.
+fn ranges(lengths: &[usize]) -> Vec<Range<usize>> {
+    let each = lengths.iter().scan(0, |first, rows| {
+        *first += rows;
+        Some(*first - rows..*first)
+    });
+    each.collect()
+}
+
+/// Some rows of a row-major matrix (rows, width).
+fn rows_of<'a>(all: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
+    &all[rows.start * width..rows.end * width]
 }
 
 /// Deals rows out: as many lanes as there are threads, where none is left with part of a panel.
@@ -253,23 +285,24 @@ pub(crate) fn turn_all(rows: &[f32], phases: &Phases, out: &mut [f32]) {
     }
 }
 
-/// Shifts, scales and gates of a block: for each group, six of D.
-struct Modulation {
+/// Shifts, scales and gates of a block: for each condition, six of D.
+struct Modulation<'a> {
     values: Vec<f32>,
     width: usize,
-    group_rows: usize,
+    /// The condition of each row.
+    of_row: &'a [usize],
 }
 
-impl Modulation {
+impl Modulation<'_> {
     /// One of the six of a row: shift, scale and gate of the attention, then of the perceptron.
     fn of(&self, row: usize, which: usize) -> &[f32] {
-        &self.values[(row / self.group_rows * 6 + which) * self.width..][..self.width]
+        &self.values[(self.of_row[row] * 6 + which) * self.width..][..self.width]
     }
 }
 
 impl PackedBlock {
     /// The norm before the attention, queries, keys and values.
-    fn project(&self, lane: &mut Lane, modulation: &Modulation, phases: &Phases) {
+    fn project(&self, lane: &mut Lane, modulation: &Modulation<'_>, phases: &Phases) {
         let width = lane.x.len() / lane.rows;
         lane.modulate(modulation, [0, 1]);
         self.qkv.apply(
@@ -285,37 +318,8 @@ impl PackedBlock {
         }
     }
 
-    /// What the lane's rows see of the keys.
-    fn attend(&self, lane: &mut Lane, keys: [Option<&PackedKeys>; 2], head: usize) {
-        let width = lane.x.len() / lane.rows;
-        for at in 0..width / head {
-            let queries = columns_of(&lane.queries, width, at * head, head, lane.rows);
-            for (keys, scores) in keys.iter().zip(&mut lane.scores) {
-                scores.clear();
-                if let Some(keys) = keys {
-                    scores.resize(lane.rows * keys.tokens, 0.0);
-                    accumulate(queries, &keys.heads[at][0], scores, &mut lane.scratch);
-                }
-            }
-            let [first, second] = &mut lane.scores;
-            softmax_in_parts([first, second], lane.rows, scale(head));
-            lane.head.clear();
-            lane.head.resize(lane.rows * head, 0.0);
-            for (keys, weights) in keys.iter().zip(&lane.scores) {
-                if let Some(keys) = keys {
-                    let weights = View::rows(weights, lane.rows, keys.tokens);
-                    accumulate(weights, &keys.heads[at][1], &mut lane.head, &mut lane.scratch);
-                }
-            }
-            for (seen, part) in lane.seen.chunks_exact_mut(width).zip(lane.head.chunks_exact(head))
-            {
-                seen[at * head..][..head].copy_from_slice(part);
-            }
-        }
-    }
-
     /// The way back from the heads, and the perceptron.
-    fn feed(&self, lane: &mut Lane, modulation: &Modulation) {
+    fn feed(&self, lane: &mut Lane, modulation: &Modulation<'_>) {
         let (rows, width) = (lane.rows, lane.x.len() / lane.rows);
         self.out.apply(View::rows(&lane.seen, rows, width), &mut lane.normed, &mut lane.scratch);
         lane.add(modulation, 2);
@@ -328,9 +332,45 @@ impl PackedBlock {
     }
 }
 
+/// What those of the lane's rows that belong to a group see of its keys.
+fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2], head: usize) {
+    let width = lane.x.len() / lane.rows;
+    let first = group.start.max(lane.first) - lane.first;
+    let last = group.end.min(lane.first + lane.rows).saturating_sub(lane.first);
+    if first >= last {
+        return;
+    }
+    let rows = last - first;
+    let lines = first * width..last * width;
+    for at in 0..width / head {
+        let queries = columns_of(&lane.queries[lines.clone()], width, at * head, head, rows);
+        for (keys, scores) in keys.iter().zip(&mut lane.scores) {
+            scores.clear();
+            if let Some(keys) = keys {
+                scores.resize(rows * keys.tokens, 0.0);
+                accumulate(queries, &keys.heads[at][0], scores, &mut lane.scratch);
+            }
+        }
+        let [of_history, own] = &mut lane.scores;
+        softmax_in_parts([of_history, own], rows, scale(head));
+        lane.head.clear();
+        lane.head.resize(rows * head, 0.0);
+        for (keys, weights) in keys.iter().zip(&lane.scores) {
+            if let Some(keys) = keys {
+                let weights = View::rows(weights, rows, keys.tokens);
+                accumulate(weights, &keys.heads[at][1], &mut lane.head, &mut lane.scratch);
+            }
+        }
+        let seen = lane.seen[lines.clone()].chunks_exact_mut(width);
+        for (seen, part) in seen.zip(lane.head.chunks_exact(head)) {
+            seen[at * head..][..head].copy_from_slice(part);
+        }
+    }
+}
+
 impl Lane {
     /// `normed`: layer norm of `x`, with a shift and a scale.
-    fn modulate(&mut self, modulation: &Modulation, [shift, scale]: [usize; 2]) {
+    fn modulate(&mut self, modulation: &Modulation<'_>, [shift, scale]: [usize; 2]) {
         let width = self.x.len() / self.rows;
         let rows = self.x.chunks_exact(width).zip(self.normed.chunks_exact_mut(width));
         for (row, (x, out)) in (self.first..).zip(rows) {
@@ -339,7 +379,7 @@ impl Lane {
     }
 
     /// Adds `normed`, gated, to `x`.
-    fn add(&mut self, modulation: &Modulation, gate: usize) {
+    fn add(&mut self, modulation: &Modulation<'_>, gate: usize) {
         let width = self.x.len() / self.rows;
         let rows = self.x.chunks_exact_mut(width).zip(self.normed.chunks_exact(width));
         for (row, (x, update)) in (self.first..).zip(rows) {

@@ -9,7 +9,7 @@
 /// each level stays compiled for the oldest CPU, where `mul_add` is a call into the C library. So
 /// do the closures given to `for_each`, `fold` and the like: write `for` loops inside.
 #[inline(always)]
-pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         if x86::has_wide() {

@@ -2,7 +2,7 @@
 
 use super::super::int16::{self, PackedRight, View};
 use super::super::{exp, vectorized};
-use super::kernel::{PackedFilter, PaddedPairs, silu};
+use super::winograd::{PackedFilter, silu};
 use super::{Before, Pictures};
 use rayon::prelude::*;
 
@@ -20,8 +20,7 @@ pub(super) fn to_input(
     let (inputs, outputs) = (pictures.channels, weight.len() / (9 * pictures.channels));
     let filter = PackedFilter::backward(weight, inputs, outputs);
     let gradients = Pictures { channels: outputs, ..pictures };
-    let padded = PaddedPairs::new(gradient, gradients, Before::Nothing);
-    let mut out = padded.convolve(&filter, &vec![0.0; inputs]);
+    let mut out = filter.convolve(gradient, gradients, Before::Nothing, &vec![0.0; inputs], None);
     if before == Before::Silu {
         let chunk = 1 << 14;
         out.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(out, x)| {
