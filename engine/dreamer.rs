@@ -196,6 +196,11 @@ impl Dreamer {
         self.sampling.evaluations
     }
 
+    /// Runs of the network for each section: guidance may cost one more.
+    pub fn runs(&self) -> u32 {
+        self.sampling.runs()
+    }
+
     /// Evaluates so often from the next section on, at least once.
     pub fn evaluate(&mut self, evaluations: u32) {
         self.sampling.evaluations = evaluations.max(1);

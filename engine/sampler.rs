@@ -27,6 +27,16 @@ impl Sampling {
         }
     }
 
+    /// Whether the first evaluation is led on.
+    fn leads(self) -> bool {
+        self.guidance != 0.0 && !self.step().knows_guidance()
+    }
+
+    /// Runs of the network for a section.
+    pub fn runs(self) -> u32 {
+        self.evaluations.max(1) + u32::from(self.leads())
+    }
+
     /// Noise levels at which the network is evaluated, then 0.
     pub(crate) fn levels(self) -> Vec<f32> {
         let count = self.evaluations.max(1);
@@ -122,7 +132,7 @@ pub fn sample_led(
             model.estimate(&x, level, sampling.step(), lead, context)
         };
         let mut clean = estimate(&leads[at], &sight.context)?;
-        if level == 1.0 && sampling.guidance != 0.0 && !sampling.step().knows_guidance() {
+        if level == 1.0 && sampling.leads() {
             let still = sight.lead(model, &actions.zeros_like()?)?;
             let still = estimate(&still, &sight.context)?;
             clean = led_on(&clean, &still, sampling.guidance)?;
@@ -168,5 +178,13 @@ mod tests {
         assert_eq!(step(2, true), StepSize::Half);
         assert_eq!(step(2, false), StepSize::Flow);
         assert_eq!(step(3, true), StepSize::Flow);
+    }
+
+    #[test]
+    fn guidance_costs_a_run_where_steps_do_not_know_it() {
+        let runs =
+            |evaluations, shortcut, guidance| Sampling { evaluations, shortcut, guidance }.runs();
+        assert_eq!([runs(2, true, 0.5), runs(2, false, 0.5), runs(2, false, 0.0)], [2, 3, 2]);
+        assert_eq!(runs(3, true, 0.5), 4, "a step that was not taught");
     }
 }

@@ -55,7 +55,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Speed(args)) => cores::on_all(|| speed(&args))?,
         Command::Bench(BenchCommand::Device(args)) => cores::on_all(|| device(&args))?,
         Command::Model(command) => models::run(&command),
-        Command::Bridge(args) => cores::on_all(|| bridge::run(&args))?,
+        Command::Bridge(args) => cores::on_all_but_one(|| bridge::run(&args))?,
         Command::Devices => devices::list(),
     }
 }

@@ -1,5 +1,6 @@
 //! Work on all cores, with the memory it needs kept.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,8 +19,29 @@ const PAUSES: u32 = 16;
 /// # Errors
 /// When the system gives no threads.
 pub fn on_all<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
-    let pool = ThreadPoolBuilder::new().thread_name(|at| format!("core {at}")).build()?;
-    Ok(pool.install(work))
+    in_pool(0, work)
+}
+
+/// The same on one core fewer, where `RAYON_NUM_THREADS` does not say how many: for a program beside this one that waits for
+/// what is made, and does its own with it.
+///
+/// Where both want one core, work that parts and joins at every turn waits for the part that had to wait.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn on_all_but_one<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
+    let told = std::env::var_os("RAYON_NUM_THREADS").is_some();
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    in_pool(if told { 0 } else { (cores - 1).max(1) }, work)
+}
+
+/// `threads`: 0 for as many as there are cores, or as is told.
+fn in_pool<R: Send>(
+    threads: usize,
+    work: impl FnOnce() -> R + Send,
+) -> Result<R, ThreadPoolBuildError> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads);
+    Ok(pool.thread_name(|at| format!("core {at}")).build()?.install(work))
 }
 
 /// Runs `work` while the other threads of the pool stay awake, for work that parts and joins every few dozen microseconds:
@@ -89,6 +111,13 @@ mod tests {
     fn work_is_itself_one_of_the_pools_threads() {
         assert!(rayon::current_thread_index().is_none());
         assert!(super::on_all(rayon::current_thread_index).unwrap().is_some());
+        let [all, fewer] = [
+            super::on_all(rayon::current_num_threads),
+            super::on_all_but_one(rayon::current_num_threads),
+        ];
+        let told = std::env::var_os("RAYON_NUM_THREADS").is_some();
+        let (all, fewer) = (all.unwrap(), fewer.unwrap());
+        assert!(told || fewer == (all - 1).max(1), "{fewer} of {all}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use input::{Action, ActionLayout, Frame, PastFrame, Room};
 use serde_json::Value;
 
+use crate::cores;
 use crate::view::MemoryView;
 
 /// What a world is, as far as loop and window need to know.
@@ -90,15 +91,17 @@ pub trait Dream: Send {
 
     /// All stages of one section, for callers that do not time them.
     fn section(&mut self, actions: &[Action]) -> Result<Vec<Frame>> {
-        self.preview(actions)?;
-        self.retrieve()?;
-        self.plan()?;
-        self.pack()?;
-        self.encode()?;
-        self.denoise()?;
-        let frames = self.decode()?;
-        self.remember()?;
-        Ok(frames)
+        cores::awake(|| {
+            self.preview(actions)?;
+            self.retrieve()?;
+            self.plan()?;
+            self.pack()?;
+            self.encode()?;
+            self.denoise()?;
+            let frames = self.decode()?;
+            self.remember()?;
+            Ok(frames)
+        })
     }
 
     /// Whether no section is left: a recording at its end. Dreams have none.

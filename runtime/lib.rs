@@ -93,6 +93,7 @@ pub mod gate;
 pub mod hash;
 pub mod headless;
 pub mod histogram;
+pub mod host;
 pub mod inspect;
 pub mod ledger;
 pub mod memories;

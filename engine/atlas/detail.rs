@@ -22,32 +22,51 @@ const GAIN: f32 = 1.1;
 
 /// Gives `frame` (RGB, row by row) the detail of `canvas`, which has its size.
 pub(crate) fn add_detail(frame: &mut [u8], canvas: &Canvas) {
-    let width = canvas.width;
+    let (width, count) = (canvas.width, canvas.seen.len());
     // Of each pixel: what the views show more than the frame does, whether anybody saw it, and what they show.
-    let pixels = frame.chunks_exact(3).zip(canvas.pixels.chunks_exact(3)).zip(&canvas.seen);
-    let mut all = Vec::with_capacity(8 * canvas.seen.len());
-    for ((here, shown), &seen) in pixels {
-        let [r, g, b] = [0, 1, 2].map(|at| f32::from(shown[at]));
-        let more = |shown: f32, at: usize| shown - f32::from(here[at]);
-        let seen = f32::from(u8::from(seen));
-        all.extend([more(r, 0), more(g, 1), more(b, 2), seen, r, g, b, 0.0]);
-    }
+    let mut all = vec![0.0; 8 * count];
+    let shown = canvas.pixels.par_chunks_exact(3 * width).zip(canvas.seen.par_chunks_exact(width));
+    let rows = all.par_chunks_exact_mut(8 * width).zip(frame.par_chunks_exact(3 * width));
+    rows.zip(shown).with_min_len(TASK_ROWS).for_each(|((all, frame), (shown, seen))| {
+        let pixels = frame.as_chunks::<3>().0.iter().zip(shown.as_chunks::<3>().0).zip(seen);
+        for (all, ((here, shown), &seen)) in all.as_chunks_mut::<8>().0.iter_mut().zip(pixels) {
+            let ([r, g, b], here) = (shown.map(f32::from), here.map(f32::from));
+            let seen = f32::from(u8::from(seen));
+            *all = [r - here[0], g - here[1], b - here[2], seen, r, g, b, 0.0];
+        }
+    });
     let coarse = blurred(&all, 8, width);
     // How far the coarse parts are off, without the noise of single pixels.
-    let mut off = Vec::with_capacity(2 * canvas.seen.len());
-    for pixel in coarse.chunks_exact(8) {
+    let mut off = Vec::with_capacity(2 * count);
+    for pixel in coarse.as_chunks::<8>().0 {
         off.extend([pixel[..3].iter().map(|x| x * x).sum::<f32>() / 3.0, pixel[3]]);
     }
     let off = blurred(&off, 2, width);
-    let parts = all.chunks_exact(8).zip(coarse.chunks_exact(8)).zip(off.chunks_exact(2));
-    for (pixel, ((all, coarse), off)) in frame.chunks_exact_mut(3).zip(parts) {
+    let parts = all.par_chunks_exact(8 * width).zip(coarse.par_chunks_exact(8 * width));
+    let rows = frame.par_chunks_exact_mut(3 * width).zip(parts);
+    let rows = rows.zip(off.par_chunks_exact(2 * width)).with_min_len(TASK_ROWS);
+    rows.for_each(|((frame, (all, coarse)), off)| {
+        vectorized(
+            #[inline(always)]
+            || sharpen(frame, all, coarse, off),
+        );
+    });
+}
+
+/// Gives a row of a frame its share of the fine part of each pixel.
+#[inline(always)]
+fn sharpen(frame: &mut [u8], all: &[f32], coarse: &[f32], off: &[f32]) {
+    let parts = all.as_chunks::<8>().0.iter().zip(coarse.as_chunks::<8>().0);
+    let parts = parts.zip(off.as_chunks::<2>().0);
+    for (pixel, ((all, coarse), off)) in frame.as_chunks_mut::<3>().0.iter_mut().zip(parts) {
         let share = off[1] / (1.0 + off[0] / APART);
-        for (channel, byte) in pixel.iter_mut().enumerate() {
-            let fine = |channel: usize| all[channel] - coarse[channel];
-            let fine = fine(channel) + (GAIN - 1.0) * fine(4 + channel);
+        for channel in 0..3 {
+            let of_views = all[4 + channel] - coarse[4 + channel];
+            let fine = all[channel] - coarse[channel] + (GAIN - 1.0) * of_views;
+            let with = (f32::from(pixel[channel]) + share * fine).round().clamp(0.0, 255.0);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let with = (f32::from(*byte) + share * fine).round().clamp(0.0, 255.0) as u8;
-            *byte = with;
+            let with = with as u8;
+            pixel[channel] = with;
         }
     }
 }

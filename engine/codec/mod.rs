@@ -14,10 +14,11 @@ mod shuffle;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 
-use crate::ops::Precision;
+use crate::ops::{Precision, vectorized};
 use basis::Basis;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,6 +30,9 @@ pub(crate) const COLOURS: usize = 3;
 
 /// Pictures that go through the networks at once: bounds the memory, and fills the processor.
 const AT_ONCE: usize = 8;
+
+/// Bytes of a picture that are worth handing to another thread.
+const TASK_BYTES: usize = 1 << 12;
 
 /// Sizes of the codec.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -218,12 +222,26 @@ pub(crate) fn pixels(
 /// Appends pictures in -1..=1 as RGB bytes.
 fn bytes(pictures: &Tensor, out: &mut Vec<u8>) -> Result<()> {
     let values = pictures.flatten_all()?.to_vec1::<f32>()?;
-    out.extend(values.into_iter().map(|value| {
-        let value = ((value + 1.0) * 127.5).round().clamp(0.0, 255.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let byte = value as u8;
-        byte
-    }));
+    let first = out.len();
+    out.resize(first + values.len(), 0);
+    let parts = out[first..].par_chunks_mut(TASK_BYTES).zip(values.par_chunks(TASK_BYTES));
+    parts.for_each(|(out, values)| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (byte, value) in out.iter_mut().zip(values) {
+                    let value = ((value + 1.0) * 127.5).round().clamp(0.0, 255.0);
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "clamped"
+                    )]
+                    let value = value as u8;
+                    *byte = value;
+                }
+            },
+        );
+    });
     Ok(())
 }
 

@@ -89,6 +89,32 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn groups_encoded_together_are_what_each_is_alone() {
+    let ModelConfig { channels, height, width, action, depth, .. } = config();
+    let group = |(at, k): (u64, u8)| {
+        let latents = random(&[usize::from(k), channels, height, width], at);
+        (Kernel::simplified(k).unwrap(), latents, random(&[action], at + 50))
+    };
+    let groups: Vec<_> = (0..).zip([4, 1, 2, 1]).map(group).collect();
+    for frozen in [false, true] {
+        let model = model(frozen);
+        let together = model.encode_each(0.3, &groups).unwrap();
+        let first = together[0].layer(0).0.to_vec2::<f32>().unwrap();
+        for ((kernel, latents, action), together) in groups.iter().zip(&together) {
+            let alone = model.encode_at(0.3, *kernel, latents, action).unwrap();
+            for at in 0..depth {
+                let values = |(keys, values): (&Tensor, &Tensor)| {
+                    [keys, values].map(|tensor| tensor.to_vec2::<f32>().unwrap())
+                };
+                assert_eq!(values(together.layer(at)), values(alone.layer(at)), "{frozen}, {at}");
+            }
+        }
+        assert_ne!(first, together[1].layer(0).0.to_vec2::<f32>().unwrap());
+        assert!(model.encode_each(0.3, &[]).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn the_newest_frame_leads_the_section() {
     for frozen in [false, true] {
         let model = model(frozen);

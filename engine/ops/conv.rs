@@ -215,6 +215,42 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_the_largest_values_stay_within_their_integers() {
+        // Signs that meet in every tile so that its transform is four times as large as the picture.
+        let (side, channels) = (12, 512);
+        let sign =
+            |at: usize| if (at / side / 2 + at % side / 2) % 2 == 0 { 1.0_f32 } else { -1.0 };
+        let x: Vec<f32> = (0..side * side).flat_map(|at| vec![sign(at); channels]).collect();
+        let x = Tensor::from_vec(x, (1, side, side, channels), &Device::Cpu).unwrap();
+        let weight = Tensor::ones((1, channels, 3, 3), DType::F32, &Device::Cpu).unwrap();
+        let bias = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        let convolution = Convolution { before: Before::Nothing, packed: None, onto: None };
+        let got = x.apply_op3(&weight, &bias, convolution).unwrap();
+        let want = plain(&x, &weight, &bias, Before::Nothing).unwrap();
+        let off = (got - &want).unwrap().abs().unwrap().max_all().unwrap();
+        // Sums are of 9 · 512; a sum that overflowed would be off by all of 2^32 steps.
+        assert!(off.to_scalar::<f32>().unwrap() < 4.0, "{off}");
+    }
+
+    #[test]
+    fn what_lies_below_is_added_whether_or_not_a_gradient_is_wanted() {
+        let tensors = [
+            ("weight".to_owned(), random(&[40, 6, 3, 3], 2).unwrap()),
+            ("bias".to_owned(), random(&[40], 3).unwrap()),
+        ];
+        let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
+        let mut conv = Conv2d::new(6, 40, Precision::Int16, &vb).unwrap();
+        let (x, onto) = (random(&[2, 5, 7, 6], 1).unwrap(), random(&[2, 5, 7, 40], 4).unwrap());
+        let values = |y: Tensor| y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let want = values((conv.forward_silu(&x).unwrap() + &onto).unwrap());
+        assert_eq!(values(conv.forward_silu_onto(&x, &onto).unwrap()), want);
+        conv.freeze().unwrap();
+        assert_eq!(values(conv.forward_silu_onto(&x, &onto).unwrap()), want);
+        let traced = candle_core::Var::from_tensor(&x).unwrap();
+        assert_eq!(values(conv.forward_silu_onto(&traced, &onto).unwrap()), want);
+    }
+
+    #[test]
     fn threads_and_packing_change_no_bit() {
         let run = |threads: usize, freeze: bool| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -180,7 +180,7 @@ impl Stack {
         let mut all = Vec::with_capacity(self.blocks.len());
         let history = vec![None; self.blocks.len() - 1];
         self.run(x, (condition, lengths), lengths, phases, &history, |keys, values| {
-            all.push([keys.to_vec(), values.to_vec()]);
+            all.push([keys, values]);
         });
         all
     }
@@ -195,7 +195,7 @@ impl Stack {
         groups: &[usize],
         phases: &Phases,
         history: &[Option<PackedKeys>],
-        mut take: impl FnMut(&[f32], &[f32]),
+        mut take: impl FnMut(Vec<f32>, Vec<f32>),
     ) -> Vec<f32> {
         let (width, head) = (self.width, self.head);
         let of_row = conditioned.iter().enumerate();
@@ -209,24 +209,25 @@ impl Stack {
         let groups = ranges(groups);
         let mut lanes = lanes(x, width);
         let tokens = phases.tokens();
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
         let mut rotated = vec![0.0; tokens * width];
         for (at, (block, modulation)) in self.blocks.iter().zip(&modulations).enumerate() {
             lanes.par_iter_mut().for_each(|lane| block.project(lane, modulation, phases));
-            keys.clear();
-            values.clear();
+            let [mut keys, mut values] = [0, 1].map(|_| Vec::with_capacity(x.len()));
             for row in lanes.iter().flat_map(|lane| lane.qkv.chunks_exact(3 * width)) {
                 keys.extend_from_slice(&row[width..2 * width]);
                 values.extend_from_slice(&row[2 * width..]);
             }
-            take(&keys, &values);
-            let Some(history) = history.get(at) else { break };
+            let Some(history) = history.get(at) else {
+                take(keys, values);
+                break;
+            };
             turn_all(&keys, phases, &mut rotated);
             let own = groups.par_iter().map(|rows| {
                 let [keys, values] = [&rotated, &values].map(|all| rows_of(all, rows, width));
                 PackedKeys::new(keys, values, width, head)
             });
             let own: Vec<_> = own.collect();
+            take(keys, values);
             lanes.par_iter_mut().for_each(|lane| {
                 for (rows, own) in groups.iter().zip(&own) {
                     attend(lane, rows, [history.as_ref(), Some(own)], head);

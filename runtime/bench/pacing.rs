@@ -16,7 +16,9 @@ use serde::Serialize;
 
 use crate::cli::Steps;
 use crate::controls::Controls;
+use crate::dream::Facts;
 use crate::histogram::{Histogram, Percentiles};
+use crate::host;
 use crate::recall::Place;
 use crate::record::Recording;
 use crate::stats::Figures;
@@ -29,6 +31,8 @@ use crate::worlds;
 const KEYS: [Key; 4] = [Key::W, Key::Left, Key::Right, Key::D];
 /// Milliseconds between one touch and the next: from quick taps to slow turns.
 const TOUCH_MS: (u64, u64) = (60, 400);
+/// Sections that nothing new may be shown for.
+pub(super) const STALL_SECTIONS: f64 = 2.0;
 /// Longest sleep: how late a due frame is noticed.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -53,6 +57,17 @@ pub struct LoopArgs {
     pub json: Option<PathBuf>,
 }
 
+/// A time without a new picture that players notice.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Stall {
+    /// Seconds after the opening, at its end.
+    pub at: f64,
+    /// How long it was.
+    pub ms: f64,
+    /// How much of all processors' time the host of this machine took meanwhile; `None` where that is not known.
+    pub stolen_ms: Option<f64>,
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoopReport {
@@ -68,6 +83,8 @@ pub struct LoopReport {
     pub interval_ms: Percentiles,
     /// The longest of these.
     pub interval_longest_ms: f64,
+    /// Those longer than [`STALL_SECTIONS`].
+    pub stalls: Vec<Stall>,
     /// The walk's own figures; its latency counts from each touch.
     pub figures: Figures,
     /// What was recorded.
@@ -132,7 +149,8 @@ fn walk(walk: Walk, controls: &Controls, lasts: Duration, seed: u64) -> Result<L
     let (mut random, mut intervals) = (Random::new(seed, 0), Histogram::default());
     let began = walk.clock.now();
     let (mut touch_at, mut held) = (began, None);
-    let (mut shown, mut shown_at, mut longest) = (0, None, Duration::ZERO);
+    let (mut shown, mut last, mut longest) = (0, None, Duration::ZERO);
+    let (most, mut stalls) = (stall(&facts), Vec::new());
     while walk.clock.now() < began + lasts {
         let now = walk.clock.now();
         while let Ok(news) = walk.news.try_recv() {
@@ -150,10 +168,19 @@ fn walk(walk: Walk, controls: &Controls, lasts: Duration, seed: u64) -> Result<L
         }
         if let Some(frame) = walk.queue.newest_due(now) {
             walk.note_shown(&frame, now);
-            if let Some(before) = shown_at.replace(now) {
+            let stolen = host::stolen();
+            if let Some((before, stolen_before)) = last.replace((now, stolen)) {
                 let interval = now.saturating_sub(before);
                 intervals.record(interval);
                 longest = longest.max(interval);
+                if interval > most {
+                    let stolen_ms =
+                        stolen.zip(stolen_before).map(|(after, before): (Duration, _)| {
+                            1e3 * after.saturating_sub(before).as_secs_f64()
+                        });
+                    let at = now.saturating_sub(began).as_secs_f64();
+                    stalls.push(Stall { at, ms: 1e3 * interval.as_secs_f64(), stolen_ms });
+                }
             }
             shown += 1;
             walk.stats.lock().resident(now);
@@ -171,9 +198,15 @@ fn walk(walk: Walk, controls: &Controls, lasts: Duration, seed: u64) -> Result<L
         skipped,
         interval_ms: intervals.percentiles(),
         interval_longest_ms: longest.as_secs_f64() * 1e3,
+        stalls,
         figures: walked.figures,
         recordings: walked.recordings,
     })
+}
+
+/// How long a time without a new picture may be.
+fn stall(facts: &Facts) -> Duration {
+    Duration::from_secs_f64(STALL_SECTIONS * f64::from(facts.section_frames) / f64::from(facts.fps))
 }
 
 /// Lets go of the key that is held, or presses another.

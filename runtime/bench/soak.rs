@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use input::{FrameRecord, SessionReader};
 
-use super::pacing::{self, LoopReport};
+use super::pacing::{self, LoopReport, STALL_SECTIONS, Stall};
 use crate::commands;
 use crate::controls::Controls;
 use crate::recall::Place;
@@ -23,8 +23,6 @@ use crate::worlds;
 
 /// Most that memory may grow from the second quarter of the walk to the last, as a share of what is held.
 const GROWTH_MAX: f64 = 0.05;
-/// Sections that nothing new may be shown for.
-const STALL_SECTIONS: f64 = 2.0;
 
 /// Options of `bench soak`.
 #[derive(Args, Clone, Debug)]
@@ -110,8 +108,17 @@ fn stalls(played: &LoopReport) -> (String, bool) {
     let most =
         STALL_SECTIONS * 1e3 * f64::from(played.section_frames) / f64::from(played.world_fps);
     let longest = played.interval_longest_ms;
-    let text = format!("longest time without a new picture: {longest:.0} ms (at most {most:.0})");
-    (text, longest <= most)
+    let mut text = format!(
+        "longest time without a new picture: {longest:.0} ms; {} longer than {most:.0} ms (none may be)",
+        played.stalls.len()
+    );
+    for &Stall { at, ms, stolen_ms } in &played.stalls {
+        let _ = write!(text, "\n       {ms:.0} ms, {at:.0} s after the opening");
+        if let Some(stolen) = stolen_ms {
+            let _ = write!(text, "; the host of this machine took {stolen:.0} ms meanwhile");
+        }
+    }
+    (text, played.stalls.is_empty())
 }
 
 fn whole(recording: &Recording, session: &SessionReader) -> Result<(String, bool)> {

@@ -52,6 +52,7 @@ impl PackedFilter {
         outputs: usize,
         weight: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
+        assert!(inputs < 1 << 15, "sums of so many products stay within 32 bits");
         let (depth, columns) = (padded(inputs) / 2, padded(outputs));
         let mut pairs = vec![0; TAPS * depth * columns];
         let mut scales = vec![0.0; TAPS * columns];
