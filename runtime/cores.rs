@@ -1,8 +1,8 @@
 //! Work on all cores, with the memory it needs kept.
 
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
@@ -11,6 +11,33 @@ use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 const IDLE: Duration = Duration::from_millis(2);
 /// Pauses between two looks for something to do.
 const PAUSES: u32 = 16;
+
+/// What says how many threads work, to rayon and to candle.
+pub const THREADS: &str = "RAYON_NUM_THREADS";
+/// Whether the user says so.
+static TOLD: OnceLock<bool> = OnceLock::new();
+
+/// Settles how many threads work: as many as the machine has cores, where the user does not say. Only the first thread of a
+/// program can, before it starts another; answers whether it did.
+///
+/// candle asks for the number at every product, and where [`THREADS`] is not set it reads through /proc/cpuinfo, which takes
+/// some 0.1 ms on two cores and longer on more: six times for each frame.
+pub fn settle() -> bool {
+    let told = *TOLD.get_or_init(|| std::env::var_os(THREADS).is_some());
+    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if alone && !told {
+        // SAFETY: nobody else reads the environment, for there is no other thread.
+        #[expect(unsafe_code, reason = "candle has no other door")]
+        unsafe {
+            std::env::set_var(THREADS, cores().to_string());
+        }
+    }
+    alone
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 /// Runs `work` as one thread of a pool of its own, as many as the machine has cores or `RAYON_NUM_THREADS` says.
 ///
@@ -30,9 +57,8 @@ pub fn on_all<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolB
 /// # Errors
 /// When the system gives no threads.
 pub fn on_all_but_one<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
-    let told = std::env::var_os("RAYON_NUM_THREADS").is_some();
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    in_pool(if told { 0 } else { (cores - 1).max(1) }, work)
+    let told = TOLD.get().copied().unwrap_or_else(|| std::env::var_os(THREADS).is_some());
+    in_pool(if told { 0 } else { (cores() - 1).max(1) }, work)
 }
 
 /// `threads`: 0 for as many as there are cores, or as is told.
@@ -115,9 +141,18 @@ mod tests {
             super::on_all(rayon::current_num_threads),
             super::on_all_but_one(rayon::current_num_threads),
         ];
-        let told = std::env::var_os("RAYON_NUM_THREADS").is_some();
+        let told = std::env::var_os(super::THREADS).is_some();
         let (all, fewer) = (all.unwrap(), fewer.unwrap());
         assert!(told || fewer == (all - 1).max(1), "{fewer} of {all}");
+    }
+
+    #[test]
+    fn only_a_thread_that_is_alone_settles_anything() {
+        // Tests have threads of their own beside the harness's.
+        let before = std::env::var_os(super::THREADS);
+        let settled = std::thread::spawn(super::settle).join().unwrap();
+        assert!(!settled);
+        assert_eq!(std::env::var_os(super::THREADS), before);
     }
 
     #[test]

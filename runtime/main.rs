@@ -5,15 +5,18 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use oneiro::cli::Cli;
+use oneiro::cores;
 use tracing_subscriber::EnvFilter;
 
 /// Environment variable that says what is logged, in the usual notation of tracing.
 const LOG: &str = "ONEIRO_LOG";
 
 fn main() -> ExitCode {
+    let settled = cores::settle();
     let cli = Cli::parse();
     oneiro::fault::tell_in_one_line();
     log();
+    tracing::debug!(settled, threads = ?std::env::var(cores::THREADS));
     match oneiro::commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough of it.

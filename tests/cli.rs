@@ -191,3 +191,24 @@ fn what_is_not_there_is_named() {
     check(&["episodes", "inspect", "."], 1, "found none at .");
     check(&["play", "--headless", "--frames", "1", "--world", "nowhere"], 1, "got nowhere");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_number_of_threads_is_settled_before_there_are_any() {
+    let said = |told: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oneiro"));
+        command.args(["plan", "td_f1k1_g1"]).env("ONEIRO_LOG", "debug");
+        match told {
+            Some(threads) => command.env("RAYON_NUM_THREADS", threads),
+            None => command.env_remove("RAYON_NUM_THREADS"),
+        };
+        let output = command.output().expect("the program was built for this test");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let cores = std::thread::available_parallelism().unwrap();
+    for (told, threads) in [(None, cores.to_string()), (Some("7"), "7".to_owned())] {
+        let said = said(told);
+        assert!(said.contains("settled=true"), "{said}");
+        assert!(said.contains(&format!("threads=Ok(\"{threads}\")")), "{said}");
+    }
+}

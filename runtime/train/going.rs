@@ -2,6 +2,7 @@
 
 use super::progress::Progress;
 use crate::clock::Clock;
+use crate::cores;
 use anyhow::{Result, bail};
 use engine::device::Device;
 use engine::train::Checkpoint;
@@ -46,7 +47,7 @@ pub(super) fn go_on(
     let mut progress = Progress::new(dir, trainer.steps(), steps)?;
     let (mut saved, mut started, mut seen) = (clock.now(), clock.now(), 0_usize);
     while trainer.steps() < steps {
-        let (loss, samples) = trainer.step()?;
+        let (loss, samples) = cores::awake(|| trainer.step())?;
         let step = trainer.steps();
         if !loss.is_finite() {
             bail!("the loss is no number at step {step}; lower the rate");
