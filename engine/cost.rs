@@ -37,8 +37,9 @@ pub fn group(config: &ModelConfig, kernel: Kernel) -> u64 {
     ((depth - 1) * block + last + modulation + embedding) as u64
 }
 
-/// Multiply-adds of one picture of `cells` latent cells, (rows, columns), as its filters are defined. On a CPU they are made in
-/// a form that needs four of nine of them: what this says is the network's, so that forms can be held against each other.
+/// Multiply-adds of one picture of `cells` latent cells, (rows, columns), as its filters are defined. In integers, on a
+/// CPU, they are made in a form that needs four of nine of them: what this says is the network's, so that forms can be held
+/// against each other.
 pub fn picture(config: &CodecConfig, (rows, columns): (usize, usize)) -> u64 {
     let CodecConfig { channels, low, mid, high, blocks, high_blocks, .. } = *config;
     let at_low = channels * low + 2 * blocks * low * low + low * 4 * mid;

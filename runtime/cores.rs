@@ -18,10 +18,11 @@ pub const THREADS: &str = "RAYON_NUM_THREADS";
 static TOLD: OnceLock<bool> = OnceLock::new();
 
 /// Settles how many threads work: as many as the machine has cores, where the user does not say. Only the first thread of a
-/// program can, before it starts another; answers whether it did.
+/// program can, before it starts another; answers whether it was that.
 ///
 /// candle asks for the number at every product, and where [`THREADS`] is not set it reads through /proc/cpuinfo, which takes
-/// some 0.1 ms on two cores and longer on more: six times for each frame.
+/// some 0.1 ms on two cores and longer on more: six times for each frame. It would take one thread for each core of silicon;
+/// so it takes what rayon does.
 pub fn settle() -> bool {
     let told = *TOLD.get_or_init(|| std::env::var_os(THREADS).is_some());
     let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
@@ -71,11 +72,12 @@ fn in_pool<R: Send>(
 }
 
 /// Runs `work` while the other threads of the pool stay awake, for work that parts and joins every few dozen microseconds:
-/// to wake a thread takes as long, on a virtual machine several times so. Outside a pool it simply runs.
+/// to wake a thread takes as long, on a virtual machine several times so. Where there are no others it simply runs.
 ///
-/// A thread that waits looks for work all the time, but never for more than some 2 ms without finding any.
+/// A thread that waits looks for work all the time, but goes to sleep as usual once it has found none for some 2 ms.
 pub fn awake<R>(work: impl FnOnce() -> R) -> R {
-    let Some(home) = rayon::current_thread_index() else { return work() };
+    let home = rayon::current_thread_index().filter(|_| rayon::current_num_threads() > 1);
+    let Some(home) = home else { return work() };
     let over = Over::default();
     let others = Arc::clone(&over.0);
     rayon::spawn_broadcast(move |context| {
@@ -98,6 +100,10 @@ impl Drop for Over {
 }
 
 /// Does what there is to do until it is over.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a thread idles is nothing that a walk's clock tells"
+)]
 fn attend(over: &AtomicBool) {
     let mut idle_since = Instant::now();
     while !over.load(Ordering::Relaxed) && idle_since.elapsed() < IDLE {
@@ -150,9 +156,31 @@ mod tests {
     fn only_a_thread_that_is_alone_settles_anything() {
         // Tests have threads of their own beside the harness's.
         let before = std::env::var_os(super::THREADS);
-        let settled = std::thread::spawn(super::settle).join().unwrap();
+        let beside = std::thread::Builder::new().spawn(super::settle).unwrap();
+        let settled = beside.join().unwrap();
         assert!(!settled);
         assert_eq!(std::env::var_os(super::THREADS), before);
+    }
+
+    #[test]
+    fn a_thread_that_waits_does_what_there_is_to_do_until_it_is_over() {
+        use super::Ordering::Relaxed;
+        let did = |over| {
+            // Of one thread, so that nobody else can.
+            super::in_pool(1, || {
+                let did = super::Arc::new(super::AtomicBool::new(false));
+                let job = super::Arc::clone(&did);
+                rayon::spawn(move || job.store(true, Relaxed));
+                super::attend(&super::AtomicBool::new(over));
+                did.load(Relaxed)
+            })
+        };
+        assert!(did(false).unwrap());
+        assert!(!did(true).unwrap());
+        let over = super::Over::default();
+        let others = super::Arc::clone(&over.0);
+        drop(over);
+        assert!(others.load(Relaxed));
     }
 
     #[test]

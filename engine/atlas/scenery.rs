@@ -153,52 +153,83 @@ impl Scenery {
         // Where this place lies for the view: ahead and to the right.
         let (ahead, right) = (dx * cos + dy * sin, dx * sin - dy * cos);
         let (turn_sin, turn_cos) = (here.yaw - there.yaw).to_radians().sin_cos();
-        // Of each column: the wall's depth, and what a length of 1 ahead of here adds to both.
         let columns = self
             .sides(width)
             .zip(&outline.depths)
             .map(|(side, &wall)| (wall, turn_cos + side * turn_sin, side * turn_cos - turn_sin));
-        let columns: Vec<(f32, f32, f32)> = columns.collect();
-        let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
-        let paint_row = |row: usize, pixels: &mut [u8], seen: &mut [bool]| {
-            let slope = (halved(2 * row + 1) - half_height) / scale;
-            let level = if slope > 0.0 { eye / slope } else { -ceiling / slope };
-            let pixels = pixels.chunks_exact_mut(3).zip(seen).zip(&columns);
-            for ((pixel, seen), &(wall, ahead_more, right_more)) in pixels {
-                if *seen {
-                    continue;
-                }
-                let depth = wall.min(level);
-                let far = depth.mul_add(ahead_more, ahead);
-                let is_ahead = far > NEAREST;
-                if !is_ahead && !guessing {
-                    continue;
-                }
-                let far = far.max(NEAREST);
-                let x = scale * depth.mul_add(right_more, right) / far + half_width - 0.5;
-                let y = scale * (slope * depth) / far + half_height - 0.5;
-                let inside = x > -0.5 && x < last_column + 0.5 && y > -0.5 && y < last_row + 0.5;
-                let (x, y) = (x.clamp(0.0, last_column), y.clamp(0.0, last_row));
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "clamped to the picture"
-                )]
-                let shown = is_ahead && inside && far < view.depths[x.round() as usize] + SLACK;
-                if shown || guessing {
-                    pixel.copy_from_slice(&picture.between(x, y));
-                    *seen = shown;
-                }
-            }
+        let sight = Sight {
+            columns: columns.collect(),
+            place: (ahead, right),
+            scale,
+            half: (half_width, half_height),
+            levels: (eye, ceiling),
+            view,
+            picture,
+            guessing,
         };
         let rows = canvas.pixels.par_chunks_exact_mut(3 * width);
         let rows = rows.zip(canvas.seen.par_chunks_exact_mut(width)).enumerate();
         rows.with_min_len(TASK_ROWS).for_each(|(row, (pixels, seen))| {
             vectorized(
                 #[inline(always)]
-                || paint_row(row, pixels, seen),
+                || sight.paint(row, pixels, seen),
             );
         });
+    }
+}
+
+/// How a place sees what a view shows.
+struct Sight<'a> {
+    /// Of each column: the depth of the wall, and what a length of 1 ahead of here adds to both of `place`.
+    columns: Vec<(f32, f32, f32)>,
+    /// Where this place lies for the view: ahead and to the right.
+    place: (f32, f32),
+    /// Pixels of a length of 1 across, at a depth of 1.
+    scale: f32,
+    /// Half of the picture's width and height.
+    half: (f32, f32),
+    /// Heights of the eye above the ground, and of the ceiling above the eye.
+    levels: (f32, f32),
+    view: &'a Outline,
+    picture: Picture<'a>,
+    guessing: bool,
+}
+
+impl Sight<'_> {
+    /// Paints a row where nothing is painted yet.
+    #[inline(always)]
+    fn paint(&self, row: usize, pixels: &mut [u8], seen: &mut [bool]) {
+        let (scale, (half_width, half_height)) = (self.scale, self.half);
+        let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
+        let slope = (halved(2 * row + 1) - half_height) / scale;
+        let level = if slope > 0.0 { self.levels.0 / slope } else { -self.levels.1 / slope };
+        let pixels = pixels.chunks_exact_mut(3).zip(seen).zip(&self.columns);
+        for ((pixel, seen), &(wall, ahead_more, right_more)) in pixels {
+            if *seen {
+                continue;
+            }
+            let depth = wall.min(level);
+            let far = depth.mul_add(ahead_more, self.place.0);
+            let is_ahead = far > NEAREST;
+            if !is_ahead && !self.guessing {
+                continue;
+            }
+            let far = far.max(NEAREST);
+            let x = scale * depth.mul_add(right_more, self.place.1) / far + half_width - 0.5;
+            let y = scale * (slope * depth) / far + half_height - 0.5;
+            let inside = x > -0.5 && x < last_column + 0.5 && y > -0.5 && y < last_row + 0.5;
+            let (x, y) = (x.clamp(0.0, last_column), y.clamp(0.0, last_row));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to the picture"
+            )]
+            let shown = is_ahead && inside && far < self.view.depths[x.round() as usize] + SLACK;
+            if shown || self.guessing {
+                pixel.copy_from_slice(&self.picture.between(x, y));
+                *seen = shown;
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Packed for play, the network answers what it answers in training.
 
-use super::{ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
+use super::{GroupKv, ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
 use crate::graph::Graphs;
 use crate::noise::Random;
 use crate::ops::Precision;
@@ -91,7 +91,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[test]
 fn groups_encoded_together_are_what_each_is_alone() {
     let ModelConfig { channels, height, width, action, depth, .. } = config();
-    let group = |(at, k): (u64, u8)| {
+    let group = |(at, k): (u64, u16)| {
         let latents = random(&[usize::from(k), channels, height, width], at);
         (Kernel::simplified(k).unwrap(), latents, random(&[action], at + 50))
     };
@@ -111,6 +111,14 @@ fn groups_encoded_together_are_what_each_is_alone() {
         }
         assert_ne!(first, together[1].layer(0).0.to_vec2::<f32>().unwrap());
         assert!(model.encode_each(0.3, &[]).unwrap().is_empty());
+        for threads in [1, 2, 3, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let again = pool.install(|| model.encode_each(0.3, &groups)).unwrap();
+            for (again, together) in again.iter().zip(&together) {
+                let values = |kv: &GroupKv| kv.layer(depth - 1).1.to_vec2::<f32>().unwrap();
+                assert_eq!(values(again), values(together), "{frozen}, {threads} threads");
+            }
+        }
     }
 }
 

@@ -65,7 +65,15 @@ impl Conv2d {
     }
 
     /// The same, on top of `onto`: (B, H, W, out).
+    ///
+    /// # Errors
+    /// `onto` has another shape.
     pub fn forward_silu_onto(&self, x: &Tensor, onto: &Tensor) -> Result<Tensor> {
+        let (count, height, width, _) = x.dims4()?;
+        let want = (count, height, width, self.bias.dims1()?);
+        if onto.dims4()? != want {
+            candle_core::bail!("expected {want:?} below a convolution, got {:?}", onto.dims());
+        }
         self.apply(x, Before::Silu, Some(onto))
     }
 
@@ -75,7 +83,8 @@ impl Conv2d {
             return onto.map_or(Ok(y.clone()), |onto| onto + &y);
         }
         let (packed, x) = (self.packed.clone(), x.contiguous()?);
-        let at_once = packed.is_some() && !x.track_op();
+        let traced = x.track_op() || onto.is_some_and(Tensor::track_op);
+        let at_once = packed.is_some() && !traced;
         let (onto, sum) = if at_once { (onto, None) } else { (None, onto) };
         let onto = onto.map(Tensor::contiguous).transpose()?;
         let convolution = Convolution { before, packed, onto };
@@ -198,9 +207,13 @@ mod tests {
     #[test]
     fn int16_convolution_follows_the_plain_one() {
         // Odd and even channels, panels of 16, 32 and both, lines shorter and longer than a tile.
-        for (shape, outputs) in
-            [([1, 1, 1, 1], 1), ([2, 5, 3, 7], 12), ([3, 9, 20, 16], 40), ([1, 24, 32, 6], 64)]
-        {
+        for (shape, outputs) in [
+            ([1, 1, 1, 1], 1),
+            ([1, 9, 1, 3], 2),
+            ([2, 5, 3, 7], 12),
+            ([3, 9, 20, 16], 40),
+            ([1, 24, 32, 6], 64),
+        ] {
             for before in [Before::Nothing, Before::Silu] {
                 // Operands are off by 2^-11 of the largest or less, either way: over n products that
                 // is about sqrt(n) of it, and sums are about sqrt(n) / 3.
@@ -218,8 +231,9 @@ mod tests {
     fn sums_of_the_largest_values_stay_within_their_integers() {
         // Signs that meet in every tile so that its transform is four times as large as the picture.
         let (side, channels) = (12, 512);
-        let sign =
-            |at: usize| if (at / side / 2 + at % side / 2) % 2 == 0 { 1.0_f32 } else { -1.0 };
+        let sign = |at: usize| {
+            if (at / side / 2 + at % side / 2).is_multiple_of(2) { 1.0_f32 } else { -1.0 }
+        };
         let x: Vec<f32> = (0..side * side).flat_map(|at| vec![sign(at); channels]).collect();
         let x = Tensor::from_vec(x, (1, side, side, channels), &Device::Cpu).unwrap();
         let weight = Tensor::ones((1, channels, 3, 3), DType::F32, &Device::Cpu).unwrap();
@@ -240,14 +254,34 @@ mod tests {
         ];
         let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
         let mut conv = Conv2d::new(6, 40, Precision::Int16, &vb).unwrap();
-        let (x, onto) = (random(&[2, 5, 7, 6], 1).unwrap(), random(&[2, 5, 7, 40], 4).unwrap());
-        let values = |y: Tensor| y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let want = values((conv.forward_silu(&x).unwrap() + &onto).unwrap());
-        assert_eq!(values(conv.forward_silu_onto(&x, &onto).unwrap()), want);
+        // More than one task for each picture.
+        let (x, onto) = (random(&[2, 19, 20, 6], 1).unwrap(), random(&[2, 19, 20, 40], 4).unwrap());
+        let values = |y: &Tensor| y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let want = values(&(conv.forward_silu(&x).unwrap() + &onto).unwrap());
+        assert_eq!(values(&conv.forward_silu_onto(&x, &onto).unwrap()), want);
         conv.freeze().unwrap();
-        assert_eq!(values(conv.forward_silu_onto(&x, &onto).unwrap()), want);
-        let traced = candle_core::Var::from_tensor(&x).unwrap();
-        assert_eq!(values(conv.forward_silu_onto(&traced, &onto).unwrap()), want);
+        assert_eq!(values(&conv.forward_silu_onto(&x, &onto).unwrap()), want);
+        let [traced_x, traced_onto] =
+            [&x, &onto].map(|t| candle_core::Var::from_tensor(t).unwrap());
+        assert_eq!(values(&conv.forward_silu_onto(&traced_x, &onto).unwrap()), want);
+        let y = conv.forward_silu_onto(&x, &traced_onto).unwrap();
+        assert_eq!(values(&y), want);
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        assert!(gradients.get(&traced_onto).is_some(), "what lies below has a gradient, too");
+        assert!(conv.forward_silu_onto(&x, &onto.transpose(1, 2).unwrap()).is_err());
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut x = vec![1.0_f32; 5 * 6];
+            x[7] = value;
+            let x = Tensor::from_vec(x, (1, 5, 1, 6), &Device::Cpu).unwrap();
+            let (weight, bias) = (random(&[3, 6, 3, 3], 2).unwrap(), random(&[3], 3).unwrap());
+            let y = fused_form(&[x, weight, bias], Before::Nothing).unwrap();
+            let y = y.get(0).unwrap().get(1).unwrap().flatten_all().unwrap();
+            assert!(y.to_vec1::<f32>().unwrap().iter().all(|y| !y.is_finite()), "{value}: {y}");
+        }
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits; on a GPU
-    /// to floats of 10 bits and a sign (TF32).
+    /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits (of convolutions
+    /// some 15 bits of the picture, 9 or more of the filter); on a GPU to floats of 10 bits and a sign (TF32).
     Int16,
 }
 

@@ -32,7 +32,7 @@ const KEYS: [Key; 4] = [Key::W, Key::Left, Key::Right, Key::D];
 /// Milliseconds between one touch and the next: from quick taps to slow turns.
 const TOUCH_MS: (u64, u64) = (60, 400);
 /// Sections that nothing new may be shown for.
-pub(super) const STALL_SECTIONS: f64 = 2.0;
+const STALL_SECTIONS: f64 = 2.0;
 /// Longest sleep: how late a due frame is noticed.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -83,7 +83,9 @@ pub struct LoopReport {
     pub interval_ms: Percentiles,
     /// The longest of these.
     pub interval_longest_ms: f64,
-    /// Those longer than [`STALL_SECTIONS`].
+    /// How long none of them may be.
+    pub interval_most_ms: f64,
+    /// Those that are longer.
     pub stalls: Vec<Stall>,
     /// The walk's own figures; its latency counts from each touch.
     pub figures: Figures,
@@ -198,6 +200,7 @@ fn walk(walk: Walk, controls: &Controls, lasts: Duration, seed: u64) -> Result<L
         skipped,
         interval_ms: intervals.percentiles(),
         interval_longest_ms: longest.as_secs_f64() * 1e3,
+        interval_most_ms: most.as_secs_f64() * 1e3,
         stalls,
         figures: walked.figures,
         recordings: walked.recordings,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use input::{FrameRecord, SessionReader};
 
-use super::pacing::{self, LoopReport, STALL_SECTIONS, Stall};
+use super::pacing::{self, LoopReport, Stall};
 use crate::commands;
 use crate::controls::Controls;
 use crate::recall::Place;
@@ -105,9 +105,7 @@ fn memory(played: &LoopReport) -> (String, bool) {
 }
 
 fn stalls(played: &LoopReport) -> (String, bool) {
-    let most =
-        STALL_SECTIONS * 1e3 * f64::from(played.section_frames) / f64::from(played.world_fps);
-    let longest = played.interval_longest_ms;
+    let (longest, most) = (played.interval_longest_ms, played.interval_most_ms);
     let mut text = format!(
         "longest time without a new picture: {longest:.0} ms; {} longer than {most:.0} ms (none may be)",
         played.stalls.len()

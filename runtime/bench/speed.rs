@@ -322,7 +322,7 @@ impl SpeedReport {
         let _ = writeln!(text, "| section | {ms:.2} ms | | {floor:.2} ms | {:.2} |", ms / floor);
         let _ = writeln!(
             text,
-            "\nFilters are counted as they are defined; on a CPU, four of nine products are made.\n\n{:.1} frames/s with {} runs of the network for each section; large products: {:.1} billion multiply-adds/s on {} threads",
+            "\nFilters are counted as they are defined; in integers, on a CPU, four of nine products are made.\n\n{:.1} frames/s with {} runs of the network for each section; large products: {:.1} billion multiply-adds/s on {} threads",
             self.fps, self.evaluations, self.rate, self.threads
         );
         let share = self.reuse_gain / self.reuse_gain_counted;

@@ -229,8 +229,13 @@ mod tests {
         // Parts of every number of tiles.
         for (tiles, columns) in [(1, LANES), (5, PANEL), (6, LANES), (33, LANES), (33, PANEL)] {
             let value = |at: usize, step: f32| f32::from(u16::try_from(at).unwrap()) * step;
-            let left: Vec<i16> =
-                (0..tiles * 2 * DEPTH).map(|at| (9e3 * value(at, 0.37).sin()) as i16).collect();
+            let left: Vec<i16> = (0..tiles * 2 * DEPTH)
+                .map(|at| {
+                    #[expect(clippy::cast_possible_truncation, reason = "at most 9000")]
+                    let value = (9e3 * value(at, 0.37).sin()) as i16;
+                    value
+                })
+                .collect();
             let right: Vec<u32> = (0..DEPTH * columns)
                 .map(|at| pair([value(at, 0.73).sin(), value(at, 0.71).cos()], 6e3))
                 .collect();
