@@ -48,7 +48,8 @@ impl Part {
 pub(super) struct VirtualPad(File);
 
 impl VirtualPad {
-    pub(super) fn plug_in(name: &str) -> Self {
+    /// Under a name, from a maker, of a model.
+    pub(super) fn plug_in(name: &str, [vendor, product]: [u16; 2]) -> Self {
         let file = OpenOptions::new().write(true).open("/dev/uinput").expect("it may be written");
         let mut pad = Self(file);
         for kind in [KEY, AXIS] {
@@ -60,7 +61,7 @@ impl VirtualPad {
         }
         let mut device = libc::uinput_user_dev {
             name: [0; libc::UINPUT_MAX_NAME_SIZE],
-            id: libc::input_id { bustype: USB, vendor: 0x045e, product: 0x028e, version: 0x0114 },
+            id: libc::input_id { bustype: USB, vendor, product, version: 0x0114 },
             ff_effects_max: 0,
             absmax: [0; libc::ABS_CNT],
             absmin: [0; libc::ABS_CNT],
