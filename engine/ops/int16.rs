@@ -33,7 +33,7 @@ const TASK_ROWS: usize = 8 * LEFT;
 const SHARED_PAIRS: usize = 1 << 15;
 
 /// The largest integer of operands of which so many products can be summed in 32 bits.
-pub(super) const fn limit(products: usize) -> f32 {
+const fn limit(products: usize) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "the root of 31 bits has fewer than 24")]
     return (i32::MAX as usize / products).isqrt() as f32;
 }
