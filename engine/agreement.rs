@@ -4,15 +4,17 @@
 
 use crate::codec::{Codec, CodecConfig};
 use crate::device::round_products;
-use crate::model::{Lead, ModelConfig, StepSize, WorldModel};
+use crate::graph::Graphs;
+use crate::model::{ModelConfig, StepSize, WorldModel};
 use crate::noise::Random;
 use crate::ops::{
     Conv2d, Linear, Phases, Precision, Route, Rows, attend, gated_add, gelu, modulate, place,
     rms_norm, silu,
 };
 use crate::pack::Kernel;
+use crate::sampler::{Sampling, Sight, sample_at_once};
 use crate::train::{initial_codec_weights, initial_weights};
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,10 +115,39 @@ const CHECKS: &[Check] = &[
         },
     },
     Check {
+        what: "gradients of a block's attention",
+        tolerance: 1e-4,
+        reason: "sums of as many as a thousand in another order, squared on the way",
+        compute: gradients,
+    },
+    Check {
         what: "a section of the network",
         tolerance: 1e-3,
         reason: "eight blocks, each off by some 1e-5 and each carrying on what came before",
-        compute: section,
+        compute: |device| {
+            section(device, |model, sight, noisy, actions| {
+                let lead = sight.lead(model, actions)?;
+                model.estimate(noisy, 0.7, StepSize::Flow, &lead, &sight.context)
+            })
+        },
+    },
+    Check {
+        what: "a section made for the third time, by one captured graph",
+        tolerance: 1e-3,
+        reason: "as the network's, twice",
+        compute: |device| {
+            section(device, |model, sight, noisy, actions| {
+                let graphs = Graphs::default();
+                let sampling = Sampling { evaluations: 2, shortcut: false, guidance: 0.0 };
+                let make = |noisy: &Tensor| {
+                    sample_at_once(&graphs, model, noisy, actions, sight, sampling)
+                };
+                // Done, captured and launched; then launched with what was not there when it was captured.
+                make(&(noisy * 0.5)?)?;
+                make(&(noisy * 2.0)?)?;
+                make(noisy)
+            })
+        },
     },
     Check {
         what: "a picture of the codec",
@@ -142,13 +173,14 @@ fn convolution(vb: &VarBuilder<'_>, x: &Tensor) -> Result<Tensor> {
     Conv2d::new(48, 32, Precision::F32, vb)?.forward(x)
 }
 
-/// Compares a device with the CPU.
+/// Compares a device with the CPU. `begin` is told what comes next: a device may take its time.
 ///
 /// # Errors
 /// When one of them fails.
-pub fn agreement(device: &Device) -> Result<Vec<Agreement>> {
+pub fn agreement(device: &Device, begin: impl Fn(&'static str)) -> Result<Vec<Agreement>> {
     round_products(device, false);
     let compare = |check: &Check| {
+        begin(check.what);
         let want = (check.compute)(&Device::Cpu)?;
         let got = (check.compute)(device)?.to_device(&Device::Cpu)?;
         let Check { what, tolerance, reason, .. } = *check;
@@ -166,8 +198,32 @@ fn difference(got: &Tensor, want: &Tensor) -> Result<f32> {
     Ok(if off.is_finite() && sum.is_finite() { off } else { f32::INFINITY })
 }
 
-/// One evaluation after four groups of history, by a network of the shipped size none of whose weights is zero.
-fn section(device: &Device) -> Result<Tensor> {
+/// What the sum of squares of attention, between norms, tells queries, keys, values and modulation.
+fn gradients(device: &Device) -> Result<Tensor> {
+    let var = |rows: usize, seed| Var::from_tensor(&random(&[rows, 256], seed, device)?);
+    let [x, k, v, shift] = [var(328, 1)?, var(328, 2)?, var(328, 3)?, var(2, 4)?];
+    let rows = Rows::new(&[300, 28]);
+    let gain = random(&[64], 5, device)?;
+    let q = rms_norm(&modulate(&x, &shift, &shift, &rows)?, &gain)?;
+    let route = Route {
+        queries: mixed(48, 328),
+        keys: mixed(328, 328),
+        query_phases: phases(48, 32),
+        key_phases: phases(328, 32),
+    };
+    let seen = attend(&q, &k, &v, &[route].into(), Precision::F32)?;
+    let seen = gated_add(&seen, &seen, &shift, &Rows::new(&[40, 8]))?;
+    // As large as the tolerance takes for granted.
+    let slopes = (seen.sqr()?.sum_all()? * 300.0)?.backward()?;
+    let of = |var: &Var| slopes.get(var).ok_or_else(|| candle_core::Error::msg("no gradient"));
+    Tensor::cat(&[of(&x)?, of(&k)?, of(&v)?, of(&shift)?], 0)
+}
+
+/// A section after four groups of history, by a network of the shipped size none of whose weights is zero.
+fn section(
+    device: &Device,
+    make: impl Fn(&WorldModel, &Sight, &Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     let config = ModelConfig { precision: Precision::F32, ..ModelConfig::base() };
     let mut weights = initial_weights(&config, 3, &Device::Cpu)?;
     for (seed, weight) in (100..).zip(weights.values_mut()) {
@@ -183,10 +239,10 @@ fn section(device: &Device) -> Result<Tensor> {
         Ok((Arc::new(group), kernel, time))
     });
     let context = model.place(&groups.into_iter().collect::<Result<Vec<_>>>()?)?;
-    let newest = random(&[channels, height, width], 51, device)?;
-    let lead: Lead = model.lead(Some(&newest), None, &random(&[2, 3 * action], 52, device)?)?;
+    let newest = Some(random(&[channels, height, width], 51, device)?);
+    let actions = random(&[2, 3 * action], 52, device)?;
     let noisy = random(&[2, channels, height, width], 53, device)?;
-    model.estimate(&noisy, 0.7, StepSize::Flow, &lead, &context)
+    make(&model, &Sight { context, newest, renderings: None }, &noisy, &actions)
 }
 
 /// Values of a picture over 255.
@@ -233,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself_and_checks_something() {
-        for check in agreement(&Device::Cpu).unwrap() {
+        for check in agreement(&Device::Cpu, |_| ()).unwrap() {
             assert!(check.holds() && check.off == 0.0, "{check:?}");
         }
         for check in CHECKS {
@@ -262,7 +318,7 @@ mod tests {
             Ok(device) => device,
             Err(reason) => return println!("skipped: no CUDA ({reason})"),
         };
-        for check in agreement(&device).unwrap() {
+        for check in agreement(&device, |_| ()).unwrap() {
             println!("{}: off by {:e}, allowed {:e}", check.what, check.off, check.tolerance);
             assert!(check.holds(), "{check:?}");
         }

@@ -128,17 +128,18 @@ pub fn sample_led(
         let (level, next) = (pair[0], pair[1]);
         let at = at.min(sights.len() - 1);
         let sight = &sights[at];
-        let estimate = |lead: &Lead, context: &PlacedContext| {
-            model.estimate(&x, level, sampling.step(), lead, context)
+        let estimate = |leads: &[&Lead], context: &PlacedContext| {
+            model.estimate_each(&x, level, sampling.step(), leads, context)
         };
-        let mut clean = estimate(&leads[at], &sight.context)?;
-        if level == 1.0 && sampling.leads() {
+        let mut clean = if level == 1.0 && sampling.leads() {
             let still = sight.lead(model, &actions.zeros_like()?)?;
-            let still = estimate(&still, &sight.context)?;
-            clean = led_on(&clean, &still, sampling.guidance)?;
-        }
+            let both = estimate(&[&leads[at], &still], &sight.context)?;
+            led_on(&both[0], &both[1], sampling.guidance)?
+        } else {
+            estimate(&[&leads[at]], &sight.context)?.remove(0)
+        };
         if let Some((other, share)) = from {
-            clean = led_on(&clean, &estimate(&bare, other)?, share)?;
+            clean = led_on(&clean, &estimate(&[&bare], other)?[0], share)?;
         }
         x = euler(&x, clean, f64::from(next / level))?;
     }

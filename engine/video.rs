@@ -3,6 +3,7 @@
 //! Unlike a [`Dreamer`](crate::dreamer::Dreamer), which walks on from the past for ever, a [`Video`] has an end, and
 //! its sections may be made before those that come earlier in it.
 
+use crate::atlas::BEARING;
 use crate::codebook::Codebook;
 use crate::error::Error;
 use crate::model::{GroupKv, HistoryAttention, PlacedContext, PlannedGroup, spanned};
@@ -325,7 +326,7 @@ impl Video {
         Ok(sample_led(model, &noise, &actions, sights, from, sampling)?)
     }
 
-    /// The last three actions of each frame, as they were made before the section; none before the video.
+    /// The last three actions of each frame, as they were made before the section, none before the video; and no bearings.
     fn last_actions(&self, section: &Range<u32>) -> Vec<f32> {
         let (first, null) = (section.start as usize, vec![0.0; self.world.config.model.action]);
         let action = |at: usize, back: usize| match at.checked_sub(back) {
@@ -335,7 +336,11 @@ impl Video {
             Some(at) => self.frames[at].wanted.to_vec(),
             None => null.clone(),
         };
-        range(section).flat_map(|at| [2, 1, 0].map(|back| action(at, back)).concat()).collect()
+        // Nobody reckons where a video walks.
+        let bearings = vec![0.0; BEARING * self.world.config.model.bearings];
+        let told =
+            |at| [2, 1, 0].map(|back| action(at, back)).into_iter().chain([bearings.clone()]);
+        range(section).flat_map(told).flatten().collect()
     }
 
     fn frame_mut(&mut self, at: u32) -> Result<&mut Frame, Error> {

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Device;
 use engine::pack::Schedule;
 use engine::video::{Video, VideoOptions};
+use engine::world::World;
 use input::{Action, VideoReader};
 use serde_json::Value;
 
 use crate::cli::oneiro;
-use crate::support::world::{tiny_world, write_tiny_world};
+use crate::support::world::{tiny_world, write_charted_world, write_tiny_world};
 
 const GREY: [u8; 3] = [90, 120, 150];
 
@@ -33,7 +35,16 @@ fn a_video_forward_from_its_opening_is_the_walk_that_play_dreams() {
     }
 }
 
-fn check_forward(world: &Arc<engine::world::World>, schedule: &Schedule) {
+#[test]
+fn a_video_of_a_world_with_a_map_is_a_walk_off_it() {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_charted_world(dir.path(), true).expect("the world can be written");
+    let world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("the world can be read");
+    let schedule = world.schedule.clone();
+    check_forward(&Arc::new(world), &schedule);
+}
+
+fn check_forward(world: &Arc<World>, schedule: &Schedule) {
     use engine::dreamer::{DreamOptions, Dreamer};
     use engine::pack::Arrangement;
     // Play by time alone, as nothing else is planned in a video.

@@ -1,6 +1,6 @@
 //! Packed for play, the network answers what it answers in training.
 
-use super::{GroupKv, ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
+use super::{GroupKv, Lead, ModelConfig, PlacedContext, PlannedGroup, StepSize, WorldModel};
 use crate::graph::Graphs;
 use crate::noise::Random;
 use crate::ops::Precision;
@@ -119,6 +119,29 @@ fn groups_encoded_together_are_what_each_is_alone() {
                 assert_eq!(values(again), values(together), "{frozen}, {threads} threads");
             }
         }
+    }
+}
+
+#[test]
+fn sections_led_apart_are_what_each_is_alone() {
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let noisy = random(&[2, channels, height, width], 90);
+    let newest = random(&[channels, height, width], 91);
+    for frozen in [false, true] {
+        let model = model(frozen);
+        let lead =
+            |newest, seed| model.lead(newest, None, &random(&[2, 3 * action], seed)).unwrap();
+        let leads = [lead(Some(&newest), 92), lead(None, 93), lead(Some(&newest), 94)];
+        let context = context(&model);
+        let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let each = |leads: &[&Lead]| {
+            let each = model.estimate_each(&noisy, 0.7, StepSize::Flow, leads, &context).unwrap();
+            each.iter().map(values).collect::<Vec<_>>()
+        };
+        let together = each(&leads.each_ref());
+        let alone: Vec<_> = leads.iter().flat_map(|lead| each(&[lead])).collect();
+        assert_eq!(together, alone, "frozen: {frozen}");
+        assert!(alone[0] != alone[1] && alone[0] != alone[2]);
     }
 }
 

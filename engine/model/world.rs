@@ -6,7 +6,9 @@ use super::motion::Motion;
 use super::rendering::{Rendered, RenderingLayer};
 use super::{ModelConfig, PlacedContext, embed_cells, patchify, section_phases, unpatchify};
 use crate::device::round_products;
-use crate::ops::{Linear, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats};
+use crate::ops::{
+    Linear, PackedKeys, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats,
+};
 use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -258,6 +260,18 @@ impl WorldModel {
         lead: &Lead,
         context: &PlacedContext,
     ) -> Result<Tensor> {
+        Ok(self.estimate_each(noisy, level, step, &[lead], context)?.remove(0))
+    }
+
+    /// The same for each of one or several leads, whose bits do not depend on the others.
+    pub fn estimate_each(
+        &self,
+        noisy: &Tensor,
+        level: f32,
+        step: StepSize,
+        leads: &[&Lead],
+        context: &PlacedContext,
+    ) -> Result<Vec<Tensor>> {
         let frames = noisy.dim(0)?;
         let tokens = self.config.frame_tokens();
         let Seating { rows, routes } = context.seating(frames, || Seating {
@@ -267,30 +281,52 @@ impl WorldModel {
                 Layers::Packed(_) => Arc::default(),
             },
         });
-        let mut x = self.section.forward(&patchify(&noisy.unsqueeze(1)?, 1)?)?; // g · L, D
-        if let Some(reference) = &lead.reference {
-            x = (x + reference)?;
-        }
-        let condition = self.section_condition(&[level], &[step], &lead.actions)?;
-        let condition = silu(&condition)?;
-        let x = match (&self.stack, &context.layers) {
-            (Some(stack), Layers::Packed(history)) => {
-                let phases = section_phases(&self.config, frames);
-                let values = with_floats([&x, &condition], |[x, condition]| {
-                    let condition = View::rows(condition, frames, condition.len() / frames);
-                    Ok(stack.forward(x, condition, &phases, history))
-                })?;
-                Tensor::from_vec(values, x.shape(), x.device())?
-            }
+        let noisy = self.section.forward(&patchify(&noisy.unsqueeze(1)?, 1)?)?; // g · L, D
+        let begin = |lead: &&Lead| {
+            let condition = self.section_condition(&[level], &[step], &lead.actions)?;
+            let x = lead.reference.as_ref().map_or_else(|| Ok(noisy.clone()), |r| &noisy + r)?;
+            Ok((x, silu(&condition)?))
+        };
+        let begun: Vec<_> = leads.iter().map(begin).collect::<Result<_>>()?;
+        let seen = match (&self.stack, &context.layers) {
+            (Some(stack), Layers::Packed(history)) => self.packed_blocks(stack, &begun, history)?,
             (_, Layers::Plain(history)) => {
-                self.plain_blocks(x, &condition, &rows, history, &routes)?
+                let blocks = |(x, condition): &(Tensor, Tensor)| {
+                    self.plain_blocks(x.clone(), condition, &rows, history, &routes)
+                };
+                begun.iter().map(blocks).collect::<Result<_>>()?
             }
             (None, Layers::Packed(_)) => candle_core::bail!("the context is of packed weights"),
         };
-        let levels = vec![level; x.dim(0)?];
-        let rendered = lead.rendered.as_ref().map(|rendered| (rendered, &levels[..]));
-        let y = self.finish(&x, &condition, &rows, rendered)?;
-        unpatchify(&y, self.config.channels, self.config.grid())
+        let levels = vec![level; noisy.dim(0)?];
+        let finish = |((lead, (_, condition)), x): ((&&Lead, &(Tensor, Tensor)), &Tensor)| {
+            let rendered = lead.rendered.as_ref().map(|rendered| (rendered, &levels[..]));
+            let y = self.finish(x, condition, &rows, rendered)?;
+            unpatchify(&y, self.config.channels, self.config.grid())
+        };
+        leads.iter().zip(&begun).zip(&seen).map(finish).collect()
+    }
+
+    /// Tokens (g · L, D) and conditions (g, condition) of several sections through the blocks in one run, so that weights
+    /// are read from memory once.
+    fn packed_blocks(
+        &self,
+        stack: &Stack,
+        begun: &[(Tensor, Tensor)],
+        history: &[Option<PackedKeys>],
+    ) -> Result<Vec<Tensor>> {
+        let frames = begun[0].1.dim(0)?;
+        let (xs, conditions): (Vec<_>, Vec<_>) = begun.iter().map(|(x, c)| (x, c)).unzip();
+        let phases = section_phases(&self.config, frames);
+        let phases = Phases::concatenated(phases.half, begun.iter().map(|_| &phases));
+        let (x, condition) = (Tensor::cat(&xs, 0)?, Tensor::cat(&conditions, 0)?);
+        let values = with_floats([&x, &condition], |[x, condition]| {
+            let count = frames * begun.len();
+            let condition = View::rows(condition, count, condition.len() / count);
+            Ok(stack.forward(x, condition, begun.len(), &phases, history))
+        })?;
+        let own = values.chunks_exact(values.len() / begun.len());
+        own.map(|own| Tensor::from_slice(own, begun[0].0.shape(), x.device())).collect()
     }
 
     fn plain_blocks(

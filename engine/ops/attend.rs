@@ -3,7 +3,7 @@
 use super::int16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
 use super::wide::{dot, exp, vectorized};
-use super::{Precision, cuda, floats, fused, stored, with_floats};
+use super::{Precision, cuda, floats, fused, gather, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -61,8 +61,7 @@ pub(super) fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route])
         let (queries, keys) = (route.query_phases.tokens(), route.key_phases.tokens());
         let q = split(place(q, &route.queries, &route.query_phases)?, queries)?;
         let k = split(place(k, &route.keys, &route.key_phases)?, keys)?;
-        let index = Tensor::from_slice(&route.keys, route.keys.len(), v.device())?;
-        let v = split(v.index_select(&index, 0)?, keys)?;
+        let v = split(gather(v, &route.keys)?, keys)?;
         let scores = (q.matmul(&k.t()?)? * f64::from(scale(head)))?; // S, N, Lq, Lk
         softmax_last(&scores)?.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
     });

@@ -9,6 +9,7 @@ mod attend;
 mod conv;
 mod cuda;
 mod elementwise;
+mod gather;
 mod int16;
 mod linear;
 mod norm;
@@ -30,6 +31,7 @@ pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by
 pub use place::{Phases, place};
 pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_all};
 
+use gather::gather;
 use wide::exp;
 pub(crate) use wide::vectorized;
 
@@ -98,7 +100,7 @@ impl Rows {
 
     /// `per_group`: (groups, width) repeated for each row: (rows, width).
     fn spread(&self, per_group: &Tensor) -> Result<Tensor> {
-        per_group.index_select(&cuda::indices(&self.group_of, per_group.device())?, 0)
+        gather(per_group, &self.group_of)
     }
 
     /// The first row of each group.

@@ -1,6 +1,6 @@
 //! Rotary phases (RoPE), and placing gathered rows by them.
 
-use super::cuda;
+use super::{cuda, gather};
 use candle_core::{D, Result, Tensor};
 use std::sync::Arc;
 
@@ -55,15 +55,19 @@ pub fn place(pool: &Tensor, index: &Arc<[u32]>, phases: &Arc<Phases>) -> Result<
     plain_place(pool, index, phases)
 }
 
-pub(super) fn plain_place(pool: &Tensor, index: &[u32], phases: &Phases) -> Result<Tensor> {
-    let device = pool.device();
-    let rows = pool.index_select(&Tensor::from_slice(index, index.len(), device)?, 0)?;
+pub(super) fn plain_place(
+    pool: &Tensor,
+    index: &Arc<[u32]>,
+    phases: &Arc<Phases>,
+) -> Result<Tensor> {
+    let rows = gather(pool, index)?;
     let (count, width) = rows.dims2()?;
     let (tokens, half) = (phases.tokens(), phases.half);
     let pairs = rows.reshape((count / tokens, tokens, width / (2 * half), half, 2))?;
     let (a, b) = (pairs.narrow(D::Minus1, 0, 1)?, pairs.narrow(D::Minus1, 1, 1)?);
-    let real = Tensor::from_slice(&phases.real, (1, tokens, 1, half, 1), device)?;
-    let imaginary = Tensor::from_slice(&phases.imaginary, (1, tokens, 1, half, 1), device)?;
+    let [real, imaginary] = cuda::phases(phases, pool.device())?;
+    let [real, imaginary] = [real, imaginary].map(|part| part.reshape((1, tokens, 1, half, 1)));
+    let (real, imaginary) = (real?, imaginary?);
     let x = (a.broadcast_mul(&real)? - b.broadcast_mul(&imaginary)?)?;
     let y = (a.broadcast_mul(&imaginary)? + b.broadcast_mul(&real)?)?;
     Tensor::cat(&[x, y], D::Minus1)?.reshape((count, width))

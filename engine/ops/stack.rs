@@ -149,20 +149,22 @@ impl Stack {
         Ok(Self { blocks: blocks.iter().map(pack).collect::<Result<_>>()?, width, head })
     }
 
-    /// x: (R, D), condition: (groups, condition) activated, the same number of rows for each group; phases: of
-    /// the rows; history: for each block, what all rows attend to besides each other.
+    /// Sections, each of as many rows: x (R, D), condition: (groups, condition) activated, the same number of rows for each
+    /// group; phases: of the rows; history: for each block, what all rows attend to besides those of their section.
     ///
     /// Answers (R, D).
     pub(crate) fn forward(
         &self,
         x: &[f32],
         condition: View<'_>,
+        sections: usize,
         phases: &Phases,
         history: &[Option<PackedKeys>],
     ) -> Vec<f32> {
         let rows = x.len() / self.width;
         let each = vec![rows / condition.rows; condition.rows];
-        self.run(x, (condition, &each), &[rows], phases, history, |_, _| {})
+        let of_sections = vec![rows / sections; sections];
+        self.run(x, (condition, &each), &of_sections, phases, history, |_, _| {})
     }
 
     /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows

@@ -174,8 +174,8 @@ pub fn run(args: &DeviceArgs, clock: &Clock) -> Result<DeviceReport> {
     if args.no_published {
         plan.published = None;
     }
-    let mut report = measure(&device, &plan, args.sections, clock);
-    report.write(&args.out)?;
+    let mut report =
+        measure(&device, &plan, args.sections, clock, |so_far| so_far.write(&args.out))?;
     if let Some(python) = &args.rival {
         report.rival = Some(rival(python, &args.out).into());
         report.write(&args.out)?;
@@ -184,8 +184,17 @@ pub fn run(args: &DeviceArgs, clock: &Clock) -> Result<DeviceReport> {
     Ok(report)
 }
 
-/// Measures a device.
-pub fn measure(device: &Device, plan: &Plan, sections: u32, clock: &Clock) -> DeviceReport {
+/// Measures a device. `keep` is given what is known after each part: a run may be cut off.
+///
+/// # Errors
+/// When it cannot be kept.
+pub fn measure(
+    device: &Device,
+    plan: &Plan,
+    sections: u32,
+    clock: &Clock,
+    keep: impl Fn(&DeviceReport) -> Result<()>,
+) -> Result<DeviceReport> {
     let speed = |name: String, world: Result<World>| {
         eprintln!("measuring {name}");
         let world = world.map(Arc::new);
@@ -198,23 +207,32 @@ pub fn measure(device: &Device, plan: &Plan, sections: u32, clock: &Clock) -> De
         });
         WorldSpeed { name, outcome, at_once }
     };
-    let trained = plan.worlds.iter().map(|name| {
-        let open = |dir: PathBuf| Ok(World::open(&dir, device, |_| ())?);
-        speed(name.display().to_string(), worlds::find(name).and_then(open))
-    });
-    let untrained = plan.untrained.iter().map(|(name, config)| {
-        speed(name.clone(), untrained::world(config.clone(), device).map_err(Into::into))
-    });
-    DeviceReport {
+    let mut report = DeviceReport {
         device: engine::device::name(device),
-        agreement: agreement(device).map_err(anyhow::Error::from).into(),
-        worlds: trained.chain(untrained).collect(),
-        published: plan
-            .published
-            .as_ref()
-            .map(|(config, size)| published(config, *size, device, clock).into()),
+        agreement: agreement(device, |what| eprintln!("comparing {what}"))
+            .map_err(anyhow::Error::from)
+            .into(),
+        worlds: Vec::new(),
+        published: None,
         rival: None,
+    };
+    keep(&report)?;
+    for name in &plan.worlds {
+        let open = |dir: PathBuf| Ok(World::open(&dir, device, |_| ())?);
+        let world = worlds::find(name).and_then(open);
+        report.worlds.push(speed(name.display().to_string(), world));
+        keep(&report)?;
     }
+    for (name, config) in &plan.untrained {
+        let world = untrained::world(config.clone(), device).map_err(Into::into);
+        report.worlds.push(speed(name.clone(), world));
+        keep(&report)?;
+    }
+    if let Some((config, size)) = &plan.published {
+        report.published = Some(published(config, *size, device, clock).into());
+        keep(&report)?;
+    }
+    Ok(report)
 }
 
 /// What PyTorch says of the networks of a report that lies in `dir`.
@@ -377,7 +395,14 @@ mod tests {
             untrained: vec![("tiny".to_owned(), tiny), ("broken".to_owned(), broken)],
             published: Some((config, size)),
         };
-        let report = measure(&Device::Cpu, &plan, 2, &Clock::real());
+        let kept = std::cell::Cell::new(0);
+        let keep = |so_far: &DeviceReport| {
+            assert_eq!(so_far.worlds.len(), kept.get().min(3), "after each");
+            kept.set(kept.get() + 1);
+            Ok(())
+        };
+        let report = measure(&Device::Cpu, &plan, 2, &Clock::real(), keep).unwrap();
+        assert_eq!(kept.get(), 5, "agreement, three worlds, and a published network");
         report.check().unwrap();
         let outcomes: Vec<_> = report.worlds.iter().map(|world| &world.outcome).collect();
         assert!(matches!(

@@ -92,7 +92,7 @@ pub(in super::super) fn indices(index: &Arc<[u32]>, device: &Device) -> Result<T
 }
 
 /// Real and imaginary parts on a device.
-pub(super) fn phases(phases: &Arc<Phases>, device: &Device) -> Result<[Tensor; 2]> {
+pub(in super::super) fn phases(phases: &Arc<Phases>, device: &Device) -> Result<[Tensor; 2]> {
     static KEPT: Kept<Phases> = Kept::new();
     let part = |part: &[f32]| Tensor::from_slice(part, part.len(), device);
     let copy = || Ok(vec![part(&phases.real)?, part(&phases.imaginary)?]);

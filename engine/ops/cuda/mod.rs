@@ -19,9 +19,9 @@ mod source;
 mod tests;
 
 pub(super) use attend::{EXACT, ROUNDED};
-pub(super) use kept::indices;
 #[cfg(feature = "cuda")]
 pub(crate) use kept::{hold, sealed};
+pub(super) use kept::{indices, phases};
 pub(super) use norm::{MODULATE, RMS_NORM, modulate, rms_norm};
 pub(super) use place::{PLACE, place};
 
