@@ -27,9 +27,18 @@ impl Sampling {
         }
     }
 
+    /// What the network is told at the first evaluation: where a quarter of the way knows no guidance, half of it, which
+    /// was taught to go where guidance leads.
+    fn first_step(self) -> StepSize {
+        match self.step() {
+            StepSize::Quarter if self.guidance != 0.0 => StepSize::Half,
+            step => step,
+        }
+    }
+
     /// Whether the first evaluation is led on.
     fn leads(self) -> bool {
-        self.guidance != 0.0 && !self.step().knows_guidance()
+        self.guidance != 0.0 && !self.first_step().knows_guidance()
     }
 
     /// Runs of the network for a section.
@@ -126,10 +135,11 @@ pub fn sample_led(
     let mut x = noise.clone();
     for (at, pair) in sampling.levels().windows(2).enumerate() {
         let (level, next) = (pair[0], pair[1]);
+        let step = if at == 0 { sampling.first_step() } else { sampling.step() };
         let at = at.min(sights.len() - 1);
         let sight = &sights[at];
         let estimate = |leads: &[&Lead], context: &PlacedContext| {
-            model.estimate_each(&x, level, sampling.step(), leads, context)
+            model.estimate_each(&x, level, step, leads, context)
         };
         let mut clean = if level == 1.0 && sampling.leads() {
             let still = sight.lead(model, &actions.zeros_like()?)?;
@@ -186,6 +196,9 @@ mod tests {
         let runs =
             |evaluations, shortcut, guidance| Sampling { evaluations, shortcut, guidance }.runs();
         assert_eq!([runs(2, true, 0.5), runs(2, false, 0.5), runs(2, false, 0.0)], [2, 3, 2]);
+        assert_eq!(runs(4, true, 0.5), 4, "begun by a step that was taught");
+        let first = |guidance| Sampling { evaluations: 4, shortcut: true, guidance }.first_step();
+        assert_eq!([first(0.5), first(0.0)], [StepSize::Half, StepSize::Quarter]);
         assert_eq!(runs(3, true, 0.5), 4, "a step that was not taught");
     }
 }

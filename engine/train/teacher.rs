@@ -8,7 +8,7 @@
 //! Play goes on from frames that the network made itself, and so does a part of the training: the
 //! teacher dreams the history of rollouts.
 
-use crate::model::{Lead, ModelConfig, StepSize, WorldModel};
+use crate::model::{ModelConfig, StepSize, WorldModel};
 use crate::sampler::{Sight, euler, led_on};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -86,12 +86,12 @@ impl Teacher {
     /// The clean section that the network sees, guided as in play.
     fn clean(&self, noisy: &Tensor, (level, step): (f32, StepSize), led: &Led) -> Result<Tensor> {
         let Led { sight, actions } = led;
-        let estimate = |lead: &Lead| self.model.estimate(noisy, level, step, lead, &sight.context);
-        let clean = estimate(&sight.lead(&self.model, actions)?)?;
+        let (model, lead) = (&self.model, sight.lead(&self.model, actions)?);
         if level < 1.0 || self.guidance == 0.0 || step.knows_guidance() {
-            return Ok(clean);
+            return model.estimate(noisy, level, step, &lead, &sight.context);
         }
-        let still = estimate(&sight.lead(&self.model, &actions.zeros_like()?)?)?;
-        led_on(&clean, &still, self.guidance)
+        let still = sight.lead(model, &actions.zeros_like()?)?;
+        let both = model.estimate_each(noisy, level, step, &[&lead, &still], &sight.context)?;
+        led_on(&both[0], &both[1], self.guidance)
     }
 }

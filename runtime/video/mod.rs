@@ -22,7 +22,7 @@ use crate::commands::Usage;
 use crate::headless::progress;
 use crate::published::{self, PublishedArgs};
 use crate::train::picture::write_strip;
-use crate::{start, worlds};
+use crate::{cores, start, worlds};
 
 /// Longest video, in seconds: an hour.
 const SECONDS_MAX: f64 = 3600.0;
@@ -243,7 +243,7 @@ impl Film {
         let sections = order.sections(self.video.known(), self.first..self.frames, length);
         let bar = progress(u64::from(self.frames - self.first));
         let made = sections.into_iter().map(|section| {
-            let made = self.video.make(section)?;
+            let made = cores::awake(|| self.video.make(section))?;
             bar.inc(made.section.len() as u64);
             Ok(made)
         });
@@ -258,7 +258,8 @@ impl Film {
             VideoWriter::create(&dir.join("video.mp4"), self.size.0, self.size.1, self.fps)?;
         let mut pictures = Vec::new();
         for at in self.first..self.frames {
-            let picture = self.video.picture(at)?.context("every frame was made")?;
+            let picture = cores::awake(|| self.video.picture(at))?;
+            let picture = picture.context("every frame was made")?;
             writer.push(&picture)?;
             pictures.push(picture);
         }

@@ -34,6 +34,7 @@ use super::metric::Picture;
 use super::some_starts;
 use crate::clock::Clock;
 use crate::compare;
+use crate::cores;
 use crate::ledger::Ledger;
 
 use arm::Arm;
@@ -348,9 +349,9 @@ impl Work<'_> {
             }
         }
         for section in way.order.sections(video.known(), 0..frames, length) {
-            video.make(section)?;
+            cores::awake(|| video.make(section))?;
         }
-        let picture = |at| video.picture(at)?.context("every frame was made");
+        let picture = |at| cores::awake(|| video.picture(at))?.context("every frame was made");
         (known..frames).map(picture).collect::<Result<_>>().map(Some)
     }
 
