@@ -12,7 +12,7 @@ pub struct Sampling {
     /// Whether the world was trained to be told its step size (shortcut models).
     pub shortcut: bool,
     /// How far the first evaluation is led on from what standing still would show to what the actions
-    /// do, 0 for not at all. It costs one evaluation more, but for step sizes that were taught it.
+    /// do, 0 for not at all. It costs one evaluation more, but where a step that was taught it comes first.
     pub guidance: f32,
 }
 
