@@ -8,7 +8,6 @@ mod bookmark;
 mod latent;
 mod opening;
 mod options;
-mod reckoning;
 mod repeat;
 mod retrieval;
 
@@ -24,6 +23,7 @@ use crate::noise::section_noise;
 use crate::pack::{
     Arrangement, Grid, Group, HistoryView, Kernel, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
+use crate::reckoning::Reckoning;
 use crate::sampler::{Sampling, Sight, sample, sample_at_once};
 use crate::world::World;
 use candle_core::{DType, Tensor};
@@ -33,7 +33,6 @@ use latent::{check, feature_shape, gone, look, stored};
 use memory::{
     BranchId, ByteLru, Estimate, Feature, FrameId, FrameStamp, History, Hit, Look, Ranking,
 };
-use reckoning::Reckoning;
 use std::sync::Arc;
 
 /// What a section was made from.
@@ -129,7 +128,7 @@ fn is_stirring(action: &[f32]) -> bool {
 /// Ticks between retrieved frames: half a second of play.
 const APART_SECONDS: f32 = 0.5;
 /// Bytes of decoded views of an atlas that are kept: some nine hundred of the shipped size.
-pub(super) const DECODED_BYTES: usize = 32 << 20;
+pub(crate) const DECODED_BYTES: usize = 32 << 20;
 /// Frames that stay addressable behind the newest.
 const WINDOW: usize = 128;
 
@@ -298,7 +297,8 @@ impl Dreamer {
         self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
         let places = self.places();
-        (self.section.renderings, self.section.canvases) = self.rendered(&places)?;
+        (self.section.renderings, self.section.canvases) =
+            self.world.shown_from(&mut self.renderer, &places)?;
         self.account.places = places;
         Ok(())
     }

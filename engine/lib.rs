@@ -40,6 +40,7 @@ pub mod noise;
 pub mod ops;
 pub mod pack;
 pub mod picture;
+mod reckoning;
 pub mod sampler;
 pub mod train;
 pub mod untrained;

@@ -3,17 +3,21 @@
 //! Unlike a [`Dreamer`](crate::dreamer::Dreamer), which walks on from the past for ever, a [`Video`] has an end, and
 //! its sections may be made before those that come earlier in it.
 
+mod course;
+
 use crate::atlas::BEARING;
 use crate::codebook::Codebook;
 use crate::error::Error;
 use crate::model::{GroupKv, HistoryAttention, PlacedContext, PlannedGroup, spanned};
 use crate::noise::section_noise;
 use crate::pack::{Group, Known, PackPlan, Schedule};
+pub use crate::reckoning::Astray;
 use crate::sampler::{Sampling, Sight, sample_led};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
+use course::Course;
 use half::f16;
-use input::Action;
+use input::{Action, Pose};
 use memory::{ByteLru, FrameId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,6 +84,8 @@ pub struct Video {
     known: Known,
     frames: Vec<Frame>,
     kv: ByteLru<Seen, Arc<GroupKv>>,
+    /// Where its frames are seen from, where a map tells.
+    course: Option<Course>,
 }
 
 /// A group as it is shown: with its share of noise, by its bits.
@@ -119,6 +125,7 @@ impl Video {
             frames: vec![frame; frames as usize],
             kv: ByteLru::new(KV_BUDGET_BYTES),
             known: Known::new(),
+            course: None,
             sampling,
             options,
             world,
@@ -137,6 +144,9 @@ impl Video {
     pub fn tell(&mut self, at: u32, action: &Action) -> Result<(), Error> {
         let features = action.to_features(&self.world.config.layout).into();
         self.frame_mut(at)?.wanted = features;
+        if let Some(course) = &mut self.course {
+            course.turn_at(at);
+        }
         Ok(())
     }
 
@@ -155,6 +165,53 @@ impl Video {
         Ok(())
     }
 
+    /// Says where an opening was seen from, a pose for each of its frames, of which `at` is the last. Where that is on the map
+    /// of the world's atlas, frames after it are shown, in any order, what the atlas shows from where the actions lead, and
+    /// take as many evaluations as walks on the map unless others were asked for. Answers whether it is.
+    ///
+    /// # Errors
+    /// A frame has another size than the world's.
+    pub fn open_on_map(
+        &mut self,
+        at: u32,
+        frames: &[&[u8]],
+        poses: &[Pose],
+    ) -> Result<bool, Error> {
+        self.course = Course::begin(&self.world, at, frames, poses)?;
+        let config = &self.world.config;
+        let enough = if self.course.is_some() { config.evaluations_on_map } else { None };
+        let asked = self.options.evaluations.or(enough).unwrap_or(config.evaluations);
+        self.sampling.evaluations = asked.max(1);
+        Ok(self.course.is_some())
+    }
+
+    /// Whether frames after the opening are shown what an atlas shows.
+    pub fn is_on_map(&self) -> bool {
+        self.course.is_some()
+    }
+
+    /// Evaluations of the network for each section.
+    pub fn evaluations(&self) -> u32 {
+        self.sampling.evaluations
+    }
+
+    /// Tells frames from `from` to `at` the actions that lead, on the map, from where the former is seen to where a picture was
+    /// [seen from](World::locate): as slowly as that allows.
+    ///
+    /// # Errors
+    /// Nobody gets there, or not by then, or the video is not on the map.
+    pub fn walk_to(&mut self, (from, at): (u32, u32), to: Pose) -> Result<(), Astray> {
+        let Self { course, frames, world, .. } = &mut *self;
+        let course = course.as_mut().filter(|_| (at as usize) < frames.len());
+        let course = course.ok_or(Astray::NoWay)?;
+        let walk = course.errand(world, (from, at), to, wanted(frames))?;
+        course.turn_at(from + 1);
+        for (frame, action) in frames[from as usize + 1..].iter_mut().zip(walk) {
+            frame.wanted = action.to_features(&world.config.layout).into();
+        }
+        Ok(())
+    }
+
     /// Dreams the frames of `section`, whatever they were before.
     ///
     /// # Errors
@@ -166,7 +223,7 @@ impl Video {
         }
         let grid = self.world.model.config().cells();
         let plan = self.options.schedule.plan_at(&self.known, section.clone(), grid)?;
-        let sights = self.sights(&plan)?;
+        let sights = self.sights(&plan, &section)?;
         let guidance = self.options.history.guidance;
         let bare = if guidance == 0.0 { None } else { Some(self.context(&plan, 1.0)?) };
         let from = bare.as_ref().map(|bare| (bare, guidance));
@@ -198,7 +255,12 @@ impl Video {
         let model = self.world.model.config();
         let shape = [1, model.channels, model.height, model.width];
         let latent = self.world.model.tensor(latent, &shape)?;
-        Ok(Some(self.world.codec.decode(&latent)?))
+        let mut picture = self.world.codec.decode(&latent)?;
+        let Self { course, frames, world, .. } = self;
+        if let Some(course) = course {
+            course.sharpen(world, at, wanted(frames), &mut picture)?;
+        }
+        Ok(Some(picture))
     }
 
     /// Whether a frame next to the section is known.
@@ -209,7 +271,12 @@ impl Video {
     }
 
     /// What the section sees at each evaluation; one sight where that is always the same.
-    fn sights(&mut self, plan: &PackPlan) -> Result<Vec<Sight>, Error> {
+    fn sights(&mut self, plan: &PackPlan, section: &Range<u32>) -> Result<Vec<Sight>, Error> {
+        let Self { course, frames, world, .. } = &mut *self;
+        let renderings = match course {
+            Some(course) => course.renderings(world, section.clone(), wanted(frames))?,
+            None => None,
+        };
         let HistoryOptions { noise, forced, .. } = self.options.history;
         let mut shares: Vec<f32> = match forced {
             true => self.sampling.levels().into_iter().map(|level| noise * level).collect(),
@@ -224,7 +291,8 @@ impl Video {
             let newest = plan.before_section().map(|name| self.seen(name, share));
             let newest =
                 newest.map(|latent| self.world.model.tensor(latent, &shape)).transpose()?;
-            Ok(Sight { context: self.context(plan, share)?, newest, renderings: None })
+            let renderings = renderings.clone();
+            Ok(Sight { context: self.context(plan, share)?, newest, renderings })
         };
         shares.into_iter().map(sight).collect()
     }
@@ -336,7 +404,7 @@ impl Video {
             Some(at) => self.frames[at].wanted.to_vec(),
             None => null.clone(),
         };
-        // Nobody reckons where a video walks.
+        // Videos retrieve nothing that could lie anywhere.
         let bearings = vec![0.0; BEARING * self.world.config.model.bearings];
         let told =
             |at| [2, 1, 0].map(|back| action(at, back)).into_iter().chain([bearings.clone()]);
@@ -348,6 +416,11 @@ impl Video {
         let error = Error::Size { expected, got: at.to_string() };
         self.frames.get_mut(at as usize).ok_or(error)
     }
+}
+
+/// What leads to each frame.
+fn wanted(frames: &[Frame]) -> impl Fn(u32) -> Arc<[f32]> {
+    |at| Arc::clone(&frames[at as usize].wanted)
 }
 
 fn range(section: &Range<u32>) -> Range<usize> {

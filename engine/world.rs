@@ -1,5 +1,7 @@
 //! A world: a folder of settings, weights, opening frames and, where its places are known, an atlas.
 
+mod map;
+
 use crate::atlas::Atlas;
 use crate::codebook::{CODEBOOK, Codebook};
 use crate::codec::{Codec, CodecConfig};

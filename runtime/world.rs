@@ -145,7 +145,12 @@ impl Dreaming {
         let opening = match &beginning.start {
             Some(picture) => {
                 let picture = crate::start::fit(picture, width, height);
-                dreamer.open_with(&[&picture.pixels], &[Action::NEUTRAL])?;
+                if world.atlas.is_some() {
+                    tell("looking for the picture on the map".to_owned());
+                }
+                let place = world.locate(&picture.pixels)?;
+                let poses = place.as_slice();
+                dreamer.open_on_map(&[&picture.pixels], &[Action::NEUTRAL], poses)?;
                 shrink(&mut thumbnails, &dreamer, std::slice::from_ref(&picture));
                 picture
             }

@@ -31,20 +31,21 @@ fn pictures(video: &mut Video, frames: u32) -> Vec<Vec<u8>> {
 fn a_video_forward_from_its_opening_is_the_walk_that_play_dreams() {
     for schedule in ["td_f16k4f4k2f5k1_g1", "tc_f4k4f2k2f2k1_g1"] {
         let schedule: Schedule = schedule.parse().expect("a schedule");
-        check_forward(&tiny_world(), &schedule);
+        check_forward(&tiny_world(), &schedule, false);
     }
 }
 
 #[test]
-fn a_video_of_a_world_with_a_map_is_a_walk_off_it() {
+fn a_video_of_a_world_with_a_map_is_a_walk_on_it_or_off_it() {
     let dir = tempfile::tempdir().expect("a folder for the world");
     write_charted_world(dir.path(), true).expect("the world can be written");
-    let world = World::open(dir.path(), &Device::Cpu, |_| ()).expect("the world can be read");
+    let world = Arc::new(World::open(dir.path(), &Device::Cpu, |_| ()).expect("it can be read"));
     let schedule = world.schedule.clone();
-    check_forward(&Arc::new(world), &schedule);
+    check_forward(&world, &schedule, false);
+    check_forward(&world, &schedule, true);
 }
 
-fn check_forward(world: &Arc<World>, schedule: &Schedule) {
+fn check_forward(world: &Arc<World>, schedule: &Schedule, on_map: bool) {
     use engine::dreamer::{DreamOptions, Dreamer};
     use engine::pack::Arrangement;
     // Play by time alone, as nothing else is planned in a video.
@@ -58,7 +59,8 @@ fn check_forward(world: &Arc<World>, schedule: &Schedule) {
     let mut dreamer = Dreamer::new(Arc::clone(world), options).expect("fits");
     let start = &world.starts[0];
     let frames: Vec<&[u8]> = start.frames().collect();
-    dreamer.open_with(&frames, &start.actions).expect("the opening fits");
+    let poses = start.poses.as_deref().filter(|_| on_map).unwrap_or_default();
+    dreamer.open_on_map(&frames, &start.actions, poses).expect("the opening fits");
     let count = u32::try_from(frames.len()).expect("few");
     let options = VideoOptions::new(schedule.clone(), 4);
     let options = VideoOptions { evaluations: Some(2), ..options };
@@ -67,6 +69,7 @@ fn check_forward(world: &Arc<World>, schedule: &Schedule) {
         video.tell(at, action).expect("within");
         video.give(at, frame).expect("a picture");
     }
+    assert_eq!(video.open_on_map(count - 1, &frames, poses).expect("it fits"), on_map);
     for at in count..count + 6 {
         let action = Action { turn: 0.25, forward: 1.0, ..Action::NEUTRAL };
         video.tell(at, &action).expect("within");
@@ -80,6 +83,79 @@ fn check_forward(world: &Arc<World>, schedule: &Schedule) {
         assert!(made.told);
         assert!(video.picture(at).expect("within").expect("known") == walked[0], "frame {at}");
     }
+}
+
+/// The hall of the world with a map, a video in it from its opening on, and the number of the opening's last frame.
+fn in_the_hall(schedule: &str, evaluations: Option<u32>) -> (Arc<World>, Video, u32) {
+    let dir = tempfile::tempdir().expect("a folder for the world");
+    write_charted_world(dir.path(), true).expect("the world can be written");
+    let settings = dir.path().join("world.toml");
+    let text = std::fs::read_to_string(&settings).expect("it was written");
+    std::fs::write(&settings, format!("evaluations_on_map = 1\n{text}")).expect("it can be");
+    let world = Arc::new(World::open(dir.path(), &Device::Cpu, |_| ()).expect("it can be read"));
+    let schedule: Schedule = schedule.parse().expect("a schedule");
+    let options = VideoOptions { evaluations, ..VideoOptions::new(schedule, 4) };
+    let start = &world.starts[0];
+    let frames: Vec<&[u8]> = start.frames().collect();
+    let last = u32::try_from(frames.len()).expect("few") - 1;
+    let mut video = Video::new(Arc::clone(&world), last + 40, options).expect("fits");
+    for (at, frame) in (0..).zip(&frames) {
+        video.give(at, frame).expect("a picture");
+    }
+    let poses = start.poses.as_deref().expect("they are known");
+    assert!(video.open_on_map(last, &frames, poses).expect("it fits"));
+    (world, video, last)
+}
+
+#[test]
+fn on_the_map_the_end_is_known_before_what_leads_there() {
+    let end = |turn: f32, evaluations| {
+        let (_, mut video, last) = in_the_hall("f1k1_x_g1_f5k1f4k2f16k4_td", evaluations);
+        assert_eq!(video.evaluations(), evaluations.unwrap_or(1));
+        for at in last + 1..last + 40 {
+            video.tell(at, &Action { turn, ..Action::NEUTRAL }).expect("within");
+        }
+        let made = video.make(last + 39..last + 40).expect("a section");
+        assert!(!made.told, "it touches nothing that is known");
+        video.picture(last + 39).expect("within").expect("known")
+    };
+    let stood = end(0.0, None);
+    assert!(stood == end(0.0, Some(1)));
+    assert!(stood != end(0.1, None), "another view of the hall");
+    // Once round is where one began, but for rounding.
+    let round = end(24.0 / 39.0, None);
+    let off = round.iter().zip(&stood).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+    assert!(off < u32::try_from(round.len()).expect("few"), "{off}");
+}
+
+#[test]
+fn who_is_sent_somewhere_gets_there() {
+    use engine::video::Astray;
+    let (world, mut video, last) = in_the_hall("td_f16k4f4k2f5k1_g1_x_f1k1", None);
+    let atlas = world.atlas.as_ref().expect("it has one");
+    let there = world.picture(&atlas.views[52].latent).expect("it can be decoded");
+    let pose = world.locate(&there).expect("it can be looked for").expect("it is shown");
+    // From step 26, to the east; a step has ten units.
+    assert!((pose.x - 260.0).abs() < 2.0 && pose.y.abs() < 2.0, "{pose:?}");
+    assert_eq!(world.locate(&GREY.repeat(64 * 48)).expect("it can be looked for"), None);
+    assert!(matches!(video.walk_to((last, last + 3), pose), Err(Astray::Far(4..20))));
+    let nowhere = input::Pose { y: 500.0, ..pose };
+    assert_eq!(video.walk_to((last, last + 39), nowhere), Err(Astray::NoWay));
+    video.walk_to((last, last + 20), pose).expect("there is time");
+    let mut arrived = |at: u32| {
+        video.make(at..at + 1).expect("a section");
+        video.picture(at).expect("within").expect("known")
+    };
+    // Two frames that nothing tells apart but their noise show one place.
+    let [then, later] = [20, 30].map(|at| arrived(last + at));
+    let off = |a: &[u8], b: &[u8]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 9216.0
+    };
+    let (_, mut stood, _) = in_the_hall("td_f16k4f4k2f5k1_g1_x_f1k1", None);
+    stood.make(last + 20..last + 21).expect("a section");
+    let stood = stood.picture(last + 20).expect("within").expect("known");
+    assert!(off(&then, &there) < off(&stood, &there), "nearer to what is seen there");
+    assert!(off(&then, &later) < off(&then, &stood));
 }
 
 #[test]
@@ -223,4 +299,46 @@ fn what_makes_no_video_is_said() {
     check("--seconds 0", 2, "more than 0");
     check("--start none.png", 1, "open none.png");
     check("--schedule td_f1k1", 2, "expected");
+}
+
+#[test]
+fn pictures_of_the_map_are_begun_from_and_walked_to() {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    write_charted_world(&dir.path().join("world"), true).expect("the world can be written");
+    let world = World::open(&dir.path().join("world"), &Device::Cpu, |_| ()).expect("a world");
+    let atlas = world.atlas.as_ref().expect("it has one");
+    let there = world.picture(&atlas.views[52].latent).expect("it can be decoded");
+    for (name, pixels) in [("there", there), ("grey", GREY.repeat(64 * 48))] {
+        let path = dir.path().join(name).with_extension("png");
+        oneiro::picture::write(&path, &pixels, (64, 48)).expect("a picture");
+    }
+    let dream = |waypoint: &str| {
+        let words =
+            format!("dream --world world --steps 1 --seconds 2 --out out --waypoint {waypoint}");
+        let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), text)
+    };
+    let on_map = || {
+        let plan = std::fs::read_to_string(dir.path().join("out/plan.json")).expect("written");
+        let plan: Value = serde_json::from_str(&plan).expect("JSON");
+        plan["on_map"].as_bool().expect("said")
+    };
+    let (made, text) = dream("1.5=there.png");
+    assert!(made && on_map(), "{text}");
+    let (made, text) = dream("0.2=there.png");
+    assert!(!made && text.contains("no sooner than after"), "{text}");
+    // A walk from a picture goes on from its place.
+    let walk = |start: &str, out: &str| {
+        let words = format!(
+            "play --headless --world world --steps 1 --frames 2 --memory none --start {start} --out {out}"
+        );
+        let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read_to_string(dir.path().join(out).join("frames.jsonl")).expect("written")
+    };
+    assert!(walk("there.png", "known").contains("\"places\":[[26."));
+    assert!(!walk("grey.png", "unknown").contains("\"places\""));
+    let (made, text) = dream("1=grey.png");
+    assert!(made && !on_map() && text.contains("grey.png shows no place of the map"), "{text}");
 }

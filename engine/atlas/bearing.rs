@@ -14,7 +14,7 @@ const MOST: f32 = 3.0;
 
 /// How far to the left of what is looked at from here a view looks, in degrees of -180..180; so also how far one turned who
 /// looked that way first.
-pub(super) fn turned(here: Pose, view: Pose) -> f32 {
+pub(crate) fn turned(here: Pose, view: Pose) -> f32 {
     (view.yaw - here.yaw + 180.0).rem_euclid(360.0) - 180.0
 }
 

@@ -96,7 +96,12 @@ impl Ground {
 
     /// Whether one can stand there, in steps.
     pub(super) fn holds(&self, x: f32, y: f32) -> bool {
-        self.cells.contains(&cell(x, y))
+        self.has(cell(x, y))
+    }
+
+    /// Whether a cell is ground.
+    pub(super) fn has(&self, cell: (i32, i32)) -> bool {
+        self.cells.contains(&cell)
     }
 }
 

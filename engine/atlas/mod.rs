@@ -10,13 +10,15 @@ mod bins;
 mod detail;
 mod fit;
 mod ground;
+mod locate;
 mod motion;
 mod photo;
 mod render;
 mod scenery;
 mod walls;
+mod way;
 
-pub(crate) use bearing::{BEARING, bearing};
+pub(crate) use bearing::{BEARING, bearing, turned};
 pub(crate) use bins::cosine;
 pub(crate) use detail::add_detail;
 pub use ground::Ground;

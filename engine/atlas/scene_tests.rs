@@ -194,3 +194,36 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     let canvas = renderer.canvas((&shown, &codec), ahead, |_| false).unwrap().unwrap();
     assert!(canvas.pixels.iter().all(|byte| byte.abs_diff(200) <= 2));
 }
+
+#[test]
+fn a_picture_is_found_where_it_was_seen_from() {
+    let (mut config, codec) = (ModelConfig::tiny(), Codec::tiny());
+    (config.width, config.height) = (WIDTH / 8, HEIGHT / 8);
+    let encoded = |picture: &[u8]| {
+        let latent = codec.encode(picture, HEIGHT, WIDTH).unwrap();
+        latent.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let mut atlas = ROOMS.atlas.clone();
+    for (number, picture) in ROOMS.pictures.iter().enumerate() {
+        let latent = encoded(picture).into_iter().map(|x| half::f16::from_f32(x).to_bits());
+        atlas.views[number].latent = latent.collect();
+        atlas.take_picture(number, picture, (WIDTH, HEIGHT)).unwrap();
+    }
+    atlas.scenery = Scenery::new(CAMERA, &atlas.ground).map(Arc::new);
+    let mut renderer = Renderer::new(&config, 64 << 20);
+    let mut located =
+        |picture: &[u8]| renderer.located((&atlas, &codec), picture, &encoded(picture)).unwrap();
+    for (x, y, yaw) in [(5.3, 4.1, 33.0), (21.7, 15.2, 250.0), (12.4, 9.9, 140.0)] {
+        let found = located(&shot(Pose { x, y, yaw })).expect("it is of this room");
+        let astray = super::turned(found, Pose { x, y, yaw });
+        let off = (found.x - x).hypot(found.y - y);
+        // Much less than what lies between two views, one and a half steps and some ten degrees.
+        assert!(off < 0.5 && astray.abs() < 3.0, "{found:?}, not {x} {y} {yaw}");
+    }
+    // What the room shows nowhere, and where nothing can be warped.
+    assert_eq!(located(&[[255, 255, 255], [0, 0, 0]].concat().repeat(WIDTH * HEIGHT / 2)), None);
+    let bare = Atlas { scenery: None, ..ROOMS.atlas.clone() };
+    let picture = &ROOMS.pictures[0];
+    let nowhere = renderer.located((&bare, &codec), picture, &encoded(picture)).unwrap();
+    assert_eq!(nowhere, None);
+}

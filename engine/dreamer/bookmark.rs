@@ -1,8 +1,8 @@
 //! Moments of a walk to go back to.
 
-use super::reckoning::Reckoning;
 use super::{Dreamer, Section};
 use crate::error::Error;
+use crate::reckoning::Reckoning;
 use memory::{Checkpoint, FrameId};
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! What a walk begins from: real frames, or another walk.
 
-use super::reckoning::Reckoning;
 use super::{
     Account, DECODED_BYTES, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look,
 };
-use crate::atlas::{Atlas, Renderer, View};
+use crate::atlas::{Renderer, View};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules, Schedule};
+use crate::reckoning::Reckoning;
 use candle_core::{Device, Tensor};
 use half::f16;
 use input::{Action, Pose};
@@ -14,9 +14,6 @@ use memory::cold::{Cold, KeyFrames, Restored};
 use memory::{ByteLru, Feature, FrameId, Look, Ranking, Reckoned};
 use rayon::prelude::*;
 use std::sync::Arc;
-
-/// Frames of an opening that are compared with an atlas.
-const COMPARED: usize = 8;
 
 impl Dreamer {
     /// Takes real frames with the actions that led to them as history, oldest first.
@@ -67,12 +64,10 @@ impl Dreamer {
         poses: &[Pose],
     ) -> Result<(), Error> {
         let world = Arc::clone(&self.world);
-        let Some(atlas) = world.atlas.as_ref().filter(|_| poses.len() == frames.len()) else {
+        let is_of_map = world.is_of_map(&mut self.renderer, frames, poses)?;
+        let Some(atlas) = world.atlas.as_ref().filter(|_| is_of_map) else {
             return self.open_with(frames, actions);
         };
-        if !self.is_of(atlas, frames, poses)? {
-            return self.open_with(frames, actions);
-        }
         let (shape, channels) = (feature_shape(&world), world.model.config().channels);
         let chart = |view: &View| {
             let values: Vec<f32> = view.values().collect();
@@ -97,29 +92,6 @@ impl Dreamer {
             self.evaluate(enough);
         }
         self.open_with_poses(frames, actions, poses)
-    }
-
-    /// Whether an opening is of the atlas's map: it ends where one can stand, and looks like the views from near by.
-    fn is_of(&mut self, atlas: &Atlas, frames: &[&[u8]], poses: &[Pose]) -> Result<bool, Error> {
-        let world = Arc::clone(&self.world);
-        let config = &world.config;
-        let pose = |pose: &Pose| memory::Pose { x: pose.x, y: pose.y, yaw: pose.yaw };
-        let Some(newest) = poses.last().map(pose) else { return Ok(false) };
-        if config.layout.turn_degrees <= 0.0 || !atlas.is_known((newest.x, newest.y)) {
-            return Ok(false);
-        }
-        let every = frames.len().div_ceil(COMPARED);
-        let compared = frames.iter().zip(poses).rev().step_by(every);
-        let seen = compared.map(|(frame, at)| {
-            let latent = world.codec.encode(frame, config.height, config.width)?;
-            Ok((pose(at), latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?))
-        });
-        let seen = seen.collect::<Result<Vec<_>, Error>>()?;
-        let expected = |here| {
-            let latent = self.renderer.latent((atlas, &world.codec), here, |_| false)?;
-            Ok(latent.map(|latent| latent[..config.model.latent_len()].to_vec()))
-        };
-        Ok(atlas.shows(&seen, expected)?)
     }
 
     /// Takes latents with the actions that led to them as history, oldest first; each (C, H, W).

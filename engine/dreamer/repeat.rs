@@ -100,7 +100,7 @@ impl Dreamer {
         let features = actions.iter().map(|action| action.to_features(layout).into());
         let (actions, noise) = (features.collect(), recipe.noise);
         let bearings = recipe.bearings.clone();
-        let (renderings, canvases) = self.rendered(&recipe.places)?;
+        let (renderings, canvases) = self.world.shown_from(&mut self.renderer, &recipe.places)?;
         self.section =
             Section { actions, noise, bearings, renderings, canvases, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;

@@ -1,10 +1,9 @@
 //! What of everything remembered comes back for the section.
 
 use super::Dreamer;
-use crate::atlas::{BEARING, Canvas, Pose, bearing};
+use crate::atlas::{BEARING, bearing};
 use crate::error::Error;
 use crate::pack::{Arrangement, PackPlan, TAIL_MAX, Tail};
-use candle_core::Tensor;
 use input::Room;
 use memory::{FrameId, FrameStamp, Query, Ranking, Selection};
 
@@ -61,25 +60,6 @@ impl Dreamer {
         }
         let ahead = self.reckoning.ahead(&self.section.actions);
         ahead.iter().map(|here| [here.pose.x, here.pose.y, here.pose.yaw]).collect()
-    }
-
-    /// What the atlas shows from these places: latents with the share of each cell that anybody saw, (g, C + 1, H, W), and
-    /// pictures. `None` and none where it shows nothing.
-    pub(super) fn rendered(
-        &mut self,
-        places: &[[f32; 3]],
-    ) -> Result<(Option<Tensor>, Vec<Canvas>), Error> {
-        let world = &self.world;
-        let Some(atlas) = world.atlas.as_ref().filter(|_| !places.is_empty()) else {
-            return Ok((None, Vec::new()));
-        };
-        let config = world.model.config();
-        let shape = [places.len(), config.channels + 1, config.height, config.width];
-        let places = places.iter().map(|&[x, y, yaw]| Pose { x, y, yaw });
-        match self.renderer.latents((atlas, &world.codec), places, |_| false)? {
-            Some((latents, canvases)) => Ok((Some(world.model.tensor(latents, &shape)?), canvases)),
-            None => Ok((None, Vec::new())),
-        }
     }
 
     /// What the world's atlas shows from where the walk has come to, without the network: RGB, row by row. `None` where no

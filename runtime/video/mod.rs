@@ -11,12 +11,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use engine::pack::{Order, Schedule};
-use engine::video::{Made, Video, VideoOptions};
+use engine::video::{Astray, Made, Video, VideoOptions};
 use engine::world::World;
-use input::{Action, Controller as _, Script, VideoWriter, Wander};
+use input::{Action, Controller as _, Pose, Script, VideoWriter, Wander};
 
 use crate::commands::Usage;
 use crate::headless::progress;
@@ -44,14 +44,15 @@ pub struct VideoArgs {
     /// Length of the video
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
     pub seconds: f64,
-    /// Begin from your own picture [default: the world's first opening; with --model, from nothing]
+    /// Begin from your own picture, on the world's map where that shows it [default: the world's first opening; with --model, from
+    /// nothing]
     #[arg(long, visible_alias = "image", value_name = "PNG")]
     pub start: Option<PathBuf>,
-    /// A picture that the video comes by, T seconds from its beginning, or with --model what it shows from then on;
-    /// may be given again
+    /// A picture that the video comes by, T seconds from its beginning, or with --model what it shows from then on; where the world's
+    /// map shows it, the walk leads there, without --actions; may be given again
     #[arg(long = "waypoint", value_name = "T=PNG|TEXT")]
     pub waypoints: Vec<Waypoint>,
-    /// Actions, one for each frame [default: a walk that goes anywhere]
+    /// Actions, one for each frame [default: a walk to the waypoints that the map shows, then anywhere]
     #[arg(long, value_name = "FILE")]
     pub actions: Option<PathBuf>,
     /// Seed of the noise, and of the walk
@@ -196,12 +197,22 @@ struct Film {
     waypoints: Vec<u32>,
 }
 
+/// A picture that the video comes by.
+struct Passed<'a> {
+    waypoint: &'a Waypoint,
+    /// Its frame.
+    at: u32,
+    pixels: Vec<u8>,
+    /// Where it was seen from, as far as that is known.
+    pose: Option<Pose>,
+}
+
 impl Film {
     /// The video before its first section.
     fn begin(args: &VideoArgs, world: &Arc<World>, schedule: &Schedule) -> Result<Self> {
         let config = &world.config;
         let size = (u32::try_from(config.width)?, u32::try_from(config.height)?);
-        let (pictures, actions) = opening(args, world, size)?;
+        let Opening { pictures, actions, poses } = Opening::of(args, world, size)?;
         let first = u32::try_from(pictures.len() - 1)?;
         let frames = first + 1 + frames_in(args.seconds, config.fps).max(1);
         let evaluations = args.steps;
@@ -212,29 +223,69 @@ impl Film {
             video.tell(at, action)?;
             video.give(at, picture)?;
         }
-        for (at, action) in (first + 1..frames).zip(walk(args, frames - first - 1)?) {
-            video.tell(at, &action)?;
+        let fps = config.fps;
+        let mut film = Self { video, first, frames, fps, size, waypoints: Vec::new() };
+        let mut passed = film.passed(args)?;
+        // Who is told every action cannot be sent anywhere as well: then waypoints are dreamed without the map.
+        if passed.is_empty() || args.actions.is_none() {
+            find(&mut passed, world)?;
+            let begin: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+            if passed.iter().all(|it| it.pose.is_some()) {
+                film.video.open_on_map(first, &begin, &poses)?;
+            }
         }
-        let mut film = Self { video, first, frames, fps: config.fps, size, waypoints: Vec::new() };
-        args.waypoints.iter().try_for_each(|waypoint| film.come_by(waypoint))?;
+        film.lead(args, &passed)?;
         Ok(film)
     }
 
-    fn come_by(&mut self, waypoint: &Waypoint) -> Result<()> {
-        let Waypoint { seconds, aim } = waypoint;
-        let Aim::Picture(picture) = aim else {
-            let wanted = "expected waypoints of a world to be pictures (.png); --model takes text";
-            return Err(Usage(format!("{wanted}, got {aim}")).into());
-        };
-        let at = self.first + frames_in(*seconds, self.fps);
-        ensure!(
-            (self.first + 1..self.frames).contains(&at),
-            "expected waypoints within the video, got one at {seconds} s: {}",
-            picture.display()
-        );
-        let fitted = start::fit(&start::read(picture)?, self.size.0, self.size.1);
-        self.video.give(at, &fitted.pixels)?;
-        self.waypoints.push(at);
+    /// What the video comes by, in order.
+    fn passed<'a>(&self, args: &'a VideoArgs) -> Result<Vec<Passed<'a>>> {
+        let passed = args.waypoints.iter().map(|waypoint| {
+            let Waypoint { seconds, aim } = waypoint;
+            let Aim::Picture(picture) = aim else {
+                let wanted =
+                    "expected waypoints of a world to be pictures (.png); --model takes text";
+                return Err(Usage(format!("{wanted}, got {aim}")).into());
+            };
+            let at = self.first + frames_in(*seconds, self.fps);
+            ensure!(
+                (self.first + 1..self.frames).contains(&at),
+                "expected waypoints within the video, got one at {seconds} s: {}",
+                picture.display()
+            );
+            let pixels = start::fit(&start::read(picture)?, self.size.0, self.size.1).pixels;
+            Ok(Passed { waypoint, at, pixels, pose: None })
+        });
+        let mut passed = passed.collect::<Result<Vec<_>>>()?;
+        passed.sort_by_key(|it| it.at);
+        Ok(passed)
+    }
+
+    /// Gives what the video comes by, with actions that lead there where a map tells how; the others are those of the walk.
+    fn lead(&mut self, args: &VideoArgs, passed: &[Passed<'_>]) -> Result<()> {
+        let mut last = self.first;
+        for Passed { waypoint, at, pixels, pose } in passed {
+            if let Some(pose) = pose.filter(|_| self.video.is_on_map()) {
+                self.video.walk_to((last, *at), pose).map_err(|astray| match astray {
+                    Astray::NoWay => {
+                        anyhow!("expected a place that one can walk to, got {waypoint}")
+                    }
+                    Astray::Far(frames) => {
+                        let seconds = f64::from(last - self.first) + frames as f64;
+                        let seconds = (10.0 * seconds / f64::from(self.fps)).ceil() / 10.0;
+                        anyhow!(
+                            "expected {waypoint} no sooner than after {seconds:.1} s: it is so far"
+                        )
+                    }
+                })?;
+                last = *at;
+            }
+            self.video.give(*at, pixels)?;
+            self.waypoints.push(*at);
+        }
+        for (at, action) in (last + 1..self.frames).zip(walk(args, self.frames - last - 1)?) {
+            self.video.tell(at, &action)?;
+        }
         Ok(())
     }
 
@@ -273,19 +324,42 @@ impl Film {
     }
 }
 
-/// The pictures that the video begins with, and the actions that led to them.
-fn opening(
-    args: &VideoArgs,
-    world: &World,
-    (width, height): (u32, u32),
-) -> Result<(Vec<Vec<u8>>, Vec<Action>)> {
-    if let Some(path) = &args.start {
-        let picture = start::fit(&start::read(path)?, width, height);
-        return Ok((vec![picture.pixels], vec![Action::NEUTRAL]));
+/// What the video begins with.
+struct Opening {
+    pictures: Vec<Vec<u8>>,
+    /// What led to each.
+    actions: Vec<Action>,
+    /// Where each was seen from; none where that is not known.
+    poses: Vec<Pose>,
+}
+
+impl Opening {
+    fn of(args: &VideoArgs, world: &World, (width, height): (u32, u32)) -> Result<Self> {
+        if let Some(path) = &args.start {
+            let picture = start::fit(&start::read(path)?, width, height);
+            let poses = world.locate(&picture.pixels)?.into_iter().collect();
+            return Ok(Self {
+                pictures: vec![picture.pixels],
+                actions: vec![Action::NEUTRAL],
+                poses,
+            });
+        }
+        let opening = world.starts.first().context("a world has openings")?;
+        let pictures = opening.frames().map(<[u8]>::to_vec).collect();
+        let poses = opening.poses.clone().unwrap_or_default();
+        Ok(Self { pictures, actions: opening.actions.clone(), poses })
     }
-    let opening = world.starts.first().context("a world has openings")?;
-    let pictures = (0..opening.len()).map(|t| opening.frame(t).to_vec()).collect();
-    Ok((pictures, opening.actions.clone()))
+}
+
+/// Looks for the waypoints on the world's map.
+fn find(passed: &mut [Passed<'_>], world: &World) -> Result<()> {
+    for it in passed {
+        it.pose = world.locate(&it.pixels)?;
+        if it.pose.is_none() && world.atlas.is_some() {
+            eprintln!("{} shows no place of the map: the video is dreamed without it", it.waypoint);
+        }
+    }
+    Ok(())
 }
 
 /// Actions of the frames to be made.

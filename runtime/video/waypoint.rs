@@ -33,6 +33,12 @@ impl fmt::Display for Aim {
     }
 }
 
+impl fmt::Display for Waypoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.seconds, self.aim)
+    }
+}
+
 impl FromStr for Waypoint {
     type Err = String;
 

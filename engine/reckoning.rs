@@ -1,5 +1,9 @@
 //! Dead reckoning: where a walk has come to, by its actions alone.
 
+mod errand;
+
+pub use errand::Astray;
+
 use crate::atlas::{Atlas, Ground, Motion, Walker, command};
 use input::{ActionLayout, Room};
 use memory::{Pose, Reckoned};
@@ -14,7 +18,7 @@ const SIGHT: f32 = 8.0;
 /// have gone through it, and who slides on is reckoned to have stopped. On the map of an atlas both are known, as far
 /// as its recording tells, and what its views show keeps the walk to the place that is reckoned.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reckoning {
+pub(crate) struct Reckoning {
     /// `None` where nobody said how far a turn goes.
     place: Option<Reckoned>,
     /// East and north, in steps per tick of the game.
@@ -25,26 +29,26 @@ pub(super) struct Reckoning {
 
 impl Reckoning {
     /// At the beginning of a walk.
-    pub(super) fn new(layout: &ActionLayout) -> Self {
+    pub(crate) fn new(layout: &ActionLayout) -> Self {
         let turn_degrees = layout.turn_degrees;
         let place = (turn_degrees > 0.0).then(Reckoned::default);
         Self { place, velocity: (0.0, 0.0), turn_degrees, map: None }
     }
 
     /// Somewhere on the map of an atlas: [`Self::at`] says where.
-    pub(super) fn on(atlas: &Atlas, layout: &ActionLayout) -> Self {
+    pub(crate) fn on(atlas: &Atlas, layout: &ActionLayout) -> Self {
         let map = Some((atlas.motion, Arc::clone(&atlas.ground)));
         Self { place: None, map, ..Self::new(layout) }
     }
 
     /// Where the player is.
-    pub(super) fn place(&self) -> Option<Reckoned> {
+    pub(crate) fn place(&self) -> Option<Reckoned> {
         self.place
     }
 
     /// At a place of the map, in the game's units, where the last frame led.
     #[must_use]
-    pub(super) fn at(&self, pose: Pose) -> Self {
+    pub(crate) fn at(&self, pose: Pose) -> Self {
         let Some((motion, _)) = self.map.as_ref().filter(|_| self.turn_degrees > 0.0) else {
             return self.clone();
         };
@@ -56,7 +60,7 @@ impl Reckoning {
 
     /// Where an action with these features leads: it turns, then it moves.
     #[must_use]
-    pub(super) fn after(&self, action: &[f32]) -> Self {
+    pub(crate) fn after(&self, action: &[f32]) -> Self {
         let (Some(from), [turn, ..]) = (self.place, action) else {
             return Self { place: None, ..self.clone() };
         };
@@ -76,7 +80,7 @@ impl Reckoning {
     }
 
     /// How much room there is around, as far as a map tells.
-    pub(super) fn room(&self) -> Option<Room> {
+    pub(crate) fn room(&self) -> Option<Room> {
         let (Reckoned { pose, .. }, (_, ground)) = self.place.zip(self.map.as_ref())?;
         let room = |left: f32| {
             let (north, east) = (pose.yaw + left).to_radians().sin_cos();
@@ -87,7 +91,7 @@ impl Reckoning {
     }
 
     /// Where each of these actions leads, one after the other; nothing where that is not known.
-    pub(super) fn ahead(&self, actions: &[Arc<[f32]>]) -> Vec<Reckoned> {
+    pub(crate) fn ahead(&self, actions: &[Arc<[f32]>]) -> Vec<Reckoned> {
         let follow = |at: &mut Self, action: &Arc<[f32]>| {
             *at = at.after(action);
             at.place
@@ -216,5 +220,37 @@ mod tests {
         let told = begin.at(Pose { x: 60.0, y: 40.0, yaw: 0.0 });
         assert_at(&walk(&told, Action::NEUTRAL, 1), 3.5, 2.0, 0.0);
         assert_at(&walk(&begin, Action::NEUTRAL, 1), 2.0, 2.0, 0.0);
+    }
+
+    #[test]
+    fn errands_end_in_time_where_they_lead() {
+        for momentum in [0.0, 0.8] {
+            let begin = in_a_room(momentum);
+            // Across the room, to look back; then on the spot, to look round.
+            for to in [Pose { x: 8.5, y: 3.0, yaw: 200.0 }, Pose { x: 2.0, y: 2.0, yaw: 90.0 }] {
+                let Err(Astray::Far(soonest)) = begin.errand(to, 3, &LAYOUT) else {
+                    panic!("{to:?} is farther than three frames")
+                };
+                assert!((4..60).contains(&soonest), "{soonest}");
+                for frames in [soonest, 90] {
+                    let walk = begin.errand(to, frames, &LAYOUT).expect("there is time");
+                    assert_eq!(walk.len(), frames);
+                    let features = |action: &Action| action.to_features(&LAYOUT).into();
+                    let places = begin.ahead(&walk.iter().map(features).collect::<Vec<_>>());
+                    let end = places[frames - 1].pose;
+                    let off = (end.x - to.x).hypot(end.y - to.y);
+                    let turn = (end.yaw - to.yaw + 180.0).rem_euclid(360.0) - 180.0;
+                    assert!(off < 0.12 && turn.abs() < 0.3, "{end:?}, not {to:?}");
+                    // Nobody runs who has time.
+                    let hurry = walk.iter().map(|it| it.forward.hypot(it.strafe));
+                    let hurry = hurry.fold(0.0, f32::max);
+                    assert!(hurry <= 1.0 + 1e-5 && (frames < 90 || hurry < 0.5), "{hurry}");
+                }
+            }
+        }
+        let outside = Pose { x: 60.0, y: 2.0, yaw: 0.0 };
+        assert_eq!(in_a_room(0.0).errand(outside, 90, &LAYOUT), Err(Astray::NoWay));
+        let lost = Reckoning::new(&LAYOUT).errand(Pose::default(), 90, &LAYOUT);
+        assert_eq!(lost, Err(Astray::NoWay), "without a map");
     }
 }
