@@ -304,8 +304,10 @@ fn what_makes_no_video_is_said() {
 #[test]
 fn pictures_of_the_map_are_begun_from_and_walked_to() {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    write_charted_world(&dir.path().join("world"), true).expect("the world can be written");
-    let world = World::open(&dir.path().join("world"), &Device::Cpu, |_| ()).expect("a world");
+    let folder = dir.path().join("world");
+    std::fs::create_dir(&folder).expect("a folder can be made");
+    write_charted_world(&folder, true).expect("the world can be written");
+    let world = World::open(&folder, &Device::Cpu, |_| ()).expect("a world");
     let atlas = world.atlas.as_ref().expect("it has one");
     let there = world.picture(&atlas.views[52].latent).expect("it can be decoded");
     for (name, pixels) in [("there", there), ("grey", GREY.repeat(64 * 48))] {
