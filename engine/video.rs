@@ -17,7 +17,7 @@ use crate::world::World;
 use candle_core::{DType, Device, Tensor};
 use course::Course;
 use half::f16;
-use input::{Action, Pose};
+use input::{Action, Pose, Room};
 use memory::{ByteLru, FrameId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -188,6 +188,13 @@ impl Video {
     /// Whether frames after the opening are shown what an atlas shows.
     pub fn is_on_map(&self) -> bool {
         self.course.is_some()
+    }
+
+    /// How much room there is to walk from where frame `at` is seen; `None` where no map tells.
+    pub fn room(&mut self, at: u32) -> Option<Room> {
+        let Self { course, frames, .. } = self;
+        let course = course.as_mut().filter(|_| (at as usize) < frames.len());
+        course.and_then(|course| course.room(at, wanted(frames)))
     }
 
     /// Evaluations of the network for each section.

@@ -11,8 +11,8 @@ pub trait Controller {
     /// calls still counts in the later one.
     fn poll(&mut self) -> Action;
 
-    /// Shows what came of the last action: a picture, RGB, row by row, and how much room there is, where a map tells. Most
-    /// sources never look.
+    /// Shows what came of the last action: a picture, RGB, row by row, or nothing where there is none yet, and how much room
+    /// there is, where a map tells. Most sources never look.
     fn see(&mut self, _pixels: &[u8], _room: Option<Room>) {}
 
     /// What the player should be told since the last call; most sources never have anything to say.

@@ -238,7 +238,8 @@ impl Controller for Wander {
             self.turn_aside(room);
         }
         let walks = forward.hypot(strafe) > 0.3 && turn.abs() < 0.1;
-        let stands = self.seen.len() == pixels.len() && difference(&self.seen, pixels) < STILL;
+        let comparable = !pixels.is_empty() && self.seen.len() == pixels.len();
+        let stands = comparable && difference(&self.seen, pixels) < STILL;
         self.still = if walks && stands { self.still + 1 } else { 0 };
         if self.still == STILL_MAX {
             self.turn_away();
@@ -270,6 +271,23 @@ mod tests {
         let turn = Action { turn: -0.5, buttons: Buttons(2), ..Action::NEUTRAL };
         assert_eq!(played, [ahead, ahead, turn, Action::NEUTRAL]);
         assert!(script.is_finished());
+    }
+
+    #[test]
+    fn a_walk_that_is_shown_no_picture_minds_the_map_alone() {
+        let walk = |room: Option<Room>| {
+            let mut walk = Wander::new(8);
+            let tick = |_| {
+                let action = walk.poll();
+                walk.see(&[], room);
+                action
+            };
+            (0..40).map(tick).collect::<Vec<_>>()
+        };
+        let mut blind = Wander::new(8);
+        let unseen: Vec<Action> = (0..40).map(|_| blind.poll()).collect();
+        assert_eq!(walk(None), unseen, "nothing seems to stand still");
+        assert_ne!(walk(Some(Room { ahead: 1.0, left: 0.0, right: 8.0 })), unseen);
     }
 
     #[test]

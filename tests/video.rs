@@ -139,6 +139,9 @@ fn who_is_sent_somewhere_gets_there() {
     assert!((pose.x - 260.0).abs() < 2.0 && pose.y.abs() < 2.0, "{pose:?}");
     assert_eq!(world.locate(&GREY.repeat(64 * 48)).expect("it can be looked for"), None);
     assert!(matches!(video.walk_to((last, last + 3), pose), Err(Astray::Far(4..20))));
+    let room = video.room(last).expect("the map tells");
+    assert!(room.ahead == 8.0 && room.left < 1.5 && room.right < 1.5, "{room:?}");
+    assert_eq!((video.room(last - 1), video.room(1 << 30)), (None, None));
     let nowhere = input::Pose { y: 500.0, ..pose };
     assert_eq!(video.walk_to((last, last + 39), nowhere), Err(Astray::NoWay));
     video.walk_to((last, last + 20), pose).expect("there is time");

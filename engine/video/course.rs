@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::reckoning::{Astray, Reckoning};
 use crate::world::World;
 use candle_core::Tensor;
-use input::{Action, Pose};
+use input::{Action, Pose, Room};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,6 +49,12 @@ impl Course {
     pub(super) fn turn_at(&mut self, at: u32) {
         let kept = at.saturating_sub(self.from).max(1);
         self.reckoned.truncate(kept as usize);
+    }
+
+    /// How much room there is to walk from where frame `at` is seen.
+    pub(super) fn room(&mut self, at: u32, wanted: impl Fn(u32) -> Arc<[f32]>) -> Option<Room> {
+        self.places(at..at + 1, wanted);
+        self.reckoned[at.checked_sub(self.from)? as usize].room()
     }
 
     /// Actions that lead from frame `from`, where `wanted` led to it, to a place of the game's by frame `at`.

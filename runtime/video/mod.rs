@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use engine::pack::{Order, Schedule};
 use engine::video::{Astray, Made, Video, VideoOptions};
 use engine::world::World;
-use input::{Action, Controller as _, Pose, Script, VideoWriter, Wander};
+use input::{Action, Controller, Pose, Script, VideoWriter, Wander};
 
 use crate::commands::Usage;
 use crate::headless::progress;
@@ -283,8 +283,11 @@ impl Film {
             self.video.give(*at, pixels)?;
             self.waypoints.push(*at);
         }
-        for (at, action) in (last + 1..self.frames).zip(walk(args, self.frames - last - 1)?) {
-            self.video.tell(at, &action)?;
+        let mut walk = walk(args)?;
+        for at in last + 1..self.frames {
+            self.video.tell(at, &walk.poll())?;
+            // There is no picture yet, but the map knows of walls.
+            walk.see(&[], self.video.room(at));
         }
         Ok(())
     }
@@ -362,14 +365,12 @@ fn find(passed: &mut [Passed<'_>], world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Actions of the frames to be made.
-fn walk(args: &VideoArgs, frames: u32) -> Result<Vec<Action>> {
-    if let Some(path) = &args.actions {
-        let mut script = Script::open(path)?;
-        return Ok((0..frames).map(|_| script.poll()).collect());
-    }
-    let mut wander = Wander::new(args.seed);
-    Ok((0..frames).map(|_| wander.poll()).collect())
+/// What tells the actions of the frames that nothing else leads to.
+fn walk(args: &VideoArgs) -> Result<Box<dyn Controller>> {
+    Ok(match &args.actions {
+        Some(path) => Box::new(Script::open(path)?),
+        None => Box::new(Wander::new(args.seed)),
+    })
 }
 
 #[cfg(test)]
