@@ -209,8 +209,8 @@ impl Video {
     /// Nobody gets there, or not by then, or the video is not on the map.
     pub fn walk_to(&mut self, (from, at): (u32, u32), to: Pose) -> Result<(), Astray> {
         let Self { course, frames, world, .. } = &mut *self;
-        let course = course.as_mut().filter(|_| (at as usize) < frames.len());
-        let course = course.ok_or(Astray::NoWay)?;
+        let within = from < at && (at as usize) < frames.len();
+        let course = course.as_mut().filter(|_| within).ok_or(Astray::NoWay)?;
         let walk = course.errand(world, (from, at), to, wanted(frames))?;
         course.turn_at(from + 1);
         for (frame, action) in frames[from as usize + 1..].iter_mut().zip(walk) {

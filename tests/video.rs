@@ -144,6 +144,9 @@ fn who_is_sent_somewhere_gets_there() {
     assert_eq!((video.room(last - 1), video.room(1 << 30)), (None, None));
     let nowhere = input::Pose { y: 500.0, ..pose };
     assert_eq!(video.walk_to((last, last + 39), nowhere), Err(Astray::NoWay));
+    for outside in [(last + 90, last + 1), (last, last + 90), (last, last)] {
+        assert_eq!(video.walk_to(outside, pose), Err(Astray::NoWay));
+    }
     video.walk_to((last, last + 20), pose).expect("there is time");
     let mut arrived = |at: u32| {
         video.make(at..at + 1).expect("a section");

@@ -34,13 +34,13 @@ const ROUNDS: [(f32, f32, usize); 7] = [
 const ROUGH: usize = 2;
 /// Moves in a round at most.
 const MOVES: usize = 8;
-/// What a block that nobody saw is off by, of 255.
+/// What a block that nobody saw is off by, of 255: more than a block of a place that was found. Other values were not tried.
 const UNSEEN: f32 = 48.0;
 /// Root of the mean squared error, of 255, up to which a picture was found. Of 32 held-out frames of doom-rooms 23 were found
-/// where they were seen, mostly within a tenth of a step, with errors of 1.5 to 6.5; 6 on the other side of a room that looks the
-/// same from there.
+/// where they were seen, and 6 on the other side of a room that looks the same from there; where every beginning was looked at,
+/// those found within a sixth of a step and a degree had errors of 1.5 to 6.5, and the next larger ones, of 10 and 12, were astray.
 const FOUND: f32 = 8.0;
-/// The error at which no other place is looked at.
+/// The error at which no other place is looked at: that of two thirds of those found. With it a search took six tenths of the time.
 const SURE: f32 = 3.0;
 
 impl Renderer {
