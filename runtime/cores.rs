@@ -14,6 +14,8 @@ const PAUSES: u32 = 16;
 
 /// What says how many threads work, to rayon and to candle.
 pub const THREADS: &str = "RAYON_NUM_THREADS";
+/// What says how many threads candle keeps beside rayon's, for sums of large tensors.
+pub const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
 /// Whether the user says so.
 static TOLD: OnceLock<bool> = OnceLock::new();
 
@@ -22,15 +24,18 @@ static TOLD: OnceLock<bool> = OnceLock::new();
 ///
 /// candle asks for the number at every product, and where [`THREADS`] is not set it reads through /proc/cpuinfo, which takes
 /// some 0.1 ms on two cores and longer on more: six times for each frame. It would take one thread for each core of silicon;
-/// so it takes what rayon does.
+/// so it takes what rayon does. Threads that it would keep beside rayon's have no core of their own, and would be waited for.
 pub fn settle() -> bool {
     let told = *TOLD.get_or_init(|| std::env::var_os(THREADS).is_some());
     let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
-    if alone && !told {
+    if alone {
         // SAFETY: nobody else reads the environment, for there is no other thread.
         #[expect(unsafe_code, reason = "candle has no other door")]
         unsafe {
-            std::env::set_var(THREADS, cores().to_string());
+            if !told {
+                std::env::set_var(THREADS, cores().to_string());
+            }
+            std::env::set_var(CANDLE_THREADS, "1");
         }
     }
     alone

@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     oneiro::fault::tell_in_one_line();
     log();
-    tracing::debug!(settled, threads = ?std::env::var(cores::THREADS));
+    let [threads, candle] = [cores::THREADS, cores::CANDLE_THREADS].map(std::env::var);
+    tracing::debug!(settled, ?threads, ?candle);
     match oneiro::commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough of it.

@@ -210,5 +210,6 @@ fn the_number_of_threads_is_settled_before_there_are_any() {
         let said = said(told);
         assert!(said.contains("settled=true"), "{said}");
         assert!(said.contains(&format!("threads=Ok(\"{threads}\")")), "{said}");
+        assert!(said.contains("candle=Ok(\"1\")"), "{said}");
     }
 }

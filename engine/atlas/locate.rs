@@ -43,6 +43,10 @@ const FOUND: f32 = 8.0;
 /// The error at which no other place is looked at: that of two thirds of those found. With it a search took six tenths of the time.
 const SURE: f32 = 3.0;
 
+/// The error up to which the likest beginnings, roughly searched, promise anything: of the held-out frames that were found the
+/// worst had 17.3, of 31 pictures of other worlds, of clouds and of one colour the best had 23.3.
+const HOPELESS: f32 = 20.0;
+
 impl Renderer {
     /// The place, in steps, that a picture (RGB, of the world's size) with this latent was seen from; `None` where the atlas
     /// shows it from nowhere.
@@ -59,6 +63,9 @@ impl Renderer {
                 found.extend(self.search((atlas, codec), picture, begin, &ROUNDS[..ROUGH])?);
             }
             found.sort_by(|a, b| a.0.total_cmp(&b.0));
+            if best.is_none() && found.first().is_none_or(|(off, _)| *off > HOPELESS) {
+                break;
+            }
             for (_, begin) in found.into_iter().take(FOLLOWED) {
                 let place = self.search((atlas, codec), picture, begin, &ROUNDS[ROUGH..])?;
                 best = best.into_iter().chain(place).min_by(|a, b| a.0.total_cmp(&b.0));

@@ -186,9 +186,7 @@ impl Head {
 }
 
 fn product(left: View<'_>, right: View<'_>) -> Vec<f32> {
-    let mut out = vec![0.0; left.rows * right.columns];
-    int16::multiply(left, &PackedRight::new(right), &mut out);
-    out
+    int16::multiply(left, &PackedRight::new(right), None)
 }
 
 #[inline(always)]

@@ -352,43 +352,28 @@ impl Scratch {
     }
 }
 
-/// `out = left · right`: `left` (rows, depth), `out` (rows, columns) row-major.
+/// `left · right + bias`, the same bias (columns) for every row: `left` (rows, depth), the product (rows, columns), row-major.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(crate) fn multiply(left: View<'_>, right: &PackedRight, out: &mut [f32]) {
-    multiply_biased(left, right, None, out);
-}
-
-/// `out = left · right + bias`, the same bias (columns) for every row.
-///
-/// # Panics
-/// As [`multiply`].
-pub(crate) fn multiply_biased(
-    left: View<'_>,
-    right: &PackedRight,
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-) {
+pub(crate) fn multiply(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -> Vec<f32> {
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
-    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
-    if out.is_empty() {
-        return;
-    }
     let width = right.columns;
-    out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-        match bias {
-            Some(bias) => out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias)),
-            None => out.fill(0.0),
-        }
-        multiply_rows(left, right, task * TASK_ROWS, out, &mut Scratch::default());
-    });
+    assert!(bias.is_none_or(|bias| bias.len() == width), "a bias for every column");
+    // Each row begins as its bias: memory is passed over once before sums are added to it.
+    let mut out = bias.map_or_else(|| vec![0.0; left.rows * width], |bias| bias.repeat(left.rows));
+    if !out.is_empty() {
+        out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
+            multiply_rows(left, right, task * TASK_ROWS, out, &mut Scratch::default());
+        });
+    }
+    out
 }
 
 /// `out += left · right` on the calling thread. `scratch` is memory that is used again.
 ///
 /// # Panics
-/// As [`multiply`].
+/// When the shapes do not fit.
 pub(crate) fn accumulate(
     left: View<'_>,
     right: &PackedRight,

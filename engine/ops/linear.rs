@@ -103,7 +103,6 @@ impl Product {
         let (rows, inputs) = x.1.shape().dims2()?;
         let outputs = weight.1.shape().dims2()?.0;
         let (x, weight) = (floats(x.0, x.1)?, floats(weight.0, weight.1)?);
-        let mut out = vec![0.0; rows * outputs];
         let fresh;
         let packed = match &self.0 {
             Some(packed) => packed.as_ref(),
@@ -112,7 +111,7 @@ impl Product {
                 &fresh
             }
         };
-        int16::multiply_biased(View::rows(x, rows, inputs), packed, bias, &mut out);
+        let out = int16::multiply(View::rows(x, rows, inputs), packed, bias);
         Ok(stored(out, (rows, outputs)))
     }
 
@@ -121,13 +120,10 @@ impl Product {
         let ((rows, inputs), outputs) = (x.dims2()?, weight.dims2()?.0);
         let (to_x, to_weight) = with_floats([x, weight, gradient], |[x, weight, gradient]| {
             let gradient = View::rows(gradient, rows, outputs);
-            let mut to_x = vec![0.0; rows * inputs];
             let weight = PackedRight::new(View::rows(weight, outputs, inputs));
-            int16::multiply(gradient, &weight, &mut to_x);
-            let mut to_weight = vec![0.0; outputs * inputs];
             let x = PackedRight::new(View::rows(x, rows, inputs));
-            int16::multiply(gradient.transposed(), &x, &mut to_weight);
-            Ok((to_x, to_weight))
+            let to_x = int16::multiply(gradient, &weight, None);
+            Ok((to_x, int16::multiply(gradient.transposed(), &x, None)))
         })?;
         let to_x = Tensor::from_vec(to_x, (rows, inputs), x.device())?;
         Ok((to_x, Tensor::from_vec(to_weight, (outputs, inputs), x.device())?))

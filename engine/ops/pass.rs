@@ -76,12 +76,11 @@ pub(crate) fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Te
         return a.matmul(b);
     }
     let (rows, columns) = (a.dim(0)?, b.dim(1)?);
-    let mut out = vec![0.0; rows * columns];
-    {
+    let out = {
         let (left, right) = (a.storage_and_layout(), b.storage_and_layout());
         let right = PackedRight::new(view(&right.0, right.1)?);
-        int16::multiply(view(&left.0, left.1)?, &right, &mut out);
-    }
+        int16::multiply(view(&left.0, left.1)?, &right, None)
+    };
     Tensor::from_vec(out, (rows, columns), a.device())
 }
 

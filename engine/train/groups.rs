@@ -1,6 +1,6 @@
 //! The distinct groups of a batch, and who attends to whom.
 
-use super::scene::NoisyHistory;
+use super::history::NoisyHistory;
 use crate::model::{
     GroupTokens, HistoryAttention, ModelConfig, StepSize, causal, group_phases, section_phases,
 };

@@ -6,6 +6,7 @@
 use crate::ops::{Precision, in_place, product, square_sum, update, update_by_two};
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Rates of the optimizer.
@@ -127,31 +128,47 @@ impl Muon {
             return Ok(norm);
         }
         let shrink = (self.config.clip / (norm + 1e-12)).min(1.0);
-        for slot in self.slots.values_mut() {
-            let Some(gradient) = gradients.get(&slot.var) else { continue };
-            let gradient = gradient.contiguous()?;
-            match &slot.square {
-                None => {
-                    slot.mean = blend(&slot.mean, &gradient, MOMENTUM, shrink)?;
-                    let ahead = blend(&slot.mean.copy()?, &gradient, MOMENTUM, shrink)?;
-                    let direction = orthogonal(&ahead.flatten_from(1)?, self.precision)?;
-                    let (rows, columns) = direction.dims2()?;
-                    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^52")]
-                    let scale = 0.2 * (rows.max(columns) as f64).sqrt();
-                    let kept = 1.0 - rate * self.config.weight_decay;
-                    descend(&slot.var, &direction.reshape(slot.var.shape())?, kept, rate * scale)?;
-                }
-                Some(square) => {
-                    slot.mean = blend(&slot.mean, &gradient, ADAM.0, shrink)?;
-                    let square = blend_squares(square, &gradient, ADAM.1, shrink)?;
-                    let first = 1.0 - ADAM.0.powi(self.step);
-                    let second = 1.0 - ADAM.1.powi(self.step);
-                    descend_adam(&slot.var, (&slot.mean, first), (&square, second), rate)?;
-                    slot.square = Some(square);
-                }
-            }
+        let (step, precision, decay) = (self.step, self.precision, self.config.weight_decay);
+        let descend = |slot: &mut Slot| match gradients.get(&slot.var) {
+            Some(gradient) => slot.descend((gradient, shrink), (step, rate), decay, precision),
+            None => Ok(()),
+        };
+        // On a CPU one weight beside another.
+        if self.slots.values().all(|slot| in_place(&slot.var)) {
+            self.slots.par_iter_mut().try_for_each(|(_, slot)| descend(slot))?;
+        } else {
+            self.slots.values_mut().try_for_each(descend)?;
         }
         Ok(norm)
+    }
+}
+
+impl Slot {
+    /// Step number `step` at `rate`, along a gradient that is shrunk.
+    fn descend(
+        &mut self,
+        (gradient, shrink): (&Tensor, f64),
+        (step, rate): (i32, f64),
+        weight_decay: f64,
+        precision: Precision,
+    ) -> Result<()> {
+        let gradient = gradient.contiguous()?;
+        let Some(square) = &self.square else {
+            self.mean = blend(&self.mean, &gradient, MOMENTUM, shrink)?;
+            let ahead = blend(&self.mean.copy()?, &gradient, MOMENTUM, shrink)?;
+            let direction = orthogonal(&ahead.flatten_from(1)?, precision)?;
+            let (rows, columns) = direction.dims2()?;
+            #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^52")]
+            let scale = 0.2 * (rows.max(columns) as f64).sqrt();
+            let kept = 1.0 - rate * weight_decay;
+            return descend(&self.var, &direction.reshape(self.var.shape())?, kept, rate * scale);
+        };
+        self.mean = blend(&self.mean, &gradient, ADAM.0, shrink)?;
+        let square = blend_squares(square, &gradient, ADAM.1, shrink)?;
+        let (first, second) = (1.0 - ADAM.0.powi(step), 1.0 - ADAM.1.powi(step));
+        descend_adam(&self.var, (&self.mean, first), (&square, second), rate)?;
+        self.square = Some(square);
+        Ok(())
     }
 }
 

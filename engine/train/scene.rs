@@ -2,16 +2,16 @@
 
 use super::clip::Clip;
 use super::groups::{GroupTable, PlannedSection};
-use super::rollout::{Rollout, is_near, stored};
+use super::history::NoisyHistory;
+use super::rollout::{Rollout, is_near};
 use super::teacher::{Led, Teacher};
-use crate::model::{Batch, GroupKv, ModelConfig, StepSize, WorldModel, patchify, spanned};
+use crate::model::{Batch, GroupKv, ModelConfig, StepSize, WorldModel, patchify};
 use crate::noise::Random;
-use crate::pack::{Group, Kernel};
+use crate::pack::Group;
 use crate::sampler::{Sampling, Sight, sample};
 use candle_core::{Device, Result, Tensor};
-use memory::FrameId;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Noise levels below this weigh no more: the velocity is (x_t - x̂) / max(t, 0.05).
@@ -112,6 +112,28 @@ impl Scene<'_> {
             rollouts.push(Rollout::after(&self.history.clips[clip], sections * self.frames));
         }
         Ok(rollouts)
+    }
+
+    /// The same clips, each in a scene of its own.
+    pub(super) fn apart(self) -> Vec<Self> {
+        let Self { config, history, planned, frames, played, kept, device } = self;
+        let empty = |history| Self {
+            config,
+            history,
+            planned: Vec::new(),
+            frames,
+            played,
+            kept: HashMap::new(),
+            device,
+        };
+        let mut scenes: Vec<Self> = history.apart().map(empty).collect();
+        for section in planned {
+            scenes[section.clip].planned.push(PlannedSection { clip: 0, ..section });
+        }
+        kept.into_iter().for_each(|((clip, group), kv)| {
+            scenes[clip].kept.insert((0, group), kv);
+        });
+        scenes
     }
 
     /// What leads a section.
@@ -372,98 +394,6 @@ fn weight(step: StepSize, level: f32) -> f32 {
 
 /// History frames, recorded or dreamed, with their noise or in words: a frame is the same in every
 /// group that holds it.
-pub(super) struct NoisyHistory<'a> {
-    pub(super) clips: Vec<Clip<'a>>,
-    frames: BTreeMap<(usize, usize), Vec<f32>>,
-    /// Noise that diffusion forcing mixes into frames, at any share the same.
-    noises: BTreeMap<(usize, usize), Vec<f32>>,
-}
-
-impl<'a> NoisyHistory<'a> {
-    pub(super) fn new(clips: Vec<Clip<'a>>) -> Self {
-        Self { clips, frames: BTreeMap::new(), noises: BTreeMap::new() }
-    }
-
-    /// Shares of noise in what sections of these levels see, where diffusion forcing mixes any in.
-    fn shares(&self, planned: &[PlannedSection], levels: &[f32]) -> Option<Vec<f32>> {
-        let share = |(section, level): (&PlannedSection, &f32)| {
-            self.clips[section.clip].forcing.map(|share| share * level)
-        };
-        planned.iter().zip(levels).map(share).collect()
-    }
-
-    /// The latents that a kernel spans, of a clip and with a share of noise: those of the frames, or where they are
-    /// another number their mean for each.
-    pub(super) fn group(
-        &mut self,
-        of: (usize, f32),
-        kernel: Kernel,
-        frames: &[FrameId],
-        random: &mut Random,
-    ) -> Vec<f32> {
-        let latents: Vec<Vec<f32>> =
-            frames.iter().map(|frame| self.shown(of, frame.0 as usize, random)).collect();
-        spanned(kernel, &latents)
-    }
-
-    /// The mean of the actions that led to frames.
-    pub(super) fn mean_action(&self, clip: usize, frames: &[FrameId]) -> Vec<f32> {
-        let Clip { episode, around, charted, .. } = &self.clips[clip];
-        let view = charted.and_then(|(charted, _)| charted.view(frames[0].0 as usize));
-        let mut mean = match view {
-            // Views lie apart: no group holds two.
-            Some(view) => view.action.to_vec(),
-            None => episode.mean_action(frames.iter().map(|frame| frame.0 as usize)),
-        };
-        if around.as_ref().is_some_and(|around| around.null_history) {
-            mean.fill(0.0);
-        }
-        mean
-    }
-
-    /// A frame of a clip with a share of noise.
-    pub(super) fn shown(
-        &mut self,
-        (clip, share): (usize, f32),
-        frame: usize,
-        random: &mut Random,
-    ) -> Vec<f32> {
-        let mut latent = self.frame(clip, frame, random).to_vec();
-        if share > 0.0 {
-            let noise = self.noises.entry((clip, frame));
-            let noise = noise.or_insert_with(|| random.normals(latent.len()));
-            latent.iter_mut().zip(noise).for_each(|(x, n)| *x = (1.0 - share) * *x + share * *n);
-        }
-        latent
-    }
-
-    pub(super) fn frame(&mut self, clip: usize, frame: usize, random: &mut Random) -> &[f32] {
-        let Clip { episode, dreams, noise, codebook, charted, .. } = &self.clips[clip];
-        self.frames.entry((clip, frame)).or_insert_with(|| {
-            // A dream has faults enough of its own, and a view of the atlas is always as it was recorded.
-            let view = charted.and_then(|(charted, _)| charted.view(frame));
-            let clean = view.map(|view| view.values().collect());
-            let mut latent = dreams.get(&frame).cloned().or(clean).unwrap_or_else(|| {
-                let mut latent: Vec<f32> = episode.latents(frame, 1).collect();
-                if *noise > 0.0 {
-                    latent.iter_mut().for_each(|x| *x += noise * random.normal());
-                }
-                latent
-            });
-            if let Some(codebook) = codebook {
-                codebook.quantise(&mut latent);
-            }
-            latent
-        })
-    }
-
-    /// Puts a dream in the place of a frame.
-    fn replace(&mut self, clip: usize, frame: usize, latent: &[f32]) {
-        self.clips[clip].dreams.insert(frame, stored(latent));
-        self.frames.remove(&(clip, frame));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

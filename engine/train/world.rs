@@ -8,7 +8,8 @@ use super::charted::Charted;
 use super::clip::ClipSampler;
 use super::init::widen_projections;
 use super::rollout::Rollout;
-use super::scene::{Lessons, Sample};
+use super::scene::{Lessons, Sample, Scene};
+use super::slopes::slopes;
 use super::teacher::Teacher;
 use super::{Checkpoint, DrawnSchedule, Forcing, LatentEpisode, Muon, MuonConfig, initial_weights};
 use crate::adapter::AdapterConfig;
@@ -369,26 +370,31 @@ impl WorldTrainer {
     /// One step. What is random in it is a function of the seed, the step and the rollouts alone.
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
-        let sample = self.sample(&mut random)?;
+        let samples = self.samples(self.device.is_cpu(), &mut random)?;
         if let Some(adapted) = &self.adapted {
             self.model = network(self.model.config(), adapted.applied()?, &self.device)?;
         }
-        let loss = self.loss(&sample)?;
+        let (loss, gradients) = slopes(&samples, &self.vars, |sample| self.loss(sample))?;
         let rate = self.training.rate_at(self.step);
-        let gradient = self.optimizer.step(&loss.backward()?, rate)?;
+        let gradient = self.optimizer.step(&gradients, rate)?;
         self.step += 1;
         self.follow()?;
-        Ok(WorldStep { loss: loss.to_scalar()?, gradient, frames: sample.frames })
+        let frames = samples.iter().map(|sample| sample.frames).sum();
+        Ok(WorldStep { loss, gradient, frames })
     }
 
-    /// A batch, with rollouts taken further and with targets where the average teaches.
-    fn sample(&mut self, random: &mut Random) -> Result<Sample> {
+    /// A batch, with rollouts taken further and with targets where the average teaches: all clips together, or each `apart`.
+    fn samples(&mut self, apart: bool, random: &mut Random) -> Result<Vec<Sample>> {
         let (clips, rollouts) = (self.training.clips, &self.rollouts);
         let mut scene = self.sampler.draw(&self.episodes, clips, rollouts, random, &self.device)?;
         let count = if scene.played { self.training.rollouts_at(self.step) } else { 0 };
         let shortcut_share = self.training.shortcut_share_at(self.step);
+        let sampled = |scene: Scene<'_>, lessons: Option<&Lessons<'_>>, random: &mut Random| {
+            let scenes = if apart { scene.apart() } else { vec![scene] };
+            scenes.into_iter().map(|scene| scene.sample(lessons, random)).collect()
+        };
         if count == 0 && shortcut_share == 0.0 {
-            return scene.sample(None, random);
+            return sampled(scene, None, random);
         }
         let teacher = self.teacher()?;
         if count > 0 {
@@ -397,7 +403,8 @@ impl WorldTrainer {
             self.rollouts = scene.dream(&teacher, played, count, random)?;
         }
         let on_the_way = self.training.grain > 0.0;
-        scene.sample(Some(&Lessons { teacher: &teacher, shortcut_share, on_the_way }), random)
+        let lessons = Lessons { teacher: &teacher, shortcut_share, on_the_way };
+        sampled(scene, Some(&lessons), random)
     }
 
     /// The average as it is now; made for the steps that need one.

@@ -116,8 +116,7 @@ fn add_picture(
     }
     let weights = View::rows(&weights[..positions * outputs], positions, outputs);
     let weights = PackedRight::new(weights);
-    let mut product = vec![0.0; 3 * inputs * outputs];
-    for (row, sums) in sums.chunks_exact_mut(product.len()).enumerate() {
+    for (row, sums) in sums.chunks_exact_mut(3 * inputs * outputs).enumerate() {
         let windows = View {
             values: &padded[row * line * inputs..],
             rows: positions,
@@ -125,7 +124,7 @@ fn add_picture(
             row_stride: inputs,
             column_stride: 1,
         };
-        int16::multiply(windows.transposed(), &weights, &mut product);
+        let product = int16::multiply(windows.transposed(), &weights, None);
         vectorized(
             #[inline(always)]
             || add(sums, &product),

@@ -37,8 +37,7 @@ fn follows_the_exact_product() {
         let rights = [View::rows(&b, depth, columns), View::rows(&b, columns, depth).transposed()];
         for left in lefts {
             for right in rights {
-                let mut out = vec![f32::NAN; rows * columns];
-                multiply(left, &PackedRight::new(right), &mut out);
+                let out = multiply(left, &PackedRight::new(right), None);
                 let (of_left, of_right) = (largest(left), largest(right.transposed()));
                 for (index, got) in out.iter().enumerate() {
                     let (row, column) = (index / columns, index % columns);
@@ -68,11 +67,10 @@ fn one_large_value_leaves_other_blocks_exact() {
     let mut a = vec![1.0; 2 * BLOCK];
     a[3] = 1e6;
     let b = vec![1.0; 2 * BLOCK];
-    let mut out = [0.0];
-    multiply(
+    let out = multiply(
         View::rows(&a, 1, 2 * BLOCK),
         &PackedRight::new(View::rows(&b, 2 * BLOCK, 1)),
-        &mut out,
+        None,
     );
     // Beside a million, ones are less than half a step; the second block has a scale of its own.
     assert!((out[0] - 1e6 - 256.0).abs() < 1.0, "{out:?}");
@@ -111,13 +109,25 @@ fn every_cpu_gives_the_same_bits() {
 }
 
 #[test]
+fn a_bias_is_added_to_every_row() {
+    let (left, right, bias) = (values(130 * 7, 1), values(7 * 33, 2), values(33, 3));
+    let (left, right) = (View::rows(&left, 130, 7), PackedRight::new(View::rows(&right, 7, 33)));
+    let (plain, biased) = (multiply(left, &right, None), multiply(left, &right, Some(&bias)));
+    for (at, (plain, biased)) in plain.iter().zip(&biased).enumerate() {
+        assert_eq!(*biased, bias[at % 33] + plain);
+    }
+    // Nothing times anything is the bias alone.
+    let none = PackedRight::new(View::rows(&[], 0, 33));
+    assert_eq!(multiply(View::rows(&[], 2, 0), &none, Some(&bias)), bias.repeat(2));
+}
+
+#[test]
 fn the_largest_sums_stay_within_32_bits() {
     let left = vec![1.0; LEFT * BLOCK];
     let right = vec![-1.0; BLOCK * RIGHT];
-    let mut out = vec![0.0; LEFT * RIGHT];
     let packed = PackedRight::new(View::rows(&right, BLOCK, RIGHT));
     assert_eq!(both(packed.pairs[0]).map(f64::from), [-f64::from(LIMIT); 2]);
-    multiply(View::rows(&left, LEFT, BLOCK), &packed, &mut out);
+    let out = multiply(View::rows(&left, LEFT, BLOCK), &packed, None);
     // A sum past 32 bits would be positive.
     assert!(out.iter().all(|&x| (x + 256.0).abs() < 1e-3), "{}", out[0]);
 }
@@ -134,13 +144,8 @@ fn rounds_to_nearest_even() {
 #[test]
 fn zeros_stay_zeros_and_what_is_no_number_stays_none() {
     let product = |a: [f32; 3]| {
-        let mut out = [9.0];
-        multiply(
-            View::rows(&a, 1, 3),
-            &PackedRight::new(View::rows(&[1.0, 2.0, 3.0], 3, 1)),
-            &mut out,
-        );
-        out[0]
+        let right = PackedRight::new(View::rows(&[1.0, 2.0, 3.0], 3, 1));
+        multiply(View::rows(&a, 1, 3), &right, None)[0]
     };
     assert_eq!(product([0.0, -0.0, 0.0]).to_bits(), 0.0_f32.to_bits());
     assert_eq!(product([1e-39, 0.0, 0.0]).to_bits(), 0.0_f32.to_bits());

@@ -6,7 +6,6 @@ mod planned;
 mod rivals;
 mod shortcuts;
 
-use super::super::scene::Scene;
 use super::*;
 use crate::model::{Batch, StepSize, patchify, unpatchify};
 use half::f16;
@@ -70,6 +69,11 @@ fn drawn_scene<'a>(
     random: &mut Random,
 ) -> Scene<'a> {
     trainer.sampler.draw(&trainer.episodes, clips, rollouts, random, &Device::Cpu).unwrap()
+}
+
+/// A batch of all clips, as for a step on a GPU.
+fn sampled(trainer: &mut WorldTrainer, random: &mut Random) -> Sample {
+    trainer.samples(false, random).unwrap().pop().unwrap()
 }
 
 fn draw(trainer: &WorldTrainer, seed: u64) -> Sample {
@@ -175,12 +179,53 @@ fn average_model(trainer: &WorldTrainer) -> WorldModel {
 }
 
 #[test]
+fn clips_apart_teach_what_all_of_them_together_do() {
+    for training in [short(4), grained(4)] {
+        let mut trainer = start(training, None);
+        for _ in 0..3 {
+            trainer.step().unwrap();
+        }
+        for seed in 0..3 {
+            let samples = trainer.samples(true, &mut Random::new(seed, 7)).unwrap();
+            assert_eq!(samples.len(), trainer.training.clips);
+            let on_threads = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let loss = |sample: &Sample| trainer.loss(sample);
+                pool.install(|| slopes(&samples, &trainer.vars, loss)).unwrap()
+            };
+            let ((loss, gradients), (other, others)) = (on_threads(1), on_threads(3));
+            assert_eq!(loss, other);
+            // One pass back from the mean over all section frames.
+            let frames: usize = samples.iter().map(|sample| sample.frames).sum();
+            let losses = samples.iter().map(|sample| {
+                let share = sample.frames as f64 / frames as f64;
+                (trainer.loss(sample).unwrap() * share).unwrap()
+            });
+            let together = losses.reduce(|sum, loss| (sum + loss).unwrap()).unwrap();
+            let expected = together.backward().unwrap();
+            assert!((loss - together.to_scalar::<f32>().unwrap()).abs() < 1e-5 * loss);
+            for (name, var) in &trainer.vars {
+                let [got, other, want] =
+                    [&gradients, &others, &expected].map(|all| all.get(var).map(flat));
+                assert_eq!(got, other, "{name} on one thread and on three");
+                assert_eq!(got.is_some(), want.is_some(), "{name}");
+                let (got, want) = (got.unwrap_or_default(), want.unwrap_or_default());
+                let largest = want.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+                // Sums of at most a few thousand terms in another order.
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * largest + 1e-9;
+                assert!(got.iter().zip(&want).all(near), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_young_network_is_told_no_steps() {
     let training = WorldTraining { shortcut_from: 2, average: 0.5, ..taught(8) };
     let mut trainer = start(training, None);
     let told = |trainer: &mut WorldTrainer| {
         (0..4).any(|seed| {
-            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            let sample = sampled(trainer, &mut Random::new(seed, 7));
             sample.batch.steps.iter().any(|step| *step != StepSize::Flow)
         })
     };
@@ -242,7 +287,7 @@ fn nothing_is_learnt_from_what_a_dream_has_strayed_from() {
         let mut all = BTreeSet::new();
         for seed in 0..4 {
             let mut random = Random::new(seed, 7);
-            let sample = trainer.sample(&mut random).unwrap();
+            let sample = sampled(&mut trainer, &mut random);
             // Of two clips, the first section of each still follows.
             let (left, clips) = (sample.batch.steps.len(), 2);
             all.insert(left);
@@ -387,7 +432,7 @@ fn a_young_network_does_not_dream() {
     for (step, expected) in [(0, false), (1, false), (2, true)] {
         trainer.step = step;
         let dreams = (0..4).any(|seed| {
-            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            let sample = sampled(&mut trainer, &mut Random::new(seed, 7));
             count_in_groups(&sample, &oracle_frame(&answer)) > 0
         });
         assert_eq!(dreams, expected, "at step {step}");

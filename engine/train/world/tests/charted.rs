@@ -44,7 +44,7 @@ fn sections_are_told_where_their_views_lie() {
     let config = trainer.model.config().clone();
     let (mut all, mut told) = (0, 0);
     for seed in 0..40 {
-        let sample = trainer.sample(&mut Random::new(seed, 0)).unwrap();
+        let sample = sampled(&mut trainer, &mut Random::new(seed, 0));
         let rows = sample.batch.actions.to_vec2::<f32>().unwrap();
         for row in rows {
             let (_, bearings) = row.split_at(3 * config.action);
@@ -88,7 +88,7 @@ fn sections_are_shown_what_the_views_of_others_show() {
             assert!(clip_is_first || seen > 0.5 * cells as f32, "{seen}");
             shown += usize::from(!clip_is_first) * 1000;
         }
-        let sample = trainer.sample(&mut Random::new(seed, 0)).unwrap();
+        let sample = sampled(&mut trainer, &mut Random::new(seed, 0));
         let (sections, frames, ..) = sample.batch.sections.dims5().unwrap();
         let shape = [sections * frames, config.channels + 1, config.height, config.width];
         assert_eq!(sample.batch.renderings.unwrap().dims(), shape);

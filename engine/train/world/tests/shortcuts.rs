@@ -75,7 +75,7 @@ fn a_shortcut_lands_where_two_half_steps_of_the_average_do() {
         let average = average_model(&trainer);
         let mut seen = BTreeSet::new();
         for seed in 0..4 {
-            let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+            let sample = sampled(&mut trainer, &mut Random::new(seed, 7));
             let batch = &sample.batch;
             let landed = two_steps(&average, batch, guidance).to_vec2::<f32>().unwrap();
             let levels = batch.steps.iter().zip(&batch.levels).map(|(&s, &l)| levels_of(s, l));
@@ -106,7 +106,7 @@ fn along_a_straight_flow_the_target_is_the_clean_latent() {
     let mut trainer = start(taught(6), Some(oracle(&answer)));
     let mut seen = 0;
     for seed in 0..4 {
-        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+        let sample = sampled(&mut trainer, &mut Random::new(seed, 7));
         let targets = sample.clean.to_vec2::<f32>().unwrap();
         for target in taught_rows(&sample).into_iter().flat_map(|rows| &targets[rows]) {
             for (target, clean) in target.iter().zip(&answer) {
@@ -132,7 +132,7 @@ fn steps_on_the_grid_learn_from_clean_latents_and_no_gradient_reaches_the_teache
     let recorded = recorded(&trainer);
     let (mut quarters, mut longer) = (0, 0);
     for seed in 0..4 {
-        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+        let sample = sampled(&mut trainer, &mut Random::new(seed, 7));
         let gradients = sample.clean.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         assert!(trainer.vars.values().all(|var| gradients.get(var).is_none()));
         let steps = &sample.batch.steps;
@@ -157,7 +157,7 @@ fn steps_to_the_end_start_where_those_of_play_do() {
     let recorded = recorded(&trainer);
     let (mut halves, mut wholes) = (0, 0);
     for seed in 0..6 {
-        let sample = trainer.sample(&mut Random::new(seed, 7)).unwrap();
+        let sample = sampled(&mut trainer, &mut Random::new(seed, 7));
         let noisy = tokens(&sample.batch.sections).to_vec2::<f32>().unwrap();
         let all = sample.batch.steps.len();
         let rows = noisy.len() / all;
@@ -196,7 +196,7 @@ fn the_error_in_grain_is_of_what_tokens_hold_however_it_lies() {
     for _ in 0..4 {
         trainer.step().unwrap();
     }
-    let samples = (0..6).map(|seed| trainer.sample(&mut Random::new(seed, 7)).unwrap());
+    let samples = (0..6).map(|seed| sampled(&mut trainer, &mut Random::new(seed, 7)));
     let sample = samples.collect::<Vec<_>>().into_iter().find(|sample| sample.ends.is_some());
     let sample = sample.expect("half of the clips are taught");
     let ends = flat(sample.ends.as_ref().unwrap());
