@@ -137,7 +137,8 @@ impl Video {
         &self.known
     }
 
-    /// Says what is to be applied before frame `at`; of no effect once the frame is made.
+    /// Says what is to be applied before frame `at`: told before it is given or made. Told later, it moves the places on the map
+    /// of the frames after it, and those are to be made again.
     ///
     /// # Errors
     /// The video is shorter.

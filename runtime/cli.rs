@@ -40,6 +40,13 @@ pub struct Cli {
     pub play: PlayArgs,
 }
 
+impl Cli {
+    /// Whether it is to train a world.
+    pub fn trains_a_world(&self) -> bool {
+        matches!(self.command, Some(Command::Train(Train::World(_))))
+    }
+}
+
 /// What the program can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {

@@ -14,7 +14,7 @@ const PAUSES: u32 = 16;
 
 /// What says how many threads work, to rayon and to candle.
 pub const THREADS: &str = "RAYON_NUM_THREADS";
-/// What says how many threads candle keeps beside rayon's, for sums of large tensors.
+/// What says how many threads candle keeps beside rayon's, for simple operations on large tensors.
 pub const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
 /// Whether the user says so.
 static TOLD: OnceLock<bool> = OnceLock::new();
@@ -24,8 +24,11 @@ static TOLD: OnceLock<bool> = OnceLock::new();
 ///
 /// candle asks for the number at every product, and where [`THREADS`] is not set it reads through /proc/cpuinfo, which takes
 /// some 0.1 ms on two cores and longer on more: six times for each frame. It would take one thread for each core of silicon;
-/// so it takes what rayon does. Threads that it would keep beside rayon's have no core of their own, and would be waited for.
-pub fn settle() -> bool {
+/// so it takes what rayon does.
+///
+/// `apart`: whether each thread has work of its own, as in the training of a world. Then candle keeps no threads of its own
+/// beside rayon's, unless the user says how many: they would have no core, and be waited for.
+pub fn settle(apart: bool) -> bool {
     let told = *TOLD.get_or_init(|| std::env::var_os(THREADS).is_some());
     let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
     if alone {
@@ -35,7 +38,9 @@ pub fn settle() -> bool {
             if !told {
                 std::env::set_var(THREADS, cores().to_string());
             }
-            std::env::set_var(CANDLE_THREADS, "1");
+            if apart && std::env::var_os(CANDLE_THREADS).is_none() {
+                std::env::set_var(CANDLE_THREADS, "1");
+            }
         }
     }
     alone
@@ -161,7 +166,7 @@ mod tests {
     fn only_a_thread_that_is_alone_settles_anything() {
         // Tests have threads of their own beside the harness's.
         let before = std::env::var_os(super::THREADS);
-        let beside = std::thread::Builder::new().spawn(super::settle).unwrap();
+        let beside = std::thread::Builder::new().spawn(|| super::settle(true)).unwrap();
         let settled = beside.join().unwrap();
         assert!(!settled);
         assert_eq!(std::env::var_os(super::THREADS), before);

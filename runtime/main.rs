@@ -12,8 +12,8 @@ use tracing_subscriber::EnvFilter;
 const LOG: &str = "ONEIRO_LOG";
 
 fn main() -> ExitCode {
-    let settled = cores::settle();
     let cli = Cli::parse();
+    let settled = cores::settle(cli.trains_a_world());
     oneiro::fault::tell_in_one_line();
     log();
     let [threads, candle] = [cores::THREADS, cores::CANDLE_THREADS].map(std::env::var);

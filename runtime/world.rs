@@ -145,10 +145,14 @@ impl Dreaming {
         let opening = match &beginning.start {
             Some(picture) => {
                 let picture = crate::start::fit(picture, width, height);
-                if world.atlas.is_some() {
+                let has_map = world.atlas.as_ref().is_some_and(|atlas| atlas.scenery.is_some());
+                if has_map {
                     tell("looking for the picture on the map".to_owned());
                 }
                 let place = world.locate(&picture.pixels)?;
+                if has_map && place.is_none() {
+                    tell("the map does not show the picture: walking without it".to_owned());
+                }
                 let poses = place.as_slice();
                 dreamer.open_on_map(&[&picture.pixels], &[Action::NEUTRAL], poses)?;
                 shrink(&mut thumbnails, &dreamer, std::slice::from_ref(&picture));

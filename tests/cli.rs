@@ -195,9 +195,11 @@ fn what_is_not_there_is_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_number_of_threads_is_settled_before_there_are_any() {
-    let said = |told: Option<&str>| {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |told: Option<&str>, words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneiro"));
-        command.args(["plan", "td_f1k1_g1"]).env("ONEIRO_LOG", "debug");
+        command.args(words).current_dir(dir.path());
+        command.env("ONEIRO_LOG", "debug").env_remove("CANDLE_NUM_THREADS");
         match told {
             Some(threads) => command.env("RAYON_NUM_THREADS", threads),
             None => command.env_remove("RAYON_NUM_THREADS"),
@@ -207,9 +209,13 @@ fn the_number_of_threads_is_settled_before_there_are_any() {
     };
     let cores = std::thread::available_parallelism().unwrap();
     for (told, threads) in [(None, cores.to_string()), (Some("7"), "7".to_owned())] {
-        let said = said(told);
+        let said = said(told, &["plan", "td_f1k1_g1"]);
         assert!(said.contains("settled=true"), "{said}");
         assert!(said.contains(&format!("threads=Ok(\"{threads}\")")), "{said}");
-        assert!(said.contains("candle=Ok(\"1\")"), "{said}");
+        assert!(said.contains("candle=Err(NotPresent)"), "{said}");
     }
+    // The clips of a step have a thread each, and candle none beside them.
+    let words = "train world --episodes none --codec none --out none";
+    let said = said(None, &words.split(' ').collect::<Vec<_>>());
+    assert!(said.contains("candle=Ok(\"1\")"), "{said}");
 }

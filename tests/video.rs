@@ -8,7 +8,7 @@ use engine::pack::Schedule;
 use engine::video::{Video, VideoOptions};
 use engine::world::World;
 use input::{Action, VideoReader};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::oneiro;
 use crate::support::world::{tiny_world, write_charted_world, write_tiny_world};
@@ -275,17 +275,34 @@ fn every_order_writes_a_video_and_the_plan_it_followed() {
     assert_eq!(sections(&inverted), [(5, 7), (2, 4), (1, 1)]);
     assert_eq!(inverted["sections"][0]["told_actions"], false);
     assert_eq!(inverted["sections"][1]["told_actions"], true);
-    assert_eq!(inverted["sections"][1]["slots"][0]["frames"], serde_json::json!([[0, 0]]));
+    assert_eq!(inverted["sections"][1]["slots"][0]["frames"], json!([[0, 0]]));
     assert_eq!(inverted["sections"][1]["slots"][0]["position"], -2);
-    let ways = format!("{base} --waypoint 0.2=b.png --waypoint 0.4=a.png");
+    let ways = format!("{base} --waypoint 0.4=a.png --waypoint 0.2=b.png");
     let waypoints = dream(dir.path(), &ways);
-    assert_eq!(waypoints["waypoints"][0]["frame"], 4);
+    let come_by =
+        [(4, "b.png"), (7, "a.png")].map(|(at, picture)| json!({"frame": at, "picture": picture}));
+    assert_eq!(waypoints["waypoints"], json!(come_by));
     let made: Vec<_> = sections(&waypoints).iter().map(|section| section.0).collect();
     assert_eq!(made, [1, 2, 3, 5, 6]);
     assert_eq!(waypoints["schedule"], "td_f16k4f4k2f5k1_g1_x_f1k1");
     let video = VideoReader::open(&dir.path().join("out/video.mp4"), 64, 48).expect("a video");
     assert_eq!(video.count(), 8);
     assert!(dir.path().join("out/sheet.png").is_file());
+}
+
+#[test]
+fn a_picture_that_is_come_by_has_the_action_that_was_told() {
+    let dir = folder();
+    let sheet = |turn: i32| {
+        let moves = format!("{{\"forward\": 1, \"ticks\": 3}}\n{{\"turn\": {turn}}}\n");
+        std::fs::write(dir.path().join("moves.jsonl"), moves).expect("written");
+        let words = "dream --world world --seconds 0.4 --steps 1 --out out --start a.png";
+        dream(dir.path(), &format!("{words} --waypoint 0.2=b.png --actions moves.jsonl"));
+        std::fs::read(dir.path().join("out/sheet.png")).expect("written")
+    };
+    // The fourth action leads to the picture, and the frames after it are told so.
+    assert_eq!(sheet(1), sheet(1));
+    assert_ne!(sheet(1), sheet(-1));
 }
 
 #[test]
@@ -301,6 +318,7 @@ fn what_makes_no_video_is_said() {
     check("--order inverted --schedule td_f1k1_g1", 2, "f1k1_x_g1_f5k1f4k2f16k4_td for inverted");
     check("--waypoint 1=b.png --schedule td_f1k1_g1", 2, "for vanilla order with waypoints");
     check("--seconds 1 --waypoint 2=b.png", 1, "within the video, got one at 2 s");
+    check("--waypoint 0.5=a.png --waypoint 0.51=b.png", 1, "one waypoint a frame, got 0.5=a.png");
     check("--waypoint 2", 2, "such as 4.5=door.png");
     check("--seconds 0", 2, "more than 0");
     check("--start none.png", 1, "open none.png");
@@ -334,6 +352,11 @@ fn pictures_of_the_map_are_begun_from_and_walked_to() {
     };
     let (made, text) = dream("1.5=there.png");
     assert!(made && on_map(), "{text}");
+    // Who is told every action is sent nowhere.
+    std::fs::write(dir.path().join("moves.jsonl"), "{\"forward\": 1, \"ticks\": 30}\n")
+        .expect("written");
+    let (made, text) = dream("1.5=there.png --actions moves.jsonl");
+    assert!(made && !on_map() && text.contains("without the map"), "{text}");
     let (made, text) = dream("0.2=there.png");
     assert!(!made && text.contains("no sooner than after"), "{text}");
     // A walk from a picture goes on from its place.

@@ -42,6 +42,11 @@ impl Renderer {
         Self { width, height, shown: ByteLru::new(budget_bytes) }
     }
 
+    /// Columns of a latent.
+    pub(super) fn columns(&self) -> usize {
+        self.width / CELL
+    }
+
     /// What the atlas shows from each of these places, in steps, as [`Self::latent`] tells it: (places, C + 1, H, W), with the
     /// pictures. `None` where it shows nothing from one of them.
     pub(crate) fn latents(

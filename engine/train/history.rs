@@ -9,7 +9,7 @@ use crate::pack::Kernel;
 use memory::FrameId;
 use std::collections::BTreeMap;
 
-/// What sections see of their clips.
+/// History frames, recorded or dreamed, with their noise or in words: a frame is the same in every group that holds it.
 pub(super) struct NoisyHistory<'a> {
     pub(super) clips: Vec<Clip<'a>>,
     frames: BTreeMap<(usize, usize), Vec<f32>>,

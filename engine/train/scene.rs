@@ -392,8 +392,6 @@ fn weight(step: StepSize, level: f32) -> f32 {
     }
 }
 
-/// History frames, recorded or dreamed, with their noise or in words: a frame is the same in every
-/// group that holds it.
 #[cfg(test)]
 mod tests {
     use super::*;

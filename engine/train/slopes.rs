@@ -22,18 +22,31 @@ pub(super) fn slopes(
         let loss = (loss(sample)? * share)?;
         Ok((loss.to_scalar::<f32>()?, loss.backward()?))
     };
-    let parts = samples.par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
-    let (losses, mut parts): (Vec<f32>, Vec<GradStore>) = parts.into_iter().unzip();
-    let sums = vars.par_iter().map(|(_, var)| {
-        let mut of_parts = parts.iter().filter_map(|part| part.get(var));
-        let first = of_parts.next().cloned();
-        let sum = first.map(|first| of_parts.try_fold(first, |sum, part| sum + part));
-        Ok((var, sum.transpose()?))
-    });
-    let sums = sums.collect::<Result<Vec<_>>>()?;
-    let mut gradients = parts.swap_remove(0);
-    for (var, sum) in sums {
-        sum.and_then(|sum| gradients.insert(var, sum));
+    let (mut mean, mut sum) = (0.0, None);
+    // As many at a time as there are threads, for the gradients of each take as much memory as the weights.
+    for samples in samples.chunks(rayon::current_num_threads()) {
+        let parts = samples.par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
+        for (loss, slopes) in parts {
+            mean += loss;
+            sum = Some(match sum {
+                Some(sum) => added(sum, &slopes, vars)?,
+                None => slopes,
+            });
+        }
     }
-    Ok((losses.iter().sum(), gradients))
+    Ok((mean, sum.expect("a step has samples")))
+}
+
+/// Gradients with others added to them.
+fn added(mut sum: GradStore, more: &GradStore, vars: &BTreeMap<String, Var>) -> Result<GradStore> {
+    let together = |(_, var): (&String, &Var)| {
+        let more = more.get(var)?;
+        let sum = sum.get(var).map_or_else(|| Ok(more.clone()), |known| known + more);
+        Some(sum.map(|sum| (var.clone(), sum)))
+    };
+    let sums: Vec<_> = vars.par_iter().filter_map(together).collect::<Result<_>>()?;
+    for (var, gradient) in sums {
+        sum.insert(&var, gradient);
+    }
+    Ok(sum)
 }

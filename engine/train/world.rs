@@ -124,6 +124,9 @@ impl WorldTraining {
     /// Refuses settings that do not go together.
     fn check(&self, config: &ModelConfig) -> Result<()> {
         self.forcing.map_or(Ok(()), Forcing::check)?;
+        if self.clips == 0 {
+            candle_core::bail!("expected clips = 1 or more in [world_training], got 0");
+        }
         if self.grain > 0.0 && self.shortcut_share == 0.0 {
             candle_core::bail!(
                 "expected shortcut_share > 0 with grain: it is a matter of long steps"
@@ -367,7 +370,7 @@ impl WorldTrainer {
         self.training.knows_shortcuts(self.step)
     }
 
-    /// One step. What is random in it is a function of the seed, the step and the rollouts alone.
+    /// One step. What is random in it is a function of the seed, the step, the rollouts and of whether it is made on a CPU.
     pub fn step(&mut self) -> Result<WorldStep> {
         let mut random = Random::new(self.training.seed, u64::from(self.step) + 1);
         let samples = self.samples(self.device.is_cpu(), &mut random)?;

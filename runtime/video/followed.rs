@@ -18,10 +18,8 @@ pub(super) fn json(
     made: &[Made],
 ) -> Value {
     let frame = |at: u32| i64::from(at) - i64::from(film.first);
-    let waypoints =
-        film.waypoints.iter().zip(&args.waypoints).map(
-            |(&at, waypoint)| json!({"frame": frame(at), "picture": waypoint.aim.to_string()}),
-        );
+    let waypoint = |(at, picture): &(u32, String)| json!({"frame": frame(*at), "picture": picture});
+    let waypoints = film.waypoints.iter().map(waypoint);
     let sections = made.iter().map(|made| {
         let slots = made.plan.slots.iter().map(|slot| slot_json(slot, &frame));
         json!({

@@ -194,7 +194,8 @@ struct Film {
     frames: u32,
     fps: f32,
     size: (u32, u32),
-    waypoints: Vec<u32>,
+    /// What it comes by, in order, and at which frames.
+    waypoints: Vec<(u32, String)>,
 }
 
 /// A picture that the video comes by.
@@ -226,12 +227,19 @@ impl Film {
         let fps = config.fps;
         let mut film = Self { video, first, frames, fps, size, waypoints: Vec::new() };
         let mut passed = film.passed(args)?;
-        // Who is told every action cannot be sent anywhere as well: then waypoints are dreamed without the map.
-        if passed.is_empty() || args.actions.is_none() {
+        // Who is told every action cannot be sent anywhere as well.
+        let told = !passed.is_empty() && args.actions.is_some();
+        if told && world.atlas.is_some() {
+            eprintln!("--actions say where to walk: waypoints are dreamed without the map");
+        } else {
             find(&mut passed, world)?;
             let begin: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
-            if passed.iter().all(|it| it.pose.is_some()) {
-                film.video.open_on_map(first, &begin, &poses)?;
+            if passed.iter().all(|it| it.pose.is_some())
+                && !film.video.open_on_map(first, &begin, &poses)?
+                && let Some(start) = args.start.as_ref().filter(|_| world.atlas.is_some())
+            {
+                let start = start.display();
+                eprintln!("{start} shows no place of the map: the video is dreamed without it");
             }
         }
         film.lead(args, &passed)?;
@@ -258,13 +266,20 @@ impl Film {
         });
         let mut passed = passed.collect::<Result<Vec<_>>>()?;
         passed.sort_by_key(|it| it.at);
+        for pair in passed.windows(2) {
+            let [first, second] = [&pair[0], &pair[1]].map(|it| it.waypoint);
+            ensure!(
+                pair[0].at != pair[1].at,
+                "expected one waypoint a frame, got {first} and {second}"
+            );
+        }
         Ok(passed)
     }
 
     /// Gives what the video comes by, with actions that lead there where a map tells how; the others are those of the walk.
     fn lead(&mut self, args: &VideoArgs, passed: &[Passed<'_>]) -> Result<()> {
         let mut last = self.first;
-        for Passed { waypoint, at, pixels, pose } in passed {
+        for Passed { waypoint, at, pose, .. } in passed {
             if let Some(pose) = pose.filter(|_| self.video.is_on_map()) {
                 self.video.walk_to((last, *at), pose).map_err(|astray| match astray {
                     Astray::NoWay => {
@@ -280,14 +295,17 @@ impl Film {
                 })?;
                 last = *at;
             }
-            self.video.give(*at, pixels)?;
-            self.waypoints.push(*at);
         }
         let mut walk = walk(args)?;
         for at in last + 1..self.frames {
             self.video.tell(at, &walk.poll())?;
             // There is no picture yet, but the map knows of walls.
             walk.see(&[], self.video.room(at));
+        }
+        // What is given has the action that was told before.
+        for Passed { waypoint, at, pixels, .. } in passed {
+            self.video.give(*at, pixels)?;
+            self.waypoints.push((*at, waypoint.aim.to_string()));
         }
         Ok(())
     }
@@ -310,18 +328,22 @@ impl Film {
     fn write(&mut self, dir: &Path) -> Result<()> {
         let mut writer =
             VideoWriter::create(&dir.join("video.mp4"), self.size.0, self.size.1, self.fps)?;
-        let mut pictures = Vec::new();
-        for at in self.first..self.frames {
+        let (rows, columns) = SHEET;
+        let last = (self.frames - self.first) as usize - 1;
+        let places: Vec<usize> =
+            (0..rows * columns).map(|place| place * last / (rows * columns - 1)).collect();
+        let mut pictures = Vec::with_capacity(places.len());
+        for (number, at) in (self.first..self.frames).enumerate() {
             let picture = cores::awake(|| self.video.picture(at))?;
             let picture = picture.context("every frame was made")?;
             writer.push(&picture)?;
-            pictures.push(picture);
+            let copies = places.iter().filter(|&&place| place == number).count();
+            pictures.extend(std::iter::repeat_n(picture, copies));
         }
         writer.finish()?;
-        let (rows, columns) = SHEET;
-        let last = pictures.len() - 1;
-        let at = |place: usize| &pictures[place * last / (rows * columns - 1)][..];
-        let row = |row: usize| (0..columns).map(|column| at(row * columns + column)).collect();
+        let row = |row: usize| {
+            pictures[row * columns..(row + 1) * columns].iter().map(Vec::as_slice).collect()
+        };
         let sheet: Vec<_> = (0..rows).map(row).collect();
         write_strip(&dir.join("sheet.png"), &sheet, self.size)
     }

@@ -167,4 +167,5 @@ fn what_does_not_go_together_is_refused() {
     let shortcuts = WorldTraining { shortcut_share: 0.5, ..plain() };
     assert!(refused(&causal(), shortcuts).contains("shortcut_share = 0"));
     assert!(refused(&tiny, forced(Forcing::Always(1.5))).contains("got 1.5"));
+    assert!(refused(&tiny, WorldTraining { clips: 0, ..plain() }).contains("clips = 1 or more"));
 }
