@@ -151,7 +151,7 @@ impl Dreaming {
                 }
                 let place = world.locate(&picture.pixels)?;
                 if has_map && place.is_none() {
-                    tell("the map does not show the picture: walking without it".to_owned());
+                    tracing::info!("the map does not show the picture: the walk is off it");
                 }
                 let poses = place.as_slice();
                 dreamer.open_on_map(&[&picture.pixels], &[Action::NEUTRAL], poses)?;

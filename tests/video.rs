@@ -365,11 +365,17 @@ fn pictures_of_the_map_are_begun_from_and_walked_to() {
             "play --headless --world world --steps 1 --frames 2 --memory none --start {start} --out {out}"
         );
         let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::read_to_string(dir.path().join(out).join("frames.jsonl")).expect("written")
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let frames = std::fs::read_to_string(dir.path().join(out).join("frames.jsonl"));
+        (frames.expect("written"), said.contains("the map does not show the picture"))
     };
-    assert!(walk("there.png", "known").contains("\"places\":[[26."));
-    assert!(!walk("grey.png", "unknown").contains("\"places\""));
+    let ((known, lost), (unknown, told)) =
+        (walk("there.png", "known"), walk("grey.png", "unknown"));
+    assert!(known.contains("\"places\":[[26.") && !lost);
+    assert!(!unknown.contains("\"places\"") && told);
+    let (made, text) = dream("1.5=there.png --start grey.png");
+    assert!(made && !on_map() && text.contains("grey.png shows no place of the map"), "{text}");
     let (made, text) = dream("1=grey.png");
     assert!(made && !on_map() && text.contains("grey.png shows no place of the map"), "{text}");
 }

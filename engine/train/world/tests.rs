@@ -203,6 +203,7 @@ fn clips_apart_teach_what_all_of_them_together_do() {
             });
             let together = losses.reduce(|sum, loss| (sum + loss).unwrap()).unwrap();
             let expected = together.backward().unwrap();
+            // Four terms in another order, of seven digits each.
             assert!((loss - together.to_scalar::<f32>().unwrap()).abs() < 1e-5 * loss);
             for (name, var) in &trainer.vars {
                 let [got, other, want] =
