@@ -39,7 +39,7 @@ pub use gamepad::{GamepadError, Gamepads};
 pub use key::Key;
 pub use keyboard::Keyboard;
 pub use mapping::{KeyBindings, MouseBindings, PadBindings};
-pub use maze::{Maze, MazeConfig, MazePlayer, Policy, simulate};
+pub use maze::{Maze, MazeConfig, MazePlayer, Policy, simulate, simulate_walk};
 pub use pad::{PadInput, PadState};
 pub use pose::Pose;
 pub use script::{Script, ScriptError, Wander};

@@ -243,7 +243,7 @@ pub struct SimulateArgs {
     /// Frames in all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub frames: u32,
-    /// Frames of one episode, each in a maze of its own
+    /// Frames of one episode, each in a maze of its own unless --maze names one
     #[arg(long, value_name = "N", default_value_t = 2000,
           value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub episode_frames: u32,
@@ -256,9 +256,12 @@ pub struct SimulateArgs {
     /// How the mazes are walked: `explore` sees every room, `revisit` goes out and back
     #[arg(long, value_name = "POLICY", default_value = "explore")]
     pub policy: Policy,
-    /// Seed of the first maze; each episode takes the next
+    /// Seed of the first maze, or of the first walk through the one of --maze; each episode takes the next
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// One maze for all episodes, by its seed: then they are of one map, of which training makes an atlas
+    #[arg(long, value_name = "SEED")]
+    pub maze: Option<u64>,
     /// Folder for the episodes
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 use indicatif::ProgressBar;
-use input::{simulate, write_npz};
+use input::{simulate_walk, write_npz};
 
 use crate::cli::SimulateArgs;
 
@@ -21,8 +21,10 @@ pub fn simulate_into(args: &SimulateArgs) -> Result<()> {
         // A last episode of one frame would have no motion in it.
         let frames =
             if left == args.episode_frames + 1 { left } else { left.min(args.episode_frames) };
-        let episode = simulate(seed, usize::try_from(frames)?, args.policy, args.size, args.fps);
-        let path = args.out.join(format!("maze-{seed:06}-{}.npz", args.policy));
+        let (maze, frame_count) = (args.maze.unwrap_or(seed), usize::try_from(frames)?);
+        let episode = simulate_walk((maze, seed), frame_count, args.policy, args.size, args.fps);
+        let walk = args.maze.map_or(String::new(), |_| format!("-{seed:06}"));
+        let path = args.out.join(format!("maze-{maze:06}{walk}-{}.npz", args.policy));
         write_npz(&episode, &path)?;
         progress.inc(frames.into());
         left -= frames;

@@ -113,6 +113,20 @@ fn a_plan_is_a_table_and_bad_text_is_pointed_at() {
 }
 
 #[test]
+fn episodes_of_one_maze_are_other_walks_through_the_same_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = "episodes simulate --frames 20 --episode-frames 10 --size 16x12 --maze 7 --seed 3 --out maze";
+    let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "20 frames in 2 episodes: maze\n");
+    let [first, second] = [3, 4].map(|walk| {
+        let path = dir.path().join(format!("maze/maze-000007-{walk:06}-explore.npz"));
+        input::Episode::open(&path).unwrap()
+    });
+    assert_eq!(first.frame(0), second.frame(0));
+    assert_ne!(first.actions, second.actions);
+}
+
+#[test]
 fn simulated_episodes_can_be_inspected_and_damage_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let words = "episodes simulate --frames 25 --episode-frames 12 --size 16x12 --out mazes";

@@ -138,11 +138,25 @@ fn room_place(first: usize) -> f32 {
 /// # Panics
 /// When a side of `size` is below 2 or `fps` is not above 0.
 pub fn simulate(seed: u64, frames: usize, policy: Policy, size: (u32, u32), fps: f32) -> Episode {
+    simulate_walk((seed, seed), frames, policy, size, fps)
+}
+
+/// The same for one of the many walks through a maze, each with a seed of its own. All begin in the same place.
+///
+/// # Panics
+/// When a side of `size` is below 2 or `fps` is not above 0.
+pub fn simulate_walk(
+    (seed, walk): (u64, u64),
+    frames: usize,
+    policy: Policy,
+    size: (u32, u32),
+    fps: f32,
+) -> Episode {
     assert!(size.0 >= 2 && size.1 >= 2 && fps > 0.0, "pictures have pixels and time passes");
     let config = MazeConfig::sized(size.0, size.1, fps);
     let maze = Maze::new(seed, &config);
     let mut player = MazePlayer::new(&maze, &config);
-    let mut walker = Walker::new(&maze, &config, policy, seed);
+    let mut walker = Walker::new(&maze, &config, policy, walk);
     let mut video = Vec::with_capacity(frames * crate::Frame::byte_count(size.0, size.1));
     let (mut actions, mut poses) = (Vec::with_capacity(frames), Vec::with_capacity(frames));
     for t in 0..frames {
@@ -159,7 +173,11 @@ pub fn simulate(seed: u64, frames: usize, policy: Policy, size: (u32, u32), fps:
         poses: Some(poses),
         fps,
         layout: config.layout(),
-        source: format!("maze seed {seed} {policy}"),
+        source: if walk == seed {
+            format!("maze seed {seed} {policy}")
+        } else {
+            format!("maze seed {seed} {policy} walk {walk}")
+        },
     }
 }
 

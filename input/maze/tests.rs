@@ -24,6 +24,22 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
+fn one_maze_is_walked_through_in_many_ways_from_one_place() {
+    let walk = |walk| simulate_walk((3, walk), 60, Policy::Explore, SIZE, 17.5);
+    let [own, other] = [3, 4].map(walk);
+    assert_eq!(own, simulate(3, 60, Policy::Explore, SIZE, 17.5));
+    assert_eq!(own.frame(0), other.frame(0));
+    assert_ne!(own.actions, other.actions);
+    assert_eq!(other.source, "maze seed 3 explore walk 4");
+    // Where both stand alike they see the same.
+    let pose = other.poses.as_ref().unwrap()[59];
+    let (maze, config) = (Maze::new(3, &config()), config());
+    let mut player = MazePlayer::new(&maze, &config);
+    player.set_pose(pose);
+    assert_eq!(player.view().pixels, other.frame(59));
+}
+
+#[test]
 fn nobody_walks_into_walls_however_they_push() {
     let config = config();
     let maze = Maze::new(9, &config);

@@ -101,7 +101,9 @@ fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
         time_weight: 0.3,
         place_weight: WorldConfig::PLACE_WEIGHT,
         evaluations: 4,
-        evaluations_on_map: None,
+        // Warped views leave little to decide: in a simulated maze, 40 rollouts in one evaluation came as near to the game as
+        // in four (frame 32: 22.9 and 22.6 dB), half as fast again.
+        evaluations_on_map: config.model.rendering.then_some(1),
         shortcut: false,
         guidance: config.world_training.guidance,
         forcing: config.world_training.forcing.is_some(),
@@ -147,6 +149,7 @@ mod tests {
         };
         let young = write(false);
         assert!(!young.shortcut);
+        assert_eq!(young.evaluations_on_map, None, "nothing is rendered");
         let named = WorldConfig { title: "Mine".to_owned(), ..young };
         std::fs::write(&path, toml::to_string(&named).unwrap()).unwrap();
         assert_eq!(write(false), named);
@@ -156,6 +159,10 @@ mod tests {
         let untold = toml::to_string(&WorldConfig { model: untold, ..named.clone() }).unwrap();
         std::fs::write(&path, untold).unwrap();
         assert_eq!(write(false), named, "told again");
+        let rendering = ModelConfig { rendering: true, ..config.model.clone() };
+        let shown = TrainConfig { model: rendering, ..config.clone() };
+        let shown = describe(&shown, &Recording::open(&episode).unwrap()).unwrap();
+        assert_eq!(shown.evaluations_on_map, Some(1));
         // A world brought to this play keeps what is not of the play.
         std::fs::remove_file(&path).unwrap();
         let base = WorldConfig { fps: 35.0, evaluations: 7, time_weight: 0.9, ..named };
