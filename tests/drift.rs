@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::oneiro;
 use crate::support::lpips::lpips_weights;
-use crate::support::world::write_tiny_world;
+use crate::support::world::{write_charted_world, write_tiny_world};
 
 const RUN: &str = "bench drift --world world --episodes episodes --starts 2 --history 4 --steps 1";
 const SHORT: &str = "--seconds 0.6 --films 1";
@@ -25,7 +25,10 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn run(dir: &Path, words: &str) -> String {
-    let words = format!("{RUN} {SHORT} {words}");
+    succeed(dir, &format!("{RUN} {SHORT} {words}"))
+}
+
+fn succeed(dir: &Path, words: &str) -> String {
     let output = oneiro(dir, &words.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -75,6 +78,52 @@ fn every_arm_is_measured_on_the_same_beginnings() {
         })
         .collect();
     assert!(names.len() == 12 && names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+#[test]
+fn a_way_is_on_the_map_where_its_beginning_is() {
+    let dir = folder();
+    for (name, warped) in [("hall", true), ("bare", false)] {
+        std::fs::create_dir(dir.path().join(name)).expect("a folder can be made");
+        write_charted_world(&dir.path().join(name), warped).expect("the world can be written");
+    }
+    // Five frames where the map has a view, and ten of something else; without places, nobody knows where that is.
+    let hall = dir.path().join("hall/starts/start_00.npz");
+    let start = input::Episode::open(&hall).expect("the hall's start");
+    let walk = input::simulate(1, 10, input::Policy::Explore, (64, 48), 17.5);
+    let episode = input::Episode {
+        video: [start.frame(0).repeat(5), walk.video].concat(),
+        actions: vec![input::Action { turn: 0.5, ..input::Action::NEUTRAL }; 15],
+        poses: Some(vec![start.poses.expect("they are known")[0]; 15]),
+        ..walk
+    };
+    let lost = input::Episode { poses: None, ..episode.clone() };
+    let psnr = |name: &str, episode: &input::Episode| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        input::write_npz(episode, &folder.join("e.npz")).expect("an episode can be written");
+        let words = format!("--episodes {name} --history 4 --steps 1 {SHORT} --out {name}_out");
+        succeed(dir.path(), &format!("bench drift --world hall --arms vanilla,map {words}"));
+        let report = report(dir.path(), &format!("{name}_out"));
+        let rows = report["rows"].as_array().expect("rows");
+        ["vanilla", "map"].map(|arm| {
+            let row = rows.iter().find(|row| row["arm"] == arm).expect("the arm");
+            row["means"]["psnr"]["mean"].as_f64().expect("a number")
+        })
+    };
+    let [vanilla, map] = psnr("known", &episode);
+    assert_ne!(vanilla, map);
+    let [vanilla, map] = psnr("lost", &lost);
+    assert_eq!(vanilla, map);
+    for world in ["world", "bare"] {
+        let words = format!(
+            "bench drift --world {world} --episodes known --history 4 {SHORT} --arms map --out x"
+        );
+        let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
+        let error = String::from_utf8_lossy(&output.stderr);
+        let said = error.contains("expected a world with an atlas for map, got Tiny");
+        assert!(output.status.code() == Some(1) && said, "{world}: {error}");
+    }
 }
 
 /// Writes the tiny world with other settings.

@@ -24,6 +24,8 @@ pub enum Arm {
     Game,
     /// From the past to the future.
     Vanilla,
+    /// The same as it is played: shown what the world's atlas shows from where the actions lead. All others stay off the map.
+    Map,
     /// The same with history in words: so many, or the world's own.
     Discrete(Option<usize>),
     /// Beginning and end first.
@@ -63,9 +65,10 @@ pub struct Way {
 
 impl Arm {
     /// All arms that need no training of their own.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Game,
         Self::Vanilla,
+        Self::Map,
         Self::Discrete(None),
         Self::Endpoint,
         Self::Inverted,
@@ -93,12 +96,16 @@ impl Arm {
         matches!(self, Self::Named(_))
     }
 
-    /// Whether a world was trained for the arm. `words` is how many its codebook has.
+    /// Whether a world can be used for the arm: `words` is how many its codebook has, `has_map` whether it has an atlas.
     ///
     /// # Errors
     /// Says what the world lacks.
-    pub fn check(&self, world: &WorldConfig, words: Option<usize>) -> Result<()> {
+    pub fn check(&self, world: &WorldConfig, words: Option<usize>, has_map: bool) -> Result<()> {
         let title = &world.title;
+        ensure!(
+            has_map || *self != Self::Map,
+            "expected a world with an atlas for {self}, got {title}"
+        );
         let causal = world.model.history == HistoryAttention::Causal;
         let wanted = matches!(self, Self::Causal);
         ensure!(
@@ -146,7 +153,7 @@ impl Arm {
         let mut history = HistoryOptions::default();
         let (order, schedule) = match self {
             Self::Game => return Ok(None),
-            Self::Vanilla => (Order::Forward, plain),
+            Self::Vanilla | Self::Map => (Order::Forward, plain),
             Self::Discrete(_) => {
                 history.words = words.cloned();
                 (Order::Forward, format!("{plain}+D").parse()?)
@@ -189,6 +196,9 @@ impl Arm {
         match self {
             Self::Game => "held-out play itself".to_owned(),
             Self::Vanilla => "from the past to the future".to_owned(),
+            Self::Map => {
+                "vanilla, shown what the atlas shows, where the beginning is on its map".to_owned()
+            }
             Self::Discrete(None) => "vanilla, history in the world's words".to_owned(),
             Self::Discrete(Some(words)) => format!("vanilla, history in {words} words"),
             Self::Endpoint => "beginning and end first".to_owned(),
@@ -245,6 +255,7 @@ impl fmt::Display for Arm {
         match self {
             Self::Game => f.write_str("game"),
             Self::Vanilla => f.write_str("vanilla"),
+            Self::Map => f.write_str("map"),
             Self::Discrete(None) => f.write_str("discrete"),
             Self::Discrete(Some(words)) => write!(f, "discrete@{words}"),
             Self::Endpoint => f.write_str("endpoint"),
@@ -281,6 +292,7 @@ impl FromStr for Arm {
         let arm = match (name, text.split_once('@')) {
             ("game", None) => Some(Self::Game),
             ("vanilla", None) => Some(Self::Vanilla),
+            ("map", None) => Some(Self::Map),
             ("discrete", None) => Some(Self::Discrete(None)),
             ("discrete", Some((_, count))) => Some(Self::Discrete(Some(words(count)?))),
             ("endpoint", None) => Some(Self::Endpoint),
@@ -297,7 +309,7 @@ impl FromStr for Arm {
         };
         arm.ok_or_else(|| {
             format!(
-                "expected game, vanilla, discrete, discrete@128, endpoint, inverted, repeat, anchor, noise@0.1, \
+                "expected game, vanilla, map, discrete, discrete@128, endpoint, inverted, repeat, anchor, noise@0.1, \
                  guidance@1, causal, forcing@0.1, forcing-fixed@0.1, history-guidance@1 or a schedule, got {text}"
             )
         })
@@ -361,7 +373,7 @@ mod tests {
         causal.model.history = HistoryAttention::Causal;
         let forcing = WorldConfig { forcing: true, ..plain.clone() };
         let fits = |arm: &str, world: &WorldConfig, words: Option<usize>| {
-            arm.parse::<Arm>().unwrap().check(world, words).is_ok()
+            arm.parse::<Arm>().unwrap().check(world, words, false).is_ok()
         };
         let [one, other] = [&plain, &causal].map(|world| fits("causal", world, None));
         assert!(!one && other && fits("vanilla", &plain, None) && !fits("vanilla", &causal, None));
@@ -372,6 +384,7 @@ mod tests {
             assert!(!fits(arm, &plain, None) && fits(arm, &plain, Some(128)), "{arm}");
         }
         assert!(fits("discrete@16", &plain, None), "its words are fitted");
+        assert!(!fits("map", &plain, None) && Arm::Map.check(&plain, None, true).is_ok());
     }
 
     proptest! {

@@ -232,7 +232,8 @@ impl Work<'_> {
         let arms = self.arms();
         for arm in &arms {
             let world = self.worlds.of(arm);
-            arm.check(&world.config, world.codebook.as_ref().map(Codebook::words))?;
+            let words = world.codebook.as_ref().map(Codebook::words);
+            arm.check(&world.config, words, shows_a_map(world))?;
             arm.way(&world.schedule, None, 0)?;
         }
         let of_start = |(number, start): (usize, &Start)| {
@@ -248,9 +249,13 @@ impl Work<'_> {
     fn arms(&self) -> Vec<Arm> {
         let DriftArgs { arms, trained, table1, .. } = self.args;
         if arms.is_empty() && trained.is_empty() && !table1 {
-            let has_words = self.worlds.shared.codebook.is_some();
-            let all = Arm::ALL.into_iter();
-            return all.filter(|arm| has_words || *arm != Arm::Discrete(None)).collect();
+            let world = &self.worlds.shared;
+            let can = |arm: &Arm| match arm {
+                Arm::Discrete(None) => world.codebook.is_some(),
+                Arm::Map => shows_a_map(world),
+                _ => true,
+            };
+            return Arm::ALL.into_iter().filter(can).collect();
         }
         let game = if arms.is_empty() { Some(Arm::Game) } else { None };
         let own = trained.iter().map(|trained| trained.arm.clone());
@@ -348,6 +353,12 @@ impl Work<'_> {
                 video.give(at, episode.frame(t))?;
             }
         }
+        if wanted.arm == Arm::Map {
+            let shown = first..first + history;
+            let begin: Vec<&[u8]> = shown.clone().map(|t| episode.frame(t)).collect();
+            let poses = episode.poses.as_ref().map_or(&[][..], |poses| &poses[shown]);
+            video.open_on_map(known - 1, &begin, poses)?;
+        }
         for section in way.order.sections(video.known(), 0..frames, length) {
             cores::awake(|| video.make(section))?;
         }
@@ -365,6 +376,12 @@ impl Work<'_> {
         frames.iter().try_for_each(|frame| writer.push(frame))?;
         Ok(writer.finish()?)
     }
+}
+
+/// Whether a world's network is shown what an atlas shows.
+fn shows_a_map(world: &World) -> bool {
+    let scenery = world.atlas.as_ref().and_then(|atlas| atlas.scenery.as_ref());
+    world.config.model.rendering && scenery.is_some()
 }
 
 /// Latents of some frames of every episode in a folder: (C, H, W) each.
