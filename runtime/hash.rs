@@ -1,7 +1,10 @@
 //! Hashes of frames: equal walks have equal hashes.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
 
+use anyhow::{Context as _, Result};
 use input::Frame;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +27,18 @@ impl FramesHash {
 /// SHA-256 of one frame's pixels, in hex.
 pub fn frame_sha256(frame: &Frame) -> String {
     hex(&Sha256::digest(&frame.pixels))
+}
+
+/// SHA-256 of a file's bytes, in hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file_sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let read = || format!("read {}", path.display());
+    let mut file = File::open(path).with_context(read)?;
+    std::io::copy(&mut file, &mut hash).with_context(read)?;
+    Ok(hex(&hash.finalize()))
 }
 
 /// Bytes in hex.
@@ -49,5 +64,11 @@ mod tests {
         hash.add(&frame(b"a"));
         hash.add(&frame(b"bc"));
         assert_eq!(hash.finish(), abc);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("abc");
+        std::fs::write(&path, "abc").unwrap();
+        assert_eq!(file_sha256(&path).unwrap(), abc);
+        let error = format!("{:#}", file_sha256(&dir.path().join("none")).unwrap_err());
+        assert!(error.contains("none"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -80,7 +81,22 @@ impl Recording {
     ///
     /// # Errors
     /// When a picture is damaged, there is none, or they take more than [`MAX_EPISODE_BYTES`].
-    pub fn into_episode(mut self) -> Result<Episode, EpisodeError> {
+    pub fn into_episode(self) -> Result<Episode, EpisodeError> {
+        let all = 0..self.actions.len();
+        self.into_part(all)
+    }
+
+    /// Some of its frames in memory; those before them are read and let go.
+    ///
+    /// # Errors
+    /// When a picture is damaged, the recording ends before them, or they take more than [`MAX_EPISODE_BYTES`].
+    pub fn into_part(mut self, frames: Range<usize>) -> Result<Episode, EpisodeError> {
+        self.actions.truncate(frames.end);
+        for _ in 0..frames.start {
+            let Some(before) = self.next() else { break };
+            before?;
+        }
+        let first = self.given;
         let mut video = Vec::new();
         for frame in &mut self {
             video.extend(frame?.pixels);
@@ -92,11 +108,9 @@ impl Recording {
                 return Err(EpisodeError::invalid(&expected, "more", self.source));
             }
         }
-        let Self { width, height, fps, layout, source, mut actions, mut poses, given, .. } = self;
-        actions.truncate(given);
-        if let Some(poses) = &mut poses {
-            poses.truncate(given);
-        }
+        let Self { width, height, fps, layout, source, actions, poses, given, .. } = self;
+        let actions = actions[first..given].to_vec();
+        let poses = poses.map(|poses| poses[first..given].to_vec());
         Episode { width, height, video, actions, poses, fps, layout, source }.checked()
     }
 

@@ -30,15 +30,13 @@ pub(super) fn world(
     if input::episodes_in(&starts)?.is_empty() {
         let every = (episodes.len() / OPENINGS).max(1);
         for (number, path) in episodes.iter().step_by(every).take(OPENINGS).enumerate() {
-            let opening = opening(&Episode::open_sized(path, width, height)?);
+            let opening = opening(Recording::open(path)?.resized(width, height))?;
             input::write_npz(&opening, &starts.join(format!("start_{number:02}.npz")))?;
         }
     }
     let shortcut = trainer.knows_shortcuts() || base.is_some_and(|base| base.shortcut);
     settings(&dir.join("world.toml"), (config, base), first, shortcut)?;
-    let copied = dir.join("codec.safetensors");
-    std::fs::copy(codec, &copied)
-        .with_context(|| format!("copy {} to {}", codec.display(), copied.display()))?;
+    copy(codec, &dir.join("codec.safetensors"))?;
     let path = dir.join("atlas.safetensors");
     if let Some(atlas) = trainer.atlas() {
         atlas.save(&path, &config.model)?;
@@ -75,17 +73,24 @@ fn settings(
         .with_context(|| format!("write {}", path.display()))
 }
 
-/// Frames from the middle of an episode.
-fn opening(episode: &Episode) -> Episode {
-    let count = OPENING_FRAMES.min(episode.len());
-    let first = (episode.len() - count) / 2;
-    let size = episode.frame_bytes();
-    Episode {
-        video: episode.video[first * size..(first + count) * size].to_vec(),
-        actions: episode.actions[first..first + count].to_vec(),
-        poses: episode.poses.as_ref().map(|poses| poses[first..first + count].to_vec()),
-        ..episode.clone()
+/// Frames from the middle of a recording.
+fn opening(recording: Recording) -> Result<Episode> {
+    let all = recording.actions.len();
+    let count = OPENING_FRAMES.min(all);
+    let first = (all - count) / 2;
+    Ok(recording.into_part(first..first + count)?)
+}
+
+/// Copies a file, unless it is there already, whole: a copy that is broken off leaves what was there.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("copy {} to {}", from.display(), to.display());
+    let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+    if same(from, to) == Some(true) {
+        return Ok(());
     }
+    let begun = to.with_extension("begun");
+    std::fs::copy(from, &begun).with_context(context)?;
+    std::fs::rename(&begun, to).with_context(context)
 }
 
 fn describe(config: &TrainConfig, episode: &Recording) -> Result<WorldConfig> {
@@ -132,6 +137,31 @@ mod tests {
     use super::*;
     use engine::model::ModelConfig;
     use input::Policy;
+
+    #[test]
+    fn a_world_that_is_trained_on_in_its_own_folder_keeps_its_codec() {
+        let dir = tempfile::tempdir().unwrap();
+        let [codec, other] = ["codec.safetensors", "other"].map(|name| dir.path().join(name));
+        std::fs::write(&codec, "weights").unwrap();
+        copy(&codec, &dir.path().join(".").join("codec.safetensors")).unwrap();
+        copy(&codec, &other).unwrap();
+        for path in [codec, other] {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "weights");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn openings_are_the_middle_of_a_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.npz");
+        let episode = input::simulate(3, 40, Policy::Explore, (32, 24), 17.5);
+        input::write_npz(&episode, &path).unwrap();
+        let opening = opening(Recording::open(&path).unwrap()).unwrap();
+        assert_eq!((opening.len(), opening.frame(0)), (32, episode.frame(4)));
+        assert_eq!(opening.actions, episode.actions[4..36]);
+        assert_eq!(opening.poses.unwrap(), episode.poses.unwrap()[4..36]);
+    }
 
     #[test]
     fn settings_stay_but_for_the_shortcuts_that_a_training_has_taught() {

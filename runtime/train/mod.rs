@@ -10,13 +10,14 @@ mod world;
 
 pub use model::ModelArgs;
 
-use crate::cores;
+use crate::{cores, hash};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use engine::codec::CodecConfig;
 use engine::model::ModelConfig;
 use engine::train::{CodecTraining, WorldTraining};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 
 /// What to train.
@@ -62,8 +63,8 @@ pub struct TrainArgs {
     /// Minutes between checkpoints
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub checkpoint_minutes: u64,
-    /// Weights to start from where no checkpoint is found (.safetensors); for `train world` also a world's folder,
-    /// whose sizes, codec and settings are taken too
+    /// Weights to start from where no checkpoint is found (.safetensors); for `train world` also a world, by its folder
+    /// or the name of one that came with the program: its sizes, codec and settings are taken too
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
 }
@@ -143,11 +144,33 @@ fn episode_paths(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Name of the file that keeps what was encoded of an episode. The whole path is in it: files of one name in two
-/// folders are two episodes.
-fn kept_name(path: &Path) -> String {
+/// Most characters of a path that the name of a file tells; with all that file systems allow it could be too long.
+const NAME_MAX: usize = 40;
+
+/// Name of the file that keeps what was encoded of an episode. The whole path is in it, as a hash as well: files of one
+/// name in two folders are two episodes; and how many bytes it has, which other play would not.
+fn kept_name(path: &Path) -> Result<String> {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
-    format!("{}.safetensors", path.to_string_lossy().chars().map(plain).collect::<String>())
+    let text = path.to_string_lossy();
+    let name: Vec<char> = text.chars().map(plain).collect();
+    // The end of a long path says the most.
+    let name: String = name[name.len().saturating_sub(NAME_MAX)..].iter().collect();
+    let hash = hash::hex(&Sha256::digest(text.as_bytes()));
+    Ok(format!("{name}-{}-{}.safetensors", &hash[..8], bytes(path)?))
+}
+
+/// Bytes of a file, or of the files in a folder.
+fn bytes(path: &Path) -> Result<u64> {
+    let read = || format!("read {}", path.display());
+    let whole = std::fs::metadata(path).with_context(read)?;
+    if !whole.is_dir() {
+        return Ok(whole.len());
+    }
+    let entries = std::fs::read_dir(path).with_context(read)?;
+    entries
+        .map(|entry| Ok(entry?.metadata()?.len()))
+        .sum::<std::io::Result<u64>>()
+        .with_context(read)
 }
 
 /// Width and height of the pictures that a model of this size sees; those of recordings are brought to it.
@@ -158,6 +181,27 @@ fn picture_size(model: &ModelConfig) -> Result<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_episodes_is_named_by_whole_path_and_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |file: &str, text: &str| {
+            let path = dir.path().join(file);
+            std::fs::write(&path, text).unwrap();
+            kept_name(&path).unwrap()
+        };
+        let long = "x".repeat(200);
+        let names = [("a-b", "1"), ("a_b", "1"), ("a-b", "22"), (&*long, "1")]
+            .map(|(file, text)| name(file, text));
+        for (number, name) in names.iter().enumerate() {
+            assert!(!names[..number].contains(name) && name.len() < 100, "{names:?}");
+        }
+        assert_eq!(name("a-b", "1"), names[0]);
+        // A session is a folder.
+        let two = bytes(dir.path()).unwrap();
+        std::fs::write(dir.path().join("more"), "333").unwrap();
+        assert_eq!(bytes(dir.path()).unwrap(), two + 3);
+    }
 
     #[test]
     fn presets_are_the_sizes_the_engine_names() {

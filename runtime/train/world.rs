@@ -2,6 +2,7 @@
 
 use super::going::{Trainer, go_on};
 use super::{TrainConfig, WorldArgs, episode_paths, export, kept_name, picture, picture_size};
+use crate::hash::file_sha256;
 use anyhow::{Context as _, Result, bail, ensure};
 use engine::adapter::AdapterConfig;
 use engine::atlas::Atlas;
@@ -36,9 +37,6 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     if let Some(notice) = notice {
         eprintln!("{notice}");
     }
-    let latents_dir = common.out.join("latents");
-    std::fs::create_dir_all(&latents_dir)
-        .with_context(|| format!("create {}", latents_dir.display()))?;
     let paths = episode_paths(&common.episodes)?;
     let layout = match paths.first() {
         Some(first) => Recording::open(first)?.layout,
@@ -55,6 +53,10 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     );
     config.model.action = features;
     let opened = Codec::open(&config.codec, &codec, &device)?;
+    // Of other codecs' latents those that are read nothing can be made.
+    let latents_dir = common.out.join("latents").join(&file_sha256(&codec)?[..16]);
+    std::fs::create_dir_all(&latents_dir)
+        .with_context(|| format!("create {}", latents_dir.display()))?;
     let episodes = encoded(&paths, &layout, &opened, &config.model, &latents_dir)?;
     let surveyed = if layout.turn_degrees > 0.0 {
         Atlas::survey(&episodes, config.world_training.atlas)
@@ -139,8 +141,8 @@ impl Trainer for Trained<'_> {
         export::world(&world, settings, &self.trainer, &self.codec, &self.paths)?;
         let shown = self.args.held_out.as_deref().unwrap_or(&common.episodes);
         let strip = common.out.join(format!("strip_{:06}.png", self.steps()));
-        draw_strip(&world, shown, &strip, picture_size(&self.config.model)?)?;
-        Ok(strip.display().to_string())
+        let drawn = draw_strip(&world, shown, &strip, picture_size(&self.config.model)?)?;
+        Ok(if drawn { strip } else { world }.display().to_string())
     }
 }
 
@@ -154,12 +156,13 @@ struct Base {
 }
 
 impl Base {
-    /// `from`: a file of weights or a world's folder.
+    /// `from`: a file of weights, a world's folder, or the name of one that came with the program.
     fn read(from: Option<&Path>) -> Result<Self> {
         let Some(from) = from else { return Ok(Self::default()) };
-        if !from.is_dir() {
+        if from.is_file() || from.extension().is_some_and(|it| it == "safetensors") {
             return Ok(Self { weights: Some(from.to_owned()), ..Self::default() });
         }
+        let from = crate::worlds::find(from)?;
         let path = from.join("world.toml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -202,7 +205,7 @@ fn encoded(
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
     let mut episodes = Vec::with_capacity(paths.len());
     for path in paths.iter().progress_with(bar) {
-        let kept = dir.join(kept_name(path)).with_extension(KEPT_AS);
+        let kept = dir.join(kept_name(path)?).with_extension(KEPT_AS);
         if kept.exists() {
             episodes.push(LatentEpisode::load(&kept)?);
             continue;
@@ -276,12 +279,16 @@ fn take_pictures(atlas: &mut Atlas, paths: &[PathBuf], model: &ModelConfig) -> R
     Ok(())
 }
 
-/// Real frames above, dreamed ones below, from the first episode of `dir` that is long enough.
-fn draw_strip(world: &Path, dir: &Path, out: &Path, (width, height): (u32, u32)) -> Result<()> {
+/// Real frames above, dreamed ones below, from the first episode of `dir` that is long enough; answers whether one is.
+fn draw_strip(world: &Path, dir: &Path, out: &Path, (width, height): (u32, u32)) -> Result<bool> {
     let (before, count) = STRIP;
     let world = Arc::new(World::open(world, &engine::device::Device::Cpu, |_| ())?);
     for path in episode_paths(dir)? {
-        let episode = Episode::open_sized(&path, width, height)?;
+        let recording = Recording::open(&path)?;
+        if recording.actions.len() < before + count {
+            continue;
+        }
+        let episode = recording.resized(width, height).into_part(0..before + count)?;
         if episode.len() < before + count {
             continue;
         }
@@ -295,9 +302,10 @@ fn draw_strip(world: &Path, dir: &Path, out: &Path, (width, height): (u32, u32))
             shown.map(|t| episode.frame(t)).collect(),
             dreamed.iter().step_by(4).map(Vec::as_slice).collect(),
         ];
-        return picture::write_strip(out, &rows, (episode.width, episode.height));
+        picture::write_strip(out, &rows, (episode.width, episode.height))?;
+        return Ok(true);
     }
-    bail!("expected an episode of at least {} frames in {}", before + count, dir.display())
+    Ok(false)
 }
 
 /// The frames of a strip as play dreams them.
@@ -337,6 +345,20 @@ mod tests {
     use engine::device::Device;
     use engine::train::{CodecTrainer, save_weights};
     use input::{Buttons, Policy, simulate, write_npz};
+
+    #[test]
+    fn a_training_starts_from_a_world_by_folder_or_name_or_from_a_file_of_weights() {
+        let read = |from: &str| Base::read(Some(Path::new(from)));
+        let shipped = read("mazes").unwrap();
+        assert!(shipped.config.is_some_and(|config| config.title == "Mazes"));
+        let weights = shipped.weights.unwrap();
+        let file = Base::read(Some(&weights)).unwrap();
+        assert!(file.weights == Some(weights) && file.config.is_none() && file.codec.is_none());
+        // That it is missing is said where it is opened.
+        assert!(read("missing.safetensors").unwrap().weights.is_some());
+        let error = read("nowhere").err().unwrap().to_string();
+        assert!(error.contains("mazes; got nowhere"), "{error}");
+    }
 
     #[test]
     fn pictures_are_those_of_the_frames_that_became_views() {
