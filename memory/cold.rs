@@ -109,6 +109,15 @@ impl Cold {
         Ok(evicted)
     }
 
+    /// Lets everything go, pinned runs as well, and gives the room back to the disk.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or written any more.
+    pub fn forget(&mut self) -> Result<(), ColdError> {
+        self.write(|batch| batch.clear())?;
+        self.compact()
+    }
+
     /// All runs without their frames, the last used first.
     ///
     /// # Errors

@@ -25,6 +25,11 @@ const HEADLESS_FRAMES: u64 = 350;
 /// # Errors
 /// When the world cannot be opened or the walk fails.
 pub fn run(args: &PlayArgs) -> Result<()> {
+    let nowhere = || place(args.memory.as_deref(), true, !args.headless) == Place::Nowhere;
+    if args.forget && nowhere() {
+        let wanted = "expected --memory DIR with --forget: this walk has no memory to let go of";
+        return Err(Usage(wanted.to_owned()).into());
+    }
     let script = script(args)?;
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
@@ -117,7 +122,8 @@ fn in_terminal(
         tracing::warn!("{notice}");
     }
     controls.bind(&kept.settings);
-    terminal::run(plan(args, script, &controls, dream), controls.clone(), args.record)
+    let plan = plan(args, script, &controls, dream);
+    terminal::run(plan, controls.clone(), &kept.settings, args.record)
 }
 
 /// A walk that somebody watches, steered by a script or by hand.

@@ -67,7 +67,7 @@ impl Place {
             tell(format!("other weights of this world left their memory: {}", other.display()));
         }
         if *forget {
-            cold.prune(0).with_context(|| format!("forget {}", path.display()))?;
+            cold.forget().with_context(|| format!("forget {}", path.display()))?;
         }
         let (restored, key_frames) = dreamer.recall(&cold)?;
         if restored.frames > 0 {
@@ -183,9 +183,6 @@ pub fn open_or_begin(dir: &Path, world: &World, name: &str) -> Result<Cold> {
 }
 
 fn open(path: &Path, header: &Header) -> Result<Opened> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    }
     Ok(Cold::open(path, header, Cold::BUDGET_DEFAULT)?)
 }
 

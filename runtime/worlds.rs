@@ -14,6 +14,9 @@ use crate::picture::small;
 /// The file that makes a folder a world.
 pub const WORLD_FILE: &str = "world.toml";
 
+/// The folder that a training makes of its world, in its own.
+const TRAINED: &str = "world";
+
 /// Longest description that is read, in bytes; what is beyond is cut off.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -45,8 +48,19 @@ fn find_in(world: &Path, roots: &[PathBuf]) -> Result<PathBuf> {
 
 /// The name of a world: that of its folder, else its title.
 pub fn name(dir: &Path, world: &World) -> String {
-    let folder = dir.file_name().map(|name| name.to_string_lossy().into_owned());
-    folder.unwrap_or_else(|| world.config.title.clone())
+    folder_name(dir).unwrap_or_else(|| world.config.title.clone())
+}
+
+/// The name of a folder, however one came there; with that of the folder around it where it is what training calls every
+/// world's.
+fn folder_name(dir: &Path) -> Option<String> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let named = |dir: &Path| Some(dir.file_name()?.to_string_lossy().into_owned());
+    let name = named(&dir)?;
+    match dir.parent().and_then(named) {
+        Some(around) if name == TRAINED => Some(format!("{around}-{name}")),
+        _ => Some(name),
+    }
 }
 
 /// A world that can be walked in, as far as it can be told without its weights.
@@ -163,6 +177,18 @@ fn names(roots: &[PathBuf]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn worlds_of_trainings_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["rooms/world", "halls/world"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let name = |name: &str| folder_name(&dir.path().join(name)).unwrap();
+        assert_eq!(name("rooms/world"), "rooms-world");
+        assert_eq!(name("rooms/world/."), "rooms-world");
+        assert_eq!(name("rooms/../halls"), "halls");
+    }
 
     #[test]
     fn a_world_is_found_by_folder_and_by_name_and_others_are_listed() {

@@ -65,9 +65,12 @@ fn a_later_walk_is_made_from_what_an_earlier_one_saw() {
     assert!(said.contains("sessions  2") && !said.contains("hits      0 "), "{said}");
 
     walk(dir.path(), "3", &["--memory", "kept", "--forget"]);
-    // Where a world begins is never let go; it is all that is left.
-    let left = recalled(dir.path(), "3");
-    assert!(left.iter().all(|&frames| frames <= 4), "{left:?}");
+    assert!(recalled(dir.path(), "3").iter().all(|&frames| frames == 0), "it was let go");
+    let (_, said) = memory(dir.path(), &["stat"]);
+    assert!(said.contains("1 of them pinned"), "where the third walk began: {said}");
+    let output = oneiro(dir.path(), &["play", "--world", "tiny", "--headless", "--forget"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("--memory DIR"), "{error}");
     walk(dir.path(), "4", &[]);
     assert!(
         recalled(dir.path(), "4").iter().all(|&frames| frames == 0),

@@ -194,6 +194,16 @@ impl<'t> Batch<'t> {
         Ok(evicted)
     }
 
+    /// Lets everything go, pinned runs as well; names are not given again.
+    pub(crate) fn clear(&mut self) -> Result<(), ColdError> {
+        self.entries.retain(|_, _| false).map_err(store)?;
+        self.frames.retain(|_, _| false).map_err(store)?;
+        self.ages.retain(|_, _| false).map_err(store)?;
+        let Totals { next_run, sessions, next_use, .. } = self.totals;
+        self.totals = Totals { next_run, sessions, next_use, ..Totals::default() };
+        Ok(())
+    }
+
     fn entry(&self, id: RunId) -> Result<Option<Entry>, ColdError> {
         let bytes = self.entries.get(id.0).map_err(store)?;
         bytes.map(|bytes| Entry::decode(id, bytes.value())).transpose()

@@ -21,6 +21,7 @@ use self::keys::{Command, Held};
 use self::screen::Screen;
 use crate::controls::Controls;
 use crate::gate::Wish;
+use crate::settings::Settings;
 use crate::show::Show;
 use crate::stage::Stage;
 use crate::walk::{News, Plan, Walk, Walked};
@@ -33,8 +34,9 @@ const EVENTS: usize = 64;
 const FIGURES_PERIOD: Duration = Duration::from_millis(500);
 /// How long a notice stands in the status line.
 const NOTICE_LASTS: Duration = Duration::from_secs(4);
-/// What the status line ends with.
+/// What the status line ends with, as keys are bound at first; then where they were bound otherwise.
 const KEYS: &str = "W S A D arrows walk  P pause  N next  R record  B bookmark  Esc leave";
+const OTHER_KEYS: &str = "keys as in the settings  Esc leave";
 
 /// Whether somebody sits at a terminal that shows what is written and sends what is typed.
 pub fn is_there() -> bool {
@@ -45,7 +47,7 @@ pub fn is_there() -> bool {
 ///
 /// # Errors
 /// When the terminal cannot be drawn on, or the walk fails.
-pub fn run(plan: Plan, controls: Controls, record: bool) -> Result<Walked> {
+pub fn run(plan: Plan, controls: Controls, settings: &Settings, record: bool) -> Result<Walked> {
     let screen = Screen::open().context("the terminal cannot be drawn on")?;
     let (events, woken) = sync_channel(EVENTS);
     let bell = events.clone();
@@ -53,7 +55,9 @@ pub fn run(plan: Plan, controls: Controls, record: bool) -> Result<Walked> {
     let walk = Walk::start(plan, Box::new(move || _ = bell.try_send(Woken::Walk)))?;
     walk.gate.set_recording(record);
     Builder::new().name("keys".into()).spawn(move || read_events(&events))?;
-    let held = Held::new(screen.tells_releases);
+    let usual = Settings::default();
+    let bound_otherwise = settings.keyboard != usual.keyboard || settings.window != usual.window;
+    let held = Held::new(screen.tells_releases, settings.window.clone());
     let mut player = Player {
         walk,
         show: Show::default(),
@@ -62,7 +66,7 @@ pub fn run(plan: Plan, controls: Controls, record: bool) -> Result<Walked> {
         cells: Cells::default(),
         columns: 0,
         picture: None,
-        status: Status::default(),
+        status: Status { bound_otherwise, ..Status::default() },
     };
     let ended = player.play(&woken);
     drop(screen);
@@ -102,6 +106,8 @@ struct Player {
 /// The last line.
 #[derive(Clone, Debug, Default)]
 struct Status {
+    /// Whether keys are other than at first.
+    bound_otherwise: bool,
     world: String,
     /// What the player should read, and until when.
     notice: Option<(String, Option<Duration>)>,
@@ -252,7 +258,8 @@ impl Status {
         let flags = [(paused, "paused"), (recording, "recording")];
         let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name);
         // A notice stands alone, so that narrow terminals do not cut it.
-        let usual = [self.world.as_str(), self.figures.as_str(), KEYS];
+        let keys = if self.bound_otherwise { OTHER_KEYS } else { KEYS };
+        let usual = [self.world.as_str(), self.figures.as_str(), keys];
         let notice = self.notice.as_ref().map(|(text, _)| [text.as_str(), "", ""]);
         let parts = flags.chain(notice.unwrap_or(usual)).filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join("  ")
