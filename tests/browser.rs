@@ -178,7 +178,16 @@ fn keys_pressed_in_a_browser_move_the_world() {
         while tab.evaluate(badges).await != "paused" {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+
+        let stopped = std::thread::Builder::new().spawn(move || served.stop()).expect("a thread");
+        let text = "document.getElementById('text').textContent";
+        while tab.evaluate(text).await != "the walk is over" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stopped.join().expect("no panic");
+        // Who tried again would say so by now.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(tab.evaluate(text).await, "the walk is over");
     });
     drop(browser);
-    served.stop();
 }

@@ -111,13 +111,13 @@ impl Page {
         picture
     }
 
-    /// Waits until a status has this in it.
-    async fn status(&mut self, name: &str, value: Value) {
+    /// Waits until a status has this in it, and gives that.
+    async fn status(&mut self, name: &str, value: Value) -> Value {
         loop {
             if let Message::Text(text) = self.next().await {
                 let status: Value = serde_json::from_str(&text).expect("JSON");
                 if status[name] == value {
-                    return;
+                    return status;
                 }
             }
         }
@@ -280,7 +280,8 @@ fn a_page_that_makes_no_sense_is_sent_away_and_the_end_is_told() {
         let mut page = Page::open(&served).await;
         page.picture().await;
         let stopped = std::thread::Builder::new().spawn(move || served.stop()).expect("a thread");
-        page.status("text", "the walk is over".into()).await;
+        let last = page.status("text", "the walk is over".into()).await;
+        assert_eq!(last["over"], true, "the page is not to come again");
         while !matches!(page.next().await, Message::Close(_)) {}
         drop(page);
         stopped.join().expect("no panic");

@@ -154,6 +154,8 @@ pub(super) enum Told<'a> {
         paused: bool,
         /// Whether the walk is recorded.
         recording: bool,
+        /// Whether the walk has ended: nothing comes after this.
+        over: bool,
     },
     /// The answer to [`Said::Ping`].
     Pong { at: f64 },

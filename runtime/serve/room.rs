@@ -7,7 +7,7 @@ use super::controls::Controls;
 use super::message::{Said, Told};
 
 /// Most pages at once.
-const PAGES_MAX: usize = 32;
+pub(super) const PAGES_MAX: usize = 32;
 /// Commands that may wait for the walk; more are left out, and can be given again.
 const COMMANDS: usize = 16;
 
@@ -147,6 +147,7 @@ impl Status {
             pages: self.pages,
             paused: self.paused,
             recording: self.recording,
+            over: self.over,
         }
     }
 }

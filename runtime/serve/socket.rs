@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
 use super::message::{Said, Told};
-use super::room::Room;
+use super::room::{PAGES_MAX, Room};
 
 /// Pictures that may be under way to a page: half a second at 17.5 frames/s, so that a far page with a good line
 /// misses none, and what waits in a bad line stays little.
@@ -24,7 +24,9 @@ const SENDING_MAX: Duration = Duration::from_secs(10);
 /// Keeps a page shown and heard until it is gone.
 pub(super) async fn attend(mut socket: WebSocket, room: Arc<Room>) {
     let Some(page) = room.arrive() else {
-        let _ = socket.send(Message::Close(None)).await;
+        let reason = format!("{PAGES_MAX} pages are open, no more can be; trying again").into();
+        let full = CloseFrame { code: close_code::AGAIN, reason };
+        let _ = in_time(socket.send(Message::Close(Some(full)))).await;
         return;
     };
     let mut line = Line { socket, under_way: VecDeque::new(), newest: None, left_out: 0 };

@@ -47,8 +47,9 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => { retry = 500; newest = null; padBefore = ""; ping(); };
   socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : receive(data));
-  socket.onclose = () => {
-    tell("no connection; trying again");
+  socket.onclose = ({ reason }) => {
+    if (status.over) return; // the last word stays
+    tell(reason || "no connection; trying again");
     told = null;
     setTimeout(connect, retry);
     retry = Math.min(2 * retry, 5000);
@@ -71,7 +72,7 @@ function hear(message) {
   const role = message.steering ? "" : message.free ? "press a key to steer" : "watching";
   const badges = [role, message.paused ? "paused" : "", message.recording ? "recording" : ""];
   $("badges").textContent = badges.filter(Boolean).join(", ");
-  if (message.text !== told) tell(message.text, message.world ? NOTICE_LASTS : null);
+  if (message.text !== told) tell(message.text, message.world && !message.over ? NOTICE_LASTS : null);
   told = message.text;
   $("pause").textContent = message.paused ? "go on" : "pause";
 }
