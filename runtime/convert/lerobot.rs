@@ -245,7 +245,10 @@ fn info(shared: &Shared, lengths: &[usize]) -> Value {
         .collect();
     let one = |kind: &str| json!({"dtype": kind, "shape": [1], "names": null});
     let mut features = json!({
-        "action": {"dtype": "float32", "shape": [names.len()], "names": names},
+        "action": {
+            "dtype": "float32", "shape": [names.len()], "names": names,
+            "info": {"turn_degrees": layout.turn_degrees, "pitch_degrees": layout.pitch_degrees},
+        },
         IMAGE: {
             "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
             "info": {

@@ -168,7 +168,7 @@ fn what_was_converted_is_read_as_the_public_data_set_it_became() {
     for (path, episode) in paths.iter().zip(&episodes) {
         let read = Episode::open(path).unwrap();
         assert_eq!((&read.actions, &read.poses), (&episode.actions, &episode.poses));
-        assert_eq!((&read.layout.buttons, read.fps), (&episode.layout.buttons, episode.fps));
+        assert_eq!((&read.layout, read.fps), (&episode.layout, episode.fps));
         assert_frames_are_their_own(&read, episode);
     }
     fs::remove_dir_all(dir.path().join("out")).unwrap();

@@ -47,9 +47,18 @@ struct Feature {
     shape: Vec<usize>,
     #[serde(default)]
     names: Value,
+    /// Of an action that Oneiro wrote: how far its turns go.
+    #[serde(default)]
+    info: Value,
 }
 
 impl Feature {
+    /// How many degrees a number of the greatest size turns; 0 where nothing tells.
+    fn degrees(&self, name: &str) -> f32 {
+        #[expect(clippy::cast_possible_truncation, reason = "it was written as such a float")]
+        self.info.get(name).and_then(Value::as_f64).map_or(0.0, |degrees| degrees as f32)
+    }
+
     /// Names of its numbers, where it has them: a list, or one inside an object.
     fn names(&self) -> Vec<String> {
         let list = match &self.names {
@@ -154,7 +163,9 @@ fn read_meaning(root: &Path, action: &Feature) -> Result<(Meaning, ActionLayout)
     };
     let mut names = action.names();
     names.resize(count.min(AXES.len() + ActionLayout::MAX_BUTTONS), String::new());
-    let mut layout = ActionLayout::default();
+    let [turn_degrees, pitch_degrees] =
+        ["turn_degrees", "pitch_degrees"].map(|name| action.degrees(name));
+    let mut layout = ActionLayout { turn_degrees, pitch_degrees, ..ActionLayout::default() };
     let mut places = Vec::new();
     let axis = |name: &String| AXES.iter().position(|axis| axis == name);
     if names.iter().any(|name| axis(name).is_some()) {

@@ -10,6 +10,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::Frame;
 use crate::episode::{EpisodeError, MAX_SIDE};
 
+/// How `ffmpeg` is told to give every picture once, since 5.1 and before.
+const EVERY_PICTURE: [&str; 2] = ["-fps_mode", "-vsync"];
+
 /// Pictures of a video as a running `ffmpeg` decodes them.
 pub(super) struct FfmpegFrames {
     path: PathBuf,
@@ -25,6 +28,22 @@ impl FfmpegFrames {
         path: &Path,
         codec: [u8; 4],
         seconds: f64,
+    ) -> Result<Self, EpisodeError> {
+        let [now, before] = EVERY_PICTURE;
+        let mut frames = Self::start(program, path, codec, seconds, now)?;
+        let begun = frames.pictures.fill_buf().map(|begun| !begun.is_empty());
+        let failed = !begun.map_err(|error| frames.io(error))?
+            && !frames.child.wait().map_err(|error| frames.io(error))?.success();
+        // An older one knows no such option, and says nothing that could be told from a damaged video.
+        if failed { Self::start(program, path, codec, seconds, before) } else { Ok(frames) }
+    }
+
+    fn start(
+        program: &str,
+        path: &Path,
+        codec: [u8; 4],
+        seconds: f64,
+        every_picture: &str,
     ) -> Result<Self, EpisodeError> {
         let form = if path.extension().is_some_and(|extension| extension == "avi") {
             "avi"
@@ -48,7 +67,7 @@ impl FfmpegFrames {
         command.args([
             "-map",
             "0:v:0",
-            "-fps_mode",
+            every_picture,
             "passthrough",
             "-c:v",
             "ppm",

@@ -54,6 +54,21 @@ fn a_program_that_fails_or_gives_no_pictures_is_an_error() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_program_too_old_for_an_option_is_asked_by_the_one_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("ffmpeg");
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *-fps_mode*) exit 1 ;; esac\nprintf 'P6\\n1 1\\n255\\nabc'\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let video = open_with(program.to_str().unwrap(), &fixture("worldmem/000000.mp4"), 0).unwrap();
+    let pictures: Vec<Frame> = video.frames.collect::<Result<_, _>>().unwrap();
+    assert_eq!(pictures, [Frame { width: 1, height: 1, pixels: b"abc".to_vec() }]);
+}
+
 #[test]
 fn our_own_fragmented_videos_are_read() {
     let dir = tempfile::tempdir().unwrap();
