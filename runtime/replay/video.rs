@@ -89,9 +89,7 @@ impl Dream for Showing {
     fn go_back(&mut self) -> Result<bool> {
         let Some(shown) = self.bookmark else { return Ok(false) };
         self.video = self.session.video()?;
-        for _ in 0..shown {
-            self.video.next().transpose()?;
-        }
+        self.video.skip_pictures(shown)?;
         self.shown = shown;
         self.look_ahead()?;
         Ok(true)

@@ -91,6 +91,49 @@ impl VideoReader {
         self.decode(&units, at).map(|_| ())
     }
 
+    /// Passes over so many pictures, without decoding those before the last fragment on the way that begins anew.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn skip_pictures(&mut self, count: usize) -> Result<(), EpisodeError> {
+        let mut left = count;
+        // Where decoding can begin, and how many are to be passed over from there.
+        let mut anew = (self.position()?, self.fragment_end, left);
+        while left > 0 && self.enter_fragment()? {
+            let begin = self.position()?;
+            let (pictures, is_anew) = self.look_over()?;
+            if is_anew {
+                anew = (begin, self.fragment_end, left);
+            }
+            if pictures == 0 || pictures >= left {
+                break;
+            }
+            left -= pictures;
+        }
+        let (begin, end, left) = anew;
+        self.seek(begin)?;
+        self.fragment_end = end;
+        for _ in 0..left {
+            self.next().transpose()?;
+        }
+        Ok(())
+    }
+
+    /// How many pictures are left in the fragment, and whether the first of them needs none before it.
+    fn look_over(&mut self) -> Result<(usize, bool), EpisodeError> {
+        let (mut pictures, mut is_anew) = (0, false);
+        while self.position()? < self.fragment_end {
+            let Some(unit) = self.next_unit()? else { break };
+            match nal::kind(&unit) {
+                nal::Kind::KeyPicture => is_anew |= pictures == 0,
+                nal::Kind::Picture => {}
+                _ => continue,
+            }
+            pictures += 1;
+        }
+        Ok((pictures, is_anew))
+    }
+
     fn next_frame(&mut self) -> Result<Option<Frame>, EpisodeError> {
         loop {
             if !self.enter_fragment()? {

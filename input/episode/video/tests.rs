@@ -126,3 +126,27 @@ fn the_size_is_read_in_all_profiles() {
     assert_eq!(sps::macroblocks_of_any_profile(&parameters[8..]), Some((2, 2)));
     assert_eq!(sps::macroblocks(&parameters[8..]), None);
 }
+
+#[test]
+fn pictures_that_are_passed_over_change_nothing_of_those_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("own.mp4");
+    let mut writer = VideoWriter::create(&path, 16, 16, 10.0).unwrap();
+    for t in 0..45 {
+        writer.push(&Frame::filled(16, 16, [5 * t, 250 - 5 * t, 90]).pixels).unwrap();
+    }
+    writer.finish().unwrap();
+    let all = frames(&path, 0);
+    assert_eq!(all.len(), 45);
+    for count in [0, 1, 9, 10, 11, 20, 37, 44, 45, 60] {
+        let mut reader = VideoReader::open(&path, 16, 16).unwrap();
+        reader.skip_pictures(count).unwrap();
+        let rest: Vec<Frame> = reader.map(Result::unwrap).collect();
+        assert_eq!(rest, all[count.min(45)..], "after {count}");
+    }
+    // From within a second, too.
+    let mut reader = VideoReader::open(&path, 16, 16).unwrap();
+    reader.skip_pictures(13).unwrap();
+    reader.skip_pictures(12).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap(), all[25]);
+}
