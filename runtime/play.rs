@@ -123,7 +123,7 @@ fn in_terminal(
     }
     controls.bind(&kept.settings);
     let plan = plan(args, script, &controls, dream);
-    terminal::run(plan, controls.clone(), &kept.settings, args.record)
+    terminal::run(plan, controls, &kept.settings, args.record)
 }
 
 /// A walk that somebody watches, steered by a script or by hand.
