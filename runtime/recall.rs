@@ -58,7 +58,10 @@ impl Place {
                 cold
             }
             Err(error) if error.is::<ColdError>() => {
-                tell(format!("{error:#}; this walk remembers by itself alone"));
+                let notice = format!("{error:#}; this walk remembers by itself alone");
+                // What is told while a walk begins nobody sees without a window.
+                tracing::warn!("{notice}");
+                tell(notice);
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -81,6 +81,14 @@ fn a_later_walk_is_made_from_what_an_earlier_one_saw() {
 }
 
 #[test]
+fn a_walk_whose_memory_has_no_place_remembers_by_itself_alone() {
+    let dir = folder();
+    let walked = walk(dir.path(), "1", &["--memory", "tiny/world.toml/kept"]);
+    let error = String::from_utf8_lossy(&walked.stderr);
+    assert!(error.contains("this walk remembers by itself alone"), "{error}");
+}
+
+#[test]
 fn remembered_frames_can_be_looked_at_and_let_go() {
     let dir = folder();
     walk(dir.path(), "1", &["--memory", "kept"]);
