@@ -242,6 +242,40 @@ fn trainings_from_one_checkpoint_leave_worlds_that_their_arms_take() {
 }
 
 #[test]
+fn a_training_goes_on_in_its_own_folder_with_its_own_codec_or_another() {
+    let dir = folder();
+    for (name, frames) in [("play", 100), ("short", 40)] {
+        let play = input::simulate(3, frames, input::Policy::Explore, (64, 48), 17.5);
+        std::fs::create_dir(dir.path().join(name)).expect("a folder can be made");
+        let path = dir.path().join(name).join("e.npz");
+        input::write_npz(&play, &path).expect("an episode can be written");
+    }
+    let config = tiny_config(include_str!("../assets/configs/drift/vanilla.toml"));
+    std::fs::write(dir.path().join("config.toml"), config).expect("it can be written");
+    let train = |more: &str| {
+        let words = "train world --from world/model.safetensors --episodes play --config config.toml --out out";
+        succeed(dir.path(), &format!("{words} {more}"));
+    };
+    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("it is there");
+    let encoders =
+        || std::fs::read_dir(dir.path().join("out/latents")).expect("it is there").count();
+    train("--codec world/codec.safetensors --steps 1");
+    // A world may be trained on by what it consists of. No held-out episode is long enough for a strip.
+    train("--codec out/world/codec.safetensors --held-out short --steps 2");
+    assert!(read("out/world/codec.safetensors") == read("world/codec.safetensors"));
+    assert_eq!(encoders(), 1);
+    let strip = |step: u8| dir.path().join(format!("out/strip_00000{step}.png")).exists();
+    assert!(strip(1) && !strip(2));
+    // What another codec has encoded is not taken for this one's.
+    let mut codec = read("world/codec.safetensors");
+    *codec.last_mut().expect("it holds weights") ^= 1;
+    std::fs::write(dir.path().join("other.safetensors"), &codec).expect("it can be written");
+    train("--codec other.safetensors --steps 3");
+    assert!(read("out/world/codec.safetensors") == codec);
+    assert_eq!(encoders(), 2);
+}
+
+#[test]
 fn a_world_of_causal_attention_is_not_played() {
     let dir = folder();
     write_trained(&dir.path().join("causal"), |settings| {

@@ -33,8 +33,7 @@ impl Course {
         poses: &[Pose],
     ) -> Result<Option<Self>, Error> {
         let mut renderer = Renderer::new(world.model.config(), DECODED_BYTES);
-        let atlas = world.atlas.as_ref().filter(|atlas| atlas.scenery.is_some());
-        let Some(atlas) = atlas.filter(|_| world.model.config().rendering) else { return Ok(None) };
+        let Some(atlas) = world.shown_atlas() else { return Ok(None) };
         if !world.is_of_map(&mut renderer, frames, poses)? {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! The map of a world with an atlas: whether frames are of it, and what is seen from its places.
 
 use super::World;
-use crate::atlas::{Canvas, Pose, Renderer};
+use crate::atlas::{Atlas, Canvas, Pose, Renderer};
 use crate::error::Error;
 use candle_core::{Device, Tensor};
 
@@ -11,6 +11,13 @@ const COMPARED: usize = 8;
 const LOCATING_BYTES: usize = 128 << 20;
 
 impl World {
+    /// The atlas whose views the network is shown, warped to where a walk is; `None` where it is shown none.
+    #[must_use]
+    pub fn shown_atlas(&self) -> Option<&Atlas> {
+        let atlas = self.atlas.as_ref().filter(|atlas| atlas.scenery.is_some());
+        atlas.filter(|_| self.config.model.rendering)
+    }
+
     /// Whether frames that were seen from `poses`, one for each, are of the atlas's map: they end where one can stand, and
     /// look like the views from near by.
     pub(crate) fn is_of_map(

@@ -233,7 +233,7 @@ impl Work<'_> {
         for arm in &arms {
             let world = self.worlds.of(arm);
             let words = world.codebook.as_ref().map(Codebook::words);
-            arm.check(&world.config, words, shows_a_map(world))?;
+            arm.check(&world.config, words, world.shown_atlas().is_some())?;
             arm.way(&world.schedule, None, 0)?;
         }
         let of_start = |(number, start): (usize, &Start)| {
@@ -252,7 +252,7 @@ impl Work<'_> {
             let world = &self.worlds.shared;
             let can = |arm: &Arm| match arm {
                 Arm::Discrete(None) => world.codebook.is_some(),
-                Arm::Map => shows_a_map(world),
+                Arm::Map => world.shown_atlas().is_some(),
                 _ => true,
             };
             return Arm::ALL.into_iter().filter(can).collect();
@@ -376,12 +376,6 @@ impl Work<'_> {
         frames.iter().try_for_each(|frame| writer.push(frame))?;
         Ok(writer.finish()?)
     }
-}
-
-/// Whether a world's network is shown what an atlas shows.
-fn shows_a_map(world: &World) -> bool {
-    let scenery = world.atlas.as_ref().and_then(|atlas| atlas.scenery.as_ref());
-    world.config.model.rendering && scenery.is_some()
 }
 
 /// Latents of some frames of every episode in a folder: (C, H, W) each.
