@@ -142,40 +142,29 @@ impl Atlas {
         self.ground.is_near(x / self.motion.step, y / self.motion.step)
     }
 
-    /// Whether frames that were seen from these places, in the game's units, are of this map: whether they look more
-    /// like what is `expected` there, a latent, or like the nearest view, than like views from elsewhere.
-    ///
-    /// # Errors
-    /// What is expected cannot be told.
-    pub(crate) fn shows(
-        &self,
-        frames: &[(Pose, Vec<f32>)],
-        mut expected: impl FnMut(Pose) -> Result<Option<Vec<f32>>>,
-    ) -> Result<bool> {
+    /// Whether frames (latents) that were seen from these places, in the game's units, are of this map: whether they look more
+    /// like the nearest view than like views from elsewhere.
+    pub(crate) fn shows(&self, frames: &[(Pose, Vec<f32>)]) -> bool {
         let reckoned = |pose| Reckoned { pose, walked: 0.0 };
         let (mut alike, mut any, mut count) = (0.0, 0.0, 0.0);
         for (pose, frame) in frames {
-            let here = self.motion.in_steps(*pose);
-            let near = |view: &View| reckoned(here).nearness_on_map(reckoned(view.pose));
+            let here = reckoned(self.motion.in_steps(*pose));
+            let near = |view: &View| here.nearness_on_map(reckoned(view.pose));
             let nearness = self.views.iter().map(near).enumerate();
-            let Some((nearest, nearness)) = nearness.max_by(|a, b| a.1.total_cmp(&b.1)) else {
+            let nearest = nearness.max_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((nearest, _)) = nearest.filter(|&(_, nearness)| nearness > NEAR) else {
                 continue;
             };
-            let like = |other: &mut dyn Iterator<Item = f32>| cosine(frame.iter().copied(), other);
-            let warped = expected(here)?.map(|expected| like(&mut expected.into_iter()));
-            let beside = (nearness > NEAR).then(|| like(&mut self.views[nearest].values()));
-            let Some(likeness) = warped.into_iter().chain(beside).max_by(f32::total_cmp) else {
-                continue;
-            };
-            alike += likeness;
+            let like = |view: &View| cosine(frame.iter().copied(), view.values());
+            alike += like(&self.views[nearest]);
             let elsewhere = (1..usize::from(ELSEWHERE)).map(|part| {
                 let other = nearest + part * self.views.len() / usize::from(ELSEWHERE);
-                like(&mut self.views[other % self.views.len()].values())
+                like(&self.views[other % self.views.len()])
             });
             any += elsewhere.sum::<f32>() / f32::from(ELSEWHERE - 1);
             count += 1.0;
         }
-        Ok(count > 0.0 && are_alike(alike / count, any / count))
+        count > 0.0 && are_alike(alike / count, any / count)
     }
 
     /// Writes the atlas; `model` says how large its latents are.

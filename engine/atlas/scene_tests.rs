@@ -195,24 +195,50 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     assert!(canvas.pixels.iter().all(|byte| byte.abs_diff(200) <= 2));
 }
 
-#[test]
-fn a_picture_is_found_where_it_was_seen_from() {
+fn encoded(codec: &Codec, picture: &[u8]) -> Vec<f32> {
+    codec.encode(picture, HEIGHT, WIDTH).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The room's views with all that belongs to a map, and what warps them.
+fn developed() -> (Atlas, Codec, Renderer) {
     let (mut config, codec) = (ModelConfig::tiny(), Codec::tiny());
     (config.width, config.height) = (WIDTH / 8, HEIGHT / 8);
-    let encoded = |picture: &[u8]| {
-        let latent = codec.encode(picture, HEIGHT, WIDTH).unwrap();
-        latent.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-    };
     let mut atlas = ROOMS.atlas.clone();
     for (number, picture) in ROOMS.pictures.iter().enumerate() {
-        let latent = encoded(picture).into_iter().map(|x| half::f16::from_f32(x).to_bits());
+        let latent = encoded(&codec, picture).into_iter();
+        let latent = latent.map(|x| half::f16::from_f32(x).to_bits());
         atlas.views[number].latent = latent.collect();
         atlas.take_picture(number, picture, (WIDTH, HEIGHT)).unwrap();
     }
     atlas.scenery = Scenery::new(CAMERA, &atlas.ground).map(Arc::new);
-    let mut renderer = Renderer::new(&config, 64 << 20);
-    let mut located =
-        |picture: &[u8]| renderer.located((&atlas, &codec), picture, &encoded(picture)).unwrap();
+    (atlas, codec, Renderer::new(&config, 64 << 20))
+}
+
+#[test]
+fn a_walk_is_of_the_map_that_shows_what_it_sees() {
+    let (atlas, codec, mut renderer) = developed();
+    let place = |at: u8| {
+        let at = f32::from(at);
+        Pose { x: 4.0 + 2.0 * at, y: 3.0 + at, yaw: 31.0 * at }
+    };
+    let frames: Vec<Vec<u8>> = (0..8).map(|at| shot(place(at))).collect();
+    let mut shows = |offset: usize, count: usize| {
+        let frames = (0..8).cycle().skip(offset).map(|at| &frames[at][..]);
+        renderer.shows((&atlas, &codec), (0..8).map(place).zip(frames).take(count)).unwrap()
+    };
+    assert!(shows(0, 8), "where the walk is");
+    assert!(!shows(3, 8), "places that look otherwise");
+    assert!(!shows(0, 0));
+    let outside = Pose { y: -500.0, ..Pose::default() };
+    assert!(!renderer.shows((&atlas, &codec), [(outside, &frames[0][..])].into_iter()).unwrap());
+}
+
+#[test]
+fn a_picture_is_found_where_it_was_seen_from() {
+    let (atlas, codec, mut renderer) = developed();
+    let mut located = |picture: &[u8]| {
+        renderer.located((&atlas, &codec), picture, &encoded(&codec, picture)).unwrap()
+    };
     for (x, y, yaw) in [(5.3, 4.1, 33.0), (21.7, 15.2, 250.0), (12.4, 9.9, 140.0)] {
         let found = located(&shot(Pose { x, y, yaw })).expect("it is of this room");
         let astray = super::turned(found, Pose { x, y, yaw });
@@ -224,6 +250,6 @@ fn a_picture_is_found_where_it_was_seen_from() {
     assert_eq!(located(&[[255, 255, 255], [0, 0, 0]].concat().repeat(WIDTH * HEIGHT / 2)), None);
     let bare = Atlas { scenery: None, ..ROOMS.atlas.clone() };
     let picture = &ROOMS.pictures[0];
-    let nowhere = renderer.located((&bare, &codec), picture, &encoded(picture)).unwrap();
+    let nowhere = renderer.located((&bare, &codec), picture, &encoded(&codec, picture)).unwrap();
     assert_eq!(nowhere, None);
 }

@@ -36,17 +36,15 @@ impl World {
             return Ok(false);
         }
         let every = frames.len().div_ceil(COMPARED);
-        let compared = frames.iter().zip(poses).rev().step_by(every);
-        let seen = compared.map(|(frame, at)| {
+        let compared = poses.iter().map(pose).zip(frames.iter().copied()).rev().step_by(every);
+        if atlas.scenery.is_some() {
+            return Ok(renderer.shows((atlas, &self.codec), compared)?);
+        }
+        let seen = compared.map(|(at, frame)| {
             let latent = self.codec.encode(frame, config.height, config.width)?;
-            Ok((pose(at), latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?))
+            Ok((at, latent.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?))
         });
-        let seen = seen.collect::<Result<Vec<_>, Error>>()?;
-        let expected = |here| {
-            let latent = renderer.latent((atlas, &self.codec), here, |_| false)?;
-            Ok(latent.map(|latent| latent[..config.model.latent_len()].to_vec()))
-        };
-        Ok(atlas.shows(&seen, expected)?)
+        Ok(atlas.shows(&seen.collect::<Result<Vec<_>, Error>>()?))
     }
 
     /// Where a picture (RGB, of the world's size) was seen from, in the game's units; `None` where there is no atlas whose views
