@@ -214,6 +214,7 @@ pub(crate) fn check(config: &WorldConfig) -> Result<Schedule, String> {
         }
     }
     let model = &config.model;
+    model.check()?;
     if (8 * model.width, 8 * model.height) != (config.width, config.height) {
         let (width, height) = (8 * model.width, 8 * model.height);
         let got = (config.width, config.height);
@@ -226,6 +227,9 @@ pub(crate) fn check(config: &WorldConfig) -> Result<Schedule, String> {
     if config.layout.feature_count() != model.action {
         let (want, got) = (model.action, config.layout.feature_count());
         return Err(format!("expected a layout of {want} features, got {got}"));
+    }
+    if !config.layout.has_angles() {
+        return Err("expected turn_degrees and pitch_degrees of 0 to 360".to_owned());
     }
     if model.bearings > BEARINGS_MAX {
         return Err(format!("expected at most {BEARINGS_MAX} bearings, got {}", model.bearings));

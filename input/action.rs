@@ -90,6 +90,11 @@ impl ActionLayout {
     /// Bits in [`Buttons`].
     pub const MAX_BUTTONS: usize = 32;
 
+    /// Whether a tick turns by angles: 0 to 360 degrees.
+    pub fn has_angles(&self) -> bool {
+        [self.turn_degrees, self.pitch_degrees].iter().all(|angle| (0.0..=360.0).contains(angle))
+    }
+
     /// Length of [`Action::to_features`] under this layout.
     pub fn feature_count(&self) -> usize {
         4 + self.buttons.len()

@@ -27,8 +27,10 @@ mod script;
 pub use action::{Action, ActionLayout, Buttons};
 pub use acts::{Act, Acts};
 pub use controller::{Controller, Merged, Notice, Room};
+pub use episode::{
+    Account, FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter,
+};
 pub use episode::{Episode, EpisodeError, Kind, Recording};
-pub use episode::{FrameRecord, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter};
 pub use episode::{MAX_EPISODE_BYTES, MAX_SIDE, episodes_in, write_npz};
 pub use episode::{PastFrame, PastReader};
 pub use episode::{Video, VideoReader, VideoWriter};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use indicatif::ProgressBar;
 use input::{simulate_walk, write_npz};
 
@@ -12,7 +12,7 @@ use crate::cli::SimulateArgs;
 /// Records simulated mazes into a folder. The same arguments give the same files.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a file cannot be written, or there is one of its name.
 pub fn simulate_into(args: &SimulateArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| format!("make {}", args.out.display()))?;
     let progress = ProgressBar::new(args.frames.into());
@@ -25,6 +25,11 @@ pub fn simulate_into(args: &SimulateArgs) -> Result<()> {
         let episode = simulate_walk((maze, seed), frame_count, args.policy, args.size, args.fps);
         let walk = args.maze.map_or(String::new(), |_| format!("-{seed:06}"));
         let path = args.out.join(format!("maze-{maze:06}{walk}-{}.npz", args.policy));
+        ensure!(
+            !path.exists(),
+            "expected no recording there, got {}; remove it, or choose another --out or --seed",
+            path.display()
+        );
         write_npz(&episode, &path)?;
         progress.inc(frames.into());
         left -= frames;

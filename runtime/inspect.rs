@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Action, ActionLayout, EpisodeError, Frame, Kind, Recording, episodes_in};
@@ -38,6 +38,10 @@ pub struct InspectArgs {
 /// # Errors
 /// When an episode cannot be read, or there is none; the others are printed all the same.
 pub fn run(args: &InspectArgs) -> Result<()> {
+    if let Some(sheet) = &args.sheet {
+        let is_picture = sheet.extension().is_some_and(|it| it.eq_ignore_ascii_case("png"));
+        ensure!(is_picture, "expected --sheet FILE.png, got {}", sheet.display());
+    }
     let mut found = Vec::new();
     for path in &args.paths {
         found.extend(episodes_in(path)?);
@@ -140,7 +144,7 @@ impl Summary {
             moving: share(|action| action.forward.abs() + action.strafe.abs() > 0.0),
             turning: share(|action| action.turn.abs() > 0.0),
             poses: recording.poses.is_some(),
-            source: recording.source.clone(),
+            source: recording.source.chars().filter(|c| !c.is_control()).collect(),
         }
     }
 }

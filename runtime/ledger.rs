@@ -2,18 +2,28 @@
 //!
 //! A line is there as soon as it is written. What breaks off in the middle of one loses that line alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Largest file that is read.
-const BYTES_MAX: u64 = 1 << 30;
+const BYTES_MAX: u64 = 4 << 30;
+
+/// Characters of a setting that are told.
+const LONG: usize = 80;
+
+/// What the first line says.
+pub trait Headline: Serialize + DeserializeOwned + PartialEq + Debug {}
+
+impl<T: Serialize + DeserializeOwned + PartialEq + Debug> Headline for T {}
 
 /// A file of `Line`s, open for more.
 #[derive(Debug)]
@@ -28,10 +38,7 @@ impl<Line: Serialize + DeserializeOwned> Ledger<Line> {
     ///
     /// # Errors
     /// When it cannot be read or written, is damaged before its last line, or has another header.
-    pub fn open<Header: Serialize + DeserializeOwned + PartialEq + Debug>(
-        path: &Path,
-        header: &Header,
-    ) -> Result<(Self, Vec<Line>)> {
+    pub fn open(path: &Path, header: &impl Headline) -> Result<(Self, Vec<Line>)> {
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create(true);
         let mut file = options.open(path).with_context(|| format!("open {}", path.display()))?;
@@ -63,7 +70,7 @@ impl<Line: Serialize + DeserializeOwned> Ledger<Line> {
 ///
 /// # Errors
 /// When it cannot be read, is damaged before its last line, or has another header.
-pub fn read<Header: DeserializeOwned + PartialEq + Debug, Line: DeserializeOwned>(
+pub fn read<Header: Headline, Line: DeserializeOwned>(
     path: &Path,
     header: &Header,
 ) -> Result<Vec<Line>> {
@@ -72,12 +79,15 @@ pub fn read<Header: DeserializeOwned + PartialEq + Debug, Line: DeserializeOwned
 }
 
 /// The lines of a file, and the bytes that are whole ones.
-fn read_file<Header: DeserializeOwned + PartialEq + Debug, Line: DeserializeOwned>(
+fn read_file<Header: Headline, Line: DeserializeOwned>(
     file: &mut File,
     path: &Path,
     header: &Header,
 ) -> Result<(Vec<Line>, u64)> {
-    let name = || format!("read {}; remove it or choose another to begin anew", path.display());
+    let name = || {
+        let path = path.display();
+        format!("read {path}; mend the line, or remove the file or choose another to begin anew")
+    };
     let bytes = file.metadata().with_context(name)?.len();
     ensure!(
         bytes <= BYTES_MAX,
@@ -93,19 +103,43 @@ fn read_file<Header: DeserializeOwned + PartialEq + Debug, Line: DeserializeOwne
 ///
 /// # Errors
 /// When a whole line cannot be read, or the first is another header.
-pub fn parse<Header: DeserializeOwned + PartialEq + Debug, Line: DeserializeOwned>(
+pub fn parse<Header: Headline, Line: DeserializeOwned>(
     text: &[u8],
     header: &Header,
 ) -> Result<(Vec<Line>, u64)> {
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
     let mut lines = text[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let Some(first) = lines.next() else { return Ok((Vec::new(), 0)) };
+    let Some(first) = lines.next() else {
+        let begun = serde_json::to_vec(header)?;
+        ensure!(begun.starts_with(text), "expected a file that begins with a line of settings");
+        return Ok((Vec::new(), 0));
+    };
     let found: Header = serde_json::from_slice(first).context("line 1")?;
-    ensure!(found == *header, "expected a file of {header:?}, got one of {found:?}");
+    if found != *header {
+        let [wanted, found] = [header, &found].map(serde_json::to_value);
+        bail!("expected a file of {}", difference(&wanted?, &found?));
+    }
     let line = |(at, line): (usize, &[u8])| {
         serde_json::from_slice(line).with_context(|| format!("line {}", at + 2))
     };
     Ok((lines.enumerate().map(line).collect::<Result<_>>()?, whole as u64))
+}
+
+/// In what two headers differ.
+fn difference(wanted: &Value, found: &Value) -> String {
+    let short = |value: Option<&Value>| {
+        let text = value.map_or("nothing".to_owned(), Value::to_string);
+        let cut = text.char_indices().nth(LONG).map(|(at, _)| format!("{}…", &text[..at]));
+        cut.unwrap_or(text)
+    };
+    let pair = |wanted, found| format!("{}, got {}", short(wanted), short(found));
+    let (Value::Object(wanted), Value::Object(found)) = (wanted, found) else {
+        return pair(Some(wanted), Some(found));
+    };
+    let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
+    let differ = names.into_iter().filter(|&name| wanted.get(name) != found.get(name));
+    let told = differ.map(|name| format!("{name} {}", pair(wanted.get(name), found.get(name))));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -130,5 +164,25 @@ mod tests {
         let error = read::<String, u32>(&path, &"letters".to_owned()).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("numbers.jsonl") && error.contains("letters"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_another_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes");
+        let open = || Ledger::<u32>::open(&path, &"numbers".to_owned());
+        for other in ["{\"a\":1}", "12", "\"number", "\"letters\"\n12\n", "\n\n"] {
+            std::fs::write(&path, other).unwrap();
+            let opened = open();
+            if other == "\"number" {
+                // A header that was broken off.
+                assert!(opened.unwrap().1.is_empty());
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"numbers\"\n");
+                continue;
+            }
+            let error = format!("{:#}", opened.unwrap_err());
+            assert!(error.contains("notes; mend the line, or remove"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
     }
 }

@@ -45,7 +45,8 @@
 //! | [`picture`], [`screenshot`] | pictures as files |
 //! | [`headless`] | a walk as fast as it goes, every frame recorded |
 //! | [`stats`], [`histogram`], [`resident`], [`clock`] | figures; the one reader of the machine's clock |
-//! | [`cores`] | work on all cores |
+//! | [`cores`], [`host`] | work on all cores; what the machine took of the processor's time |
+//! | [`mod@train`] | codecs, worlds and adapters, from recorded play |
 //! | [`fault`] | what is told of a fault of the program itself |
 //! | [`video`], [`plan`] | videos in any order, and schedules as tables and pictures |
 //! | [`cli`], [`commands`], [`play`], [`episodes`], [`inspect`], [`devices`] | the command line and its commands |

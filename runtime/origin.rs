@@ -1,12 +1,12 @@
 //! What decides the bits of a walk, beside the world's weights, its seed, its actions and its memory.
 
-use std::fs::File;
-use std::io;
 use std::sync::LazyLock;
 
+use anyhow::Result;
 use engine::world::World;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+use crate::hash::file_sha256;
 
 /// Where and by what a walk was dreamed. Two walks of equal origin can be compared to the bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,11 +54,8 @@ impl Origin {
     }
 }
 
-fn build() -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(std::env::current_exe()?)?, &mut hash)?;
-    let digits = format!("{:x}", hash.finalize());
-    Ok(digits[..16].to_owned())
+fn build() -> Result<String> {
+    Ok(file_sha256(&std::env::current_exe()?)?[..16].to_owned())
 }
 
 #[cfg(test)]

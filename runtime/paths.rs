@@ -1,7 +1,8 @@
 //! Where things lie on the player's machine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
 
 /// Folder of recorded sessions: `oneiro/sessions` in the user's data folder, or here without one.
 pub fn sessions() -> PathBuf {
@@ -27,6 +28,13 @@ pub fn faults() -> PathBuf {
 pub fn settings() -> PathBuf {
     let (config, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
     folder_from(config, home, ".config").join("settings.toml")
+}
+
+/// Bytes of a file, or of the files in a folder, those of folders inside it left out; none where nothing can be read.
+pub fn bytes(path: &Path) -> u64 {
+    let length = |file: Metadata| if file.is_file() { file.len() } else { 0 };
+    let Ok(entries) = fs::read_dir(path) else { return fs::metadata(path).map_or(0, length) };
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(length).sum()
 }
 
 fn own(folder: &str) -> PathBuf {

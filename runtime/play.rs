@@ -25,11 +25,7 @@ const HEADLESS_FRAMES: u64 = 350;
 /// # Errors
 /// When the world cannot be opened or the walk fails.
 pub fn run(args: &PlayArgs) -> Result<()> {
-    let nowhere = || place(args.memory.as_deref(), true, !args.headless) == Place::Nowhere;
-    if args.forget && nowhere() {
-        let wanted = "expected --memory DIR with --forget: this walk has no memory to let go of";
-        return Err(Usage(wanted.to_owned()).into());
-    }
+    check_memory(args, !args.headless)?;
     let script = script(args)?;
     let start = args.start.as_deref().map(start::read).transpose()?;
     let dir = worlds::find(&args.world)?;
@@ -39,6 +35,15 @@ pub fn run(args: &PlayArgs) -> Result<()> {
         world::opener(dir.clone(), beginning)
     };
     walk(args, script, &layout, &dream)
+}
+
+/// Refuses to forget what a walk, watched or not, does not remember.
+fn check_memory(args: &PlayArgs, watched: bool) -> Result<()> {
+    if args.forget && place(args.memory.as_deref(), true, watched) == Place::Nowhere {
+        let wanted = "expected --memory DIR with --forget: this walk has no memory to let go of";
+        return Err(Usage(wanted.to_owned()).into());
+    }
+    Ok(())
 }
 
 /// What a walk begins from when no picture is given.
@@ -96,6 +101,7 @@ pub fn walk(
             "expected a terminal on standard input and output; --headless walks without one";
         return Err(Usage(wanted.into()).into());
     }
+    check_memory(args, false)?;
     let sessions = paths::sessions();
     let own = || sessions.join(tape::session_name(&date::now(), &sessions));
     let out = args.out.clone().unwrap_or_else(own);

@@ -53,21 +53,19 @@ impl Place {
         let mut cold = match open(&path, &header) {
             Ok(Opened { cold, aside }) => {
                 if let Some(aside) = aside {
-                    tell(format!("{}; kept as {}", aside.why, aside.to.display()));
+                    warn(aside.to_string(), tell);
                 }
                 cold
             }
             Err(error) if error.is::<ColdError>() => {
-                let notice = format!("{error:#}; this walk remembers by itself alone");
-                // What is told while a walk begins nobody sees without a window.
-                tracing::warn!("{notice}");
-                tell(notice);
+                warn(format!("{error:#}; this walk remembers by itself alone"), tell);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         for other in Cold::of_other_weights(&path, &header).unwrap_or_default() {
-            tell(format!("other weights of this world left their memory: {}", other.display()));
+            let other = other.display();
+            warn(format!("other weights of this world left their memory: {other}"), tell);
         }
         if *forget {
             cold.forget().with_context(|| format!("forget {}", path.display()))?;
@@ -82,7 +80,7 @@ impl Place {
 }
 
 impl Recall {
-    /// Offers the frames the walk begins with, which are never let go.
+    /// Offers the frames the walk begins with, which are never let go for others.
     pub fn pin(&self, dreamer: &Dreamer) {
         let live = dreamer.history().live();
         let newest = &live[live.len().saturating_sub(RUN_FRAMES)..];
@@ -160,16 +158,13 @@ impl Recall {
 /// The memory of a world in a folder, for those who look after it.
 ///
 /// # Errors
-/// When it is not there, or another program has it open.
+/// When it is not there, is damaged, or another program has it open; nothing of it is changed.
 pub fn open_existing(dir: &Path, world: &Arc<World>, name: &str) -> Result<Cold> {
     let header = header(world, name)?;
     let path = dir.join(header.file_name());
     ensure!(path.exists(), "expected a memory of {name}, got none: {}", path.display());
-    let Opened { cold, aside } = open(&path, &header)?;
-    if let Some(aside) = aside {
-        bail!("{}; kept as {}", aside.why, aside.to.display());
-    }
-    Ok(cold)
+    let cold = Cold::open_sound(&path, &header, Cold::BUDGET_DEFAULT);
+    cold.with_context(|| format!("open {}; a walk sets aside what it cannot use", path.display()))
 }
 
 /// The memory of a world in a folder, begun where it is not there.
@@ -180,9 +175,15 @@ pub fn open_or_begin(dir: &Path, world: &World, name: &str) -> Result<Cold> {
     let header = header(world, name)?;
     let Opened { cold, aside } = open(&dir.join(header.file_name()), &header)?;
     if let Some(aside) = aside {
-        tracing::warn!("{}; kept as {}", aside.why, aside.to.display());
+        tracing::warn!("{aside}");
     }
     Ok(cold)
+}
+
+/// What is told while a walk begins the next stage covers, and nobody sees it without a window: the log keeps it.
+fn warn(notice: String, tell: &mut dyn FnMut(String)) {
+    tracing::warn!("{notice}");
+    tell(notice);
 }
 
 fn open(path: &Path, header: &Header) -> Result<Opened> {

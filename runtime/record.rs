@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use input::{
-    Action, EpisodeError, Frame, FrameRecord, PastFrame, SESSION_FORMAT, SessionHeader,
+    Account, Action, EpisodeError, Frame, FrameRecord, PastFrame, SESSION_FORMAT, SessionHeader,
     SessionWriter,
 };
-use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -150,7 +149,7 @@ impl Recorder {
             frame_sha256: frame_sha256(&opening.frame),
             device_time_us: 0,
             present_time_us: opening.shown_at.map(|at| recorder.since_began(at)),
-            plan: Value::Null,
+            plan: Account::default(),
         };
         recorder.send(Recorded { past: Vec::new(), frames: vec![(opening.frame, record)] });
         Ok(recorder)
@@ -164,7 +163,7 @@ impl Recorder {
         for (at, (frame, action)) in section.frames.iter().zip(&section.actions).enumerate() {
             let tick = section.first + u64::try_from(at).unwrap_or(u64::MAX);
             // The account is of the whole section and stands beside its first frame.
-            let plan = if at == 0 { section.account.clone() } else { Value::Null };
+            let plan = if at == 0 { Account::from(&section.account) } else { Account::default() };
             let record = FrameRecord {
                 tick,
                 section: section.number,

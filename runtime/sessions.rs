@@ -59,7 +59,9 @@ fn look(dir: PathBuf) -> Listed {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use input::{Action, ActionLayout, FrameRecord, SESSION_FORMAT, SessionHeader, SessionWriter};
+    use input::{
+        Account, Action, ActionLayout, FrameRecord, SESSION_FORMAT, SessionHeader, SessionWriter,
+    };
 
     use super::*;
 
@@ -86,7 +88,7 @@ pub(crate) mod tests {
                 frame_sha256: String::new(),
                 device_time_us: 0,
                 present_time_us: None,
-                plan: serde_json::Value::Null,
+                plan: Account::default(),
             };
             writer.push(&Frame::filled(32, 16, [50 + 8 * tick, 40, 40]), &record).unwrap();
         }

@@ -18,8 +18,7 @@ const MAX_PIXELS: u64 = 64 << 20;
 /// When the file cannot be read, is no PNG, or is larger than 8192 × 8192 pixels.
 pub fn read(path: &Path) -> Result<Frame> {
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-    decode(BufReader::new(file))
-        .with_context(|| format!("read the start picture {}", path.display()))
+    decode(BufReader::new(file)).with_context(|| format!("read the picture {}", path.display()))
 }
 
 /// Decodes a PNG of any colour type to RGB; alpha lies over black.

@@ -9,13 +9,14 @@ use engine::world::World;
 use input::{ActionLayout, Episode, Frame, episodes_in};
 use serde::Deserialize;
 
+use crate::paths;
 use crate::picture::small;
 
 /// The file that makes a folder a world.
 pub const WORLD_FILE: &str = "world.toml";
 
 /// The folder that a training makes of its world, in its own.
-const TRAINED: &str = "world";
+pub const TRAINED: &str = "world";
 
 /// Longest description that is read, in bytes; what is beyond is cut off.
 const MAX_BYTES: u64 = 1 << 20;
@@ -123,8 +124,8 @@ fn look(dir: &Path) -> Listed {
     });
     Listed {
         dir: dir.to_owned(),
-        name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        bytes: bytes_in(dir) + bytes_in(&dir.join("starts")),
+        name: folder_name(dir).unwrap_or_default(),
+        bytes: paths::bytes(dir) + paths::bytes(&dir.join("starts")),
         described: describe(dir).map_err(|error| format!("{error:#}")),
         picture,
     }
@@ -141,13 +142,6 @@ pub fn describe(dir: &Path) -> Result<Described> {
     let file = fs::File::open(&path).with_context(named)?;
     file.take(MAX_BYTES).read_to_string(&mut text).with_context(named)?;
     toml::from_str(&text).with_context(named)
-}
-
-/// Bytes of the files in a folder, those of folders inside it left out.
-fn bytes_in(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
-    files.map(|file| file.len()).sum()
 }
 
 /// Folders that may hold shipped worlds: here, beside the program, and where it was built.

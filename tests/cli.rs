@@ -76,6 +76,9 @@ fn what_makes_no_sense_is_exit_code_2() {
     check(&["plan", "td_f16k4_g1", "--grid", "12"], 2, "expected rows x columns");
     check(&["--terminal"], 2, "expected a terminal on standard input and output");
     check(&["serve", "--bind", "here"], 2, "invalid IP address");
+    let of_models = ["dream", "--world", "mazes", "--out", "x", "--prompt", "a wood"];
+    check(&of_models, 2, "cannot be used with");
+    check(&["dream", "--out", "x", "--prompt", "a wood"], 2, "--model <DIR>");
     check(
         &["episodes", "simulate", "--frames", "9", "--out", "x", "--policy", "fly"],
         2,
@@ -136,6 +139,12 @@ fn simulated_episodes_can_be_inspected_and_damage_is_named() {
 
     let output = oneiro(dir.path(), &["episodes", "inspect", "mazes"]);
     let text = String::from_utf8_lossy(&output.stdout);
+    let again = oneiro(dir.path(), &words);
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        !again.status.success() && said.contains("maze-000000-explore.npz; remove it"),
+        "{said}"
+    );
     assert!(output.status.success() && text.contains("12 frames of 16x12 at 17.5/s"), "{text}");
     assert!(text.ends_with("2 episodes, 25 frames, 0.0 minutes\n"), "{text}");
 
@@ -145,6 +154,9 @@ fn simulated_episodes_can_be_inspected_and_damage_is_named() {
     );
     assert!(text.contains("  pitch    never used\n"), "{text}");
 
+    let own = ["episodes", "inspect", "mazes", "--sheet", "mazes/maze-000000-explore.npz"];
+    let said = oneiro(dir.path(), &own).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("expected --sheet FILE.png"));
     let output = oneiro(dir.path(), &["episodes", "inspect", "mazes", "--sheet", "sheet.png"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("\nwrote sheet.png\n"));
     let file = std::fs::File::open(dir.path().join("sheet.png")).unwrap();

@@ -98,7 +98,7 @@ fn a_way_is_on_the_map_where_its_beginning_is() {
         ..walk
     };
     let lost = input::Episode { poses: None, ..episode.clone() };
-    let psnr = |name: &str, episode: &input::Episode| {
+    let measured = |name: &str, episode: &input::Episode| {
         let folder = dir.path().join(name);
         std::fs::create_dir(&folder).expect("a folder can be made");
         input::write_npz(episode, &folder.join("e.npz")).expect("an episode can be written");
@@ -108,20 +108,24 @@ fn a_way_is_on_the_map_where_its_beginning_is() {
         let rows = report["rows"].as_array().expect("rows");
         ["vanilla", "map"].map(|arm| {
             let row = rows.iter().find(|row| row["arm"] == arm).expect("the arm");
-            row["means"]["psnr"]["mean"].as_f64().expect("a number")
+            (row["means"]["psnr"]["mean"].as_f64().expect("a number"), row["on_map"].as_u64())
         })
     };
-    let [vanilla, map] = psnr("known", &episode);
-    assert_ne!(vanilla, map);
-    let [vanilla, map] = psnr("lost", &lost);
-    assert_eq!(vanilla, map);
+    let [vanilla, map] = measured("known", &episode);
+    assert_ne!(vanilla.0, map.0);
+    assert_eq!((vanilla.1, map.1), (None, Some(1)));
+    let [vanilla, map] = measured("lost", &lost);
+    assert_eq!((vanilla.0, map.1), (map.0, Some(0)));
+    let text = std::fs::read_to_string(dir.path().join("lost_out/report.md")).expect("a report");
+    assert!(text.contains("0 of 1 beginnings on the map"), "{text}");
     for world in ["world", "bare"] {
         let words = format!(
             "bench drift --world {world} --episodes known --history 4 {SHORT} --arms map --out x"
         );
         let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
         let error = String::from_utf8_lossy(&output.stderr);
-        let said = error.contains("expected a world with an atlas for map, got Tiny");
+        let said = error
+            .contains("expected a world with an atlas whose views can be warped for map, got Tiny");
         assert!(output.status.code() == Some(1) && said, "{world}: {error}");
     }
 }

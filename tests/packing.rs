@@ -79,7 +79,7 @@ fn every_arm_is_tried_and_a_broken_run_goes_on_to_the_same_end() {
     let other = RUN.replace("--dream 6", "--dream 7");
     let output = oneiro(dir.path(), &other.split(' ').collect::<Vec<_>>());
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("another --out"), "{error}");
+    assert!(!output.status.success() && error.contains("back_frames 7, got 6"), "{error}");
 
     let same = run(dir.path(), "bench packing --compare out/report.json out/report.json");
     assert!(same.contains("| +0.00 |"), "{same}");

@@ -208,4 +208,13 @@ fn what_makes_no_sense_is_said() {
     write_tiny_world(&dir.path().join("world")).expect("the world can be written");
     let text = "dream --world world --seconds 0.4 --out video --waypoint 0.2=door";
     refused(dir.path(), text, 2, "--model takes text");
+    // What others made is not written over.
+    let text = "dream --world world --seconds 0.4 --steps 1 --out mine";
+    done(dir.path(), text);
+    done(dir.path(), text);
+    fs::remove_file(dir.path().join("mine/plan.json")).expect("it was written");
+    refused(dir.path(), text, 1, "without a video of anything else: mine");
+    fs::create_dir(dir.path().join("walk")).expect("a folder can be made");
+    fs::write(dir.path().join("walk/session.json"), "{}").expect("it can be written");
+    refused(dir.path(), &text.replace("mine", "walk"), 1, "anything else: walk");
 }

@@ -47,8 +47,8 @@ impl Renderer {
         self.width / CELL
     }
 
-    /// What the atlas shows from each of these places, in steps, as [`Self::latent`] tells it: (places, C + 1, H, W), with the
-    /// pictures. `None` where it shows nothing from one of them.
+    /// What the atlas shows from each of these places, in steps: the latent of it, and over that the share of each cell that
+    /// some view shows, (places, C + 1, H, W), with the pictures. `None` where it has no scenery, or a place lies in a wall.
     pub(crate) fn latents(
         &mut self,
         sources: (&Atlas, &Codec),
@@ -62,18 +62,6 @@ impl Renderer {
             canvases.push(canvas);
         }
         Ok(Some((latents, canvases)))
-    }
-
-    /// The latent of what the atlas shows from a place, in steps, and over it the share of each cell that some view
-    /// shows: (C + 1, H, W). `None` where it has no scenery, or the place lies in a wall.
-    pub(crate) fn latent(
-        &mut self,
-        sources: (&Atlas, &Codec),
-        here: Pose,
-        left_out: impl Fn(usize) -> bool,
-    ) -> Result<Option<Vec<f32>>> {
-        let canvas = self.canvas(sources, here, left_out)?;
-        canvas.map(|canvas| self.encoded(&canvas, sources.1)).transpose()
     }
 
     fn encoded(&self, canvas: &Canvas, codec: &Codec) -> Result<Vec<f32>> {

@@ -161,7 +161,9 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     let atlas = Atlas { views, motion, ground: Arc::new(ground), scenery };
     let mut renderer = Renderer::new(&config, 1 << 20);
     let mut latent = |here: Pose, left_out: usize| {
-        renderer.latent((&atlas, &codec), here, |number| number == left_out).unwrap()
+        let left_out = |number| number == left_out;
+        let latents = renderer.latents((&atlas, &codec), [here], left_out).unwrap();
+        latents.map(|(latents, _)| latents)
     };
     let cells = config.height * config.width;
     let seen = |latent: Option<Vec<f32>>| {
@@ -177,7 +179,7 @@ fn renderings_are_latents_with_the_share_that_was_seen() {
     assert_eq!(seen(latent(ahead, 0)), 0.0);
     assert_eq!(latent(Pose { y: 50.0, ..ahead }, 9), None, "inside a wall");
     let bare = Atlas { scenery: None, ..atlas.clone() };
-    assert_eq!(renderer.latent((&bare, &codec), ahead, |_| false).unwrap(), None);
+    assert!(renderer.latents((&bare, &codec), [ahead], |_| false).unwrap().is_none());
     // A picture is shown in place of what the codec makes of the view, and lies in the file like all else.
     let mut shown = atlas.clone();
     let (width, height) = (8 * config.width, 8 * config.height);

@@ -81,7 +81,7 @@ impl Dreamer {
         };
         // What is warped to where the walk is need not be packed as well: encoding it would take a tenth of each section, and
         // in doom-rooms frames were as like real ones without, within 0.1 dB at all horizons.
-        let warped = world.config.model.rendering && atlas.scenery.is_some();
+        let warped = world.shown_atlas().is_some();
         let views = if warped { &[] } else { &atlas.views[..] };
         let looks: Vec<Look> = views.par_iter().map(chart).collect::<Result<_, Error>>()?;
         self.map = Some(self.history.chart(looks.into_iter())?);

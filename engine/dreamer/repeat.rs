@@ -40,6 +40,8 @@ impl Recipe {
 const POSITION_MAX: u32 = 1 << 16;
 /// Most evaluations that are believed.
 const EVALUATIONS_MAX: u32 = 64;
+/// Most groups that are believed: the default schedule plans eleven.
+const GROUPS_MAX: usize = 256;
 
 impl Dreamer {
     /// Whether a frame can be seen.
@@ -128,7 +130,8 @@ impl Dreamer {
                 && position.unsigned_abs() <= POSITION_MAX
         };
         let frames = self.section_frames();
-        if !recipe.groups.iter().all(|(group, position)| fits(group, *position))
+        if recipe.groups.len() > GROUPS_MAX
+            || !recipe.groups.iter().all(|(group, position)| fits(group, *position))
             || [recipe.made.len(), actions.len()] != [frames; 2]
             || recipe.before.iter().any(|features| features.len() != config.action)
             || ![0, frames * BEARING * config.bearings].contains(&recipe.bearings.len())

@@ -55,7 +55,7 @@ impl Dreamer {
     /// Where the section's frames are seen from, as its actions lead; nothing where no map tells, or the network is not
     /// shown what an atlas shows from there.
     pub(super) fn places(&self) -> Vec<[f32; 3]> {
-        if self.map.is_none() || !self.world.model.config().rendering {
+        if self.map.is_none() || self.world.shown_atlas().is_none() {
             return Vec::new();
         }
         let ahead = self.reckoning.ahead(&self.section.actions);

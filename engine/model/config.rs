@@ -22,6 +22,13 @@ impl HistoryAttention {
     }
 }
 
+/// Most latent cells on a side: 32 768 pixels.
+const SIDE_MAX: usize = 4096;
+/// Most of anything else.
+const SIZE_MAX: usize = 65_536;
+/// Most parameters: 40 GB with all that a training keeps of them.
+const PARAMETERS_MAX: u64 = 2_500_000_000;
+
 /// Sizes of the network and of the latents it works on.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +127,44 @@ impl ModelConfig {
     /// For a GPU: 100 million parameters.
     pub fn large() -> Self {
         Self { dim: 768, depth: 12, heads: 12, condition: 256, ..Self::base() }
+    }
+
+    /// Whether a network can have these sizes.
+    ///
+    /// # Errors
+    /// Which one is wrong, and what is expected.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { channels, height, width, dim, depth, heads, condition, action, .. } = *self;
+        let sizes = [channels, height, width, dim, depth, heads, condition, action];
+        if !sizes.iter().all(|size| (1..=SIZE_MAX).contains(size)) {
+            return Err(format!("expected sizes of the model of 1 to {SIZE_MAX}, got {sizes:?}"));
+        }
+        // Of the blocks, which hold nearly all of them.
+        let parameters = depth as u64 * 18 * (dim as u64).pow(2);
+        if parameters > PARAMETERS_MAX {
+            return Err(format!(
+                "expected a model of at most {PARAMETERS_MAX} parameters, got {parameters}"
+            ));
+        }
+        let known = |&kernel: &usize| {
+            u16::try_from(kernel).is_ok_and(|kernel| Kernel::simplified(kernel).is_some())
+        };
+        if !self.kernels.contains(&1) || !self.kernels.iter().all(known) {
+            return Err(format!(
+                "expected kernels such as 1, 2 and 4, 1 among them, got {:?}",
+                self.kernels
+            ));
+        }
+        if (height % 2, width % 2) != (0, 0) || height.max(width) > SIDE_MAX {
+            let expected = format!("expected even sides of latents of at most {SIDE_MAX}");
+            return Err(format!("{expected}, got {width}x{height}"));
+        }
+        if heads > dim || !dim.is_multiple_of(8 * heads) {
+            return Err(format!(
+                "expected a dim that is a multiple of 8 for each of {heads} heads, got {dim}"
+            ));
+        }
+        Ok(())
     }
 
     /// Numbers that tell a section frame what is done: its last three actions, then the bearings.

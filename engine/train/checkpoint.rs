@@ -44,7 +44,12 @@ impl Checkpoint {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let mut checkpoint = Self::default();
         let mut step = None;
-        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu).map_err(|error| {
+            let path = path.display();
+            candle_core::Error::Msg(format!(
+                "{path}: {error}; remove it to begin the training anew"
+            ))
+        })?;
         for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
             if name == "step" {
                 step = tensor.to_vec1::<u32>()?.first().copied();
@@ -67,6 +72,18 @@ impl Checkpoint {
         let Some(step) = step else { bail!("{}: expected a tensor `step`", path.display()) };
         checkpoint.step = step;
         Ok(checkpoint)
+    }
+}
+
+impl Checkpoint {
+    /// Whether every weight is a number.
+    pub fn is_finite(&self) -> Result<bool> {
+        for tensor in self.weights.values() {
+            if !tensor.to_dtype(DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

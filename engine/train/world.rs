@@ -108,6 +108,9 @@ impl Default for WorldTraining {
     }
 }
 
+/// Most clips of a step.
+const CLIPS_MAX: usize = 1024;
+
 impl WorldTraining {
     /// The rate of step `step`.
     pub fn rate_at(&self, step: u32) -> f64 {
@@ -121,11 +124,19 @@ impl WorldTraining {
         self.shortcut_share > 0.0 && taught * f64::from(1.0 - self.average) >= 1.0
     }
 
-    /// Refuses settings that do not go together.
-    fn check(&self, config: &ModelConfig) -> Result<()> {
+    /// Refuses settings that are out of range, or do not go together.
+    ///
+    /// # Errors
+    /// Which they are, and what is expected.
+    pub fn check(&self, config: &ModelConfig) -> Result<()> {
         self.forcing.map_or(Ok(()), Forcing::check)?;
-        if self.clips == 0 {
-            candle_core::bail!("expected clips = 1 or more in [world_training], got 0");
+        if !(1..=CLIPS_MAX).contains(&self.clips) {
+            let got = self.clips;
+            candle_core::bail!("expected clips of 1 to {CLIPS_MAX} in [world_training], got {got}");
+        }
+        if !(self.rate > 0.0 && self.rate <= 1.0) {
+            let got = self.rate;
+            candle_core::bail!("expected a rate above 0, at most 1 in [world_training], got {got}");
         }
         if self.grain > 0.0 && self.shortcut_share == 0.0 {
             candle_core::bail!(

@@ -74,8 +74,7 @@ impl World {
         places: &[[f32; 3]],
     ) -> Result<(Option<Tensor>, Vec<Canvas>), Error> {
         let config = self.model.config();
-        let asked = config.rendering && !places.is_empty();
-        let Some(atlas) = self.atlas.as_ref().filter(|_| asked) else {
+        let Some(atlas) = self.shown_atlas().filter(|_| !places.is_empty()) else {
             return Ok((None, Vec::new()));
         };
         let shape = [places.len(), config.channels + 1, config.height, config.width];

@@ -35,6 +35,16 @@ impl EpisodeError {
         Self::Io { doing, path: path.to_owned(), reason }
     }
 
+    /// The same with the file that it was found in, where it only says which recording (its source) is at fault.
+    pub(crate) fn named(self, path: &Path, source: &str) -> Self {
+        match self {
+            Self::Invalid { expected, got, place } if place == source => {
+                Self::Invalid { expected, got, place: path.display().to_string() }
+            }
+            error => error,
+        }
+    }
+
     pub(crate) fn invalid(expected: &str, got: impl Display, place: impl Display) -> Self {
         Self::Invalid {
             expected: expected.to_owned(),

@@ -26,7 +26,8 @@ pub use self::npz_write::write_npz;
 pub use self::recording::Recording;
 use self::recording::{Frames, beside};
 pub use self::session::{
-    FrameRecord, PastFrame, PastReader, SESSION_FORMAT, SessionHeader, SessionReader, SessionWriter,
+    Account, FrameRecord, PastFrame, PastReader, SESSION_FORMAT, SessionHeader, SessionReader,
+    SessionWriter,
 };
 pub use self::video::{Video, VideoReader, VideoWriter};
 use crate::{Action, ActionLayout, Frame, Pose};
@@ -64,7 +65,7 @@ impl Episode {
     /// # Errors
     /// When it is of no known kind, cannot be read, is damaged or larger than the limits of this crate.
     pub fn open(path: &Path) -> Result<Self, EpisodeError> {
-        Recording::open(path)?.into_episode()
+        Self::gathered(Recording::open(path)?, path)
     }
 
     /// Reads the episode at `path` with its pictures brought to a size of `width` by `height`.
@@ -72,7 +73,12 @@ impl Episode {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_sized(path: &Path, width: u32, height: u32) -> Result<Self, EpisodeError> {
-        Recording::open(path)?.resized(width, height).into_episode()
+        Self::gathered(Recording::open(path)?.resized(width, height), path)
+    }
+
+    fn gathered(recording: Recording, path: &Path) -> Result<Self, EpisodeError> {
+        let source = recording.source.clone();
+        recording.into_episode().map_err(|error| error.named(path, &source))
     }
 
     /// The episode itself when its parts fit together: at least one frame, equal lengths, sizes
@@ -145,6 +151,9 @@ fn check_known(
         let expected = format!("pictures of 1 to {MAX_SIDE} pixels a side");
         return fault(&expected, format!("{width}x{height}"));
     }
+    if actions.is_empty() {
+        return fault("at least one frame", "none".to_owned());
+    }
     if let Some(t) = actions.iter().position(|action| !action.is_valid()) {
         return fault("axes in -1..=1", format!("{:?} at frame {t}", actions[t]));
     }
@@ -155,6 +164,10 @@ fn check_known(
     }
     if !(fps > 0.0 && fps <= 1000.0) {
         return fault("between 0 and 1000 frames per second", fps.to_string());
+    }
+    if !layout.has_angles() {
+        let got = format!("{} and {}", layout.turn_degrees, layout.pitch_degrees);
+        return fault("turn_degrees and pitch_degrees of 0 to 360", got);
     }
     if layout.buttons.len() > ActionLayout::MAX_BUTTONS {
         return fault("at most 32 buttons", layout.buttons.len().to_string());
@@ -204,7 +217,7 @@ pub(crate) mod tests {
     #[test]
     fn parts_that_do_not_fit_are_named() {
         type Damage = fn(&mut Episode);
-        let cases: [(&str, Damage); 8] = [
+        let cases: [(&str, Damage); 9] = [
             ("pixels a side", |e| e.width = 0),
             ("pixels a side", |e| e.height = 5000),
             ("one per action", |e| e.video.truncate(70)),
@@ -212,6 +225,7 @@ pub(crate) mod tests {
             ("axes in -1..=1", |e| e.actions[1].turn = f32::NAN),
             ("one finite pose", |e| e.poses = Some(vec![Pose::default(); 2])),
             ("frames per second", |e| e.fps = 0.0),
+            ("turn_degrees and", |e| e.layout.turn_degrees = f32::INFINITY),
             ("at most 32 buttons", |e| e.layout.buttons = vec![String::new(); 33]),
         ];
         for (wanted, damage) in cases {
@@ -220,6 +234,22 @@ pub(crate) mod tests {
             let message = episode.checked().unwrap_err().to_string();
             assert!(message.contains(wanted), "{message}");
             assert!(message.ends_with(": test"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_whose_parts_do_not_fit_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wild.npz");
+        let mut episode = sample();
+        episode.actions[1].turn = 1e30;
+        write_npz(&episode, &path).unwrap();
+        for opened in [Episode::open(&path).map(drop), Recording::open(&path).map(drop)] {
+            let message = opened.unwrap_err().to_string();
+            assert!(
+                message.contains("axes in -1..=1") && message.ends_with("wild.npz"),
+                "{message}"
+            );
         }
     }
 

@@ -45,7 +45,12 @@ pub(super) struct Meta {
 }
 
 pub(super) fn read(clip: &mut Clip) -> Result<Recording, EpisodeError> {
-    let whole = |kind, episode: Episode| Ok(Recording::of(kind, episode.checked()?));
+    let path = clip.path().to_owned();
+    let whole = |kind, episode: Episode| {
+        let source = episode.source.clone();
+        let checked = episode.checked().map_err(|error| error.named(&path, &source));
+        Ok(Recording::of(kind, checked?))
+    };
     if clip.has("meta") {
         return whole(Kind::Clip, recorder(clip)?);
     }

@@ -14,7 +14,7 @@ use super::{Cold, guarded};
 pub struct Stat {
     /// Runs, and those of them that are pinned.
     pub runs: u64,
-    /// Runs that are never let go.
+    /// Runs that are never let go for others.
     pub pinned: u64,
     /// Frames in them.
     pub frames: u64,

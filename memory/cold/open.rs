@@ -65,8 +65,12 @@ impl Cold {
         Ok(Opened { cold, aside: Some(Aside { from: path.to_owned(), to, why }) })
     }
 
-    /// Opens a file that is found sound; nothing is written to any other.
-    fn open_sound(path: &Path, header: &Header, budget_bytes: u64) -> Result<Self, ColdError> {
+    /// Opens a file that is found sound; nothing is changed of any other.
+    ///
+    /// # Errors
+    /// [`ColdError::Damaged`] and [`ColdError::Newer`] where it cannot be used; those of [`Self::open`].
+    pub fn open_sound(path: &Path, header: &Header, budget_bytes: u64) -> Result<Self, ColdError> {
+        header.validate()?;
         let cold = |database| Self {
             database: Some(database),
             path: path.to_owned(),

@@ -54,7 +54,7 @@ pub struct Entry {
     pub hits: u32,
     /// When it was kept, in seconds since 1970.
     pub kept_at: u64,
-    /// Whether it is never let go.
+    /// Whether it is never let go for others.
     pub pinned: bool,
     /// Its frames, 1 to [`RUN_FRAMES`].
     pub frames: u8,

@@ -29,7 +29,7 @@ pub struct Offer {
     pub records: Vec<Record>,
     /// Seconds since 1970.
     pub kept_at: u64,
-    /// Whether it is never let go, as the frames a world starts from.
+    /// Whether it is never let go for others, as the frames a world starts from.
     pub pinned: bool,
 }
 

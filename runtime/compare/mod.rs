@@ -87,7 +87,9 @@ impl Ranking {
 /// # Errors
 /// When videos or votes cannot be read, or no window can be opened to ask in.
 pub fn run(args: &CompareArgs) -> Result<()> {
-    let votes = if args.table { votes::read(&votes_path(args)?)? } else { ask(args)? };
+    let path = votes_path(args)?;
+    ensure!(args.json.as_ref() != Some(&path), "expected another --json than the file of votes");
+    let votes = if args.table { votes::read(&path)? } else { ask(args)? };
     let ranking = Ranking::new(&votes, args.seed);
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&ranking)? + "\n";

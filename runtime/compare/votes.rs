@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{self, Ledger};
@@ -69,8 +69,13 @@ pub fn open(path: &Path) -> Result<(Ledger<Vote>, Vec<Vote>)> {
 /// The votes of a file.
 ///
 /// # Errors
-/// When it cannot be read, or is no file of votes.
+/// When it is not there, cannot be read, or is no file of votes.
 pub fn read(path: &Path) -> Result<Vec<Vote>> {
+    ensure!(
+        path.exists(),
+        "expected votes, got none yet: {}; compare without --table",
+        path.display()
+    );
     ledger::read(path, &header())
 }
 

@@ -9,6 +9,7 @@
 //! | `data/chunk-000/file-000.parquet` | a row for each frame: action, times, indices |
 //! | `videos/observation.image/chunk-…/file-….mp4` | a video for each episode |
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,16 @@ struct Shared {
     poses: bool,
 }
 
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size: (width, height), fps, layout, poses } = self;
+        let poses = if *poses { "with" } else { "without" };
+        let ActionLayout { turn_degrees, pitch_degrees, buttons } = layout;
+        write!(f, "{width}x{height}, {fps} frames/s, {poses} poses, turns of {turn_degrees}°, ")?;
+        write!(f, "pitches of {pitch_degrees}°, buttons {buttons:?}")
+    }
+}
+
 impl DataSet {
     pub(super) fn create(out: &Path) -> Result<Self> {
         for folder in ["meta/episodes/chunk-000", "data/chunk-000"] {
@@ -83,7 +94,7 @@ impl Target for DataSet {
         let first = self.shared.get_or_insert_with(|| shared.clone());
         ensure!(
             *first == shared,
-            "expected one size, rate and action layout in a data set, {first:?}, got {shared:?}"
+            "expected one kind of recording in a data set, {first}, got {shared}: convert them apart"
         );
         let path = self.video(self.lengths.len());
         if let Some(folder) = path.parent() {

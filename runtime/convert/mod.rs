@@ -66,7 +66,9 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     for path in &args.paths {
         found.extend(episodes_in(path)?);
     }
-    ensure!(!found.is_empty(), "expected sessions or episodes, found none at {:?}", args.paths);
+    let looked_at: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
+    let looked_at = looked_at.join(", ");
+    ensure!(!found.is_empty(), "expected sessions or episodes, found none at {looked_at}");
     let out = &args.out;
     let used =
         out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
@@ -77,6 +79,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         Form::Vpt => Box::new(vpt::Lines::new(out)),
         Form::Npz => Box::new(Clips { out: out.clone(), written: 0 }),
     };
+    let unfinished = || format!("leave {} unfinished: remove it to begin anew", out.display());
     let progress = ProgressBar::new(found.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left") {
         progress.set_style(style);
@@ -84,16 +87,17 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let (mut episodes, mut frames) = (0, 0);
     for path in &found {
         progress.set_message(path.display().to_string());
-        each_piece(path, PIECE_BYTES, &mut |episode, video| {
+        let converted = each_piece(path, PIECE_BYTES, &mut |episode, video| {
             let added = target.add(episode, video);
             added.with_context(|| format!("convert {}", path.display()))?;
             episodes += 1;
             frames += episode.len();
             Ok(())
-        })?;
+        });
+        converted.with_context(unfinished)?;
         progress.inc(1);
     }
-    target.finish()?;
+    target.finish().with_context(unfinished)?;
     progress.finish_and_clear();
     writeln!(io::stdout(), "{frames} frames in {episodes} episodes: {}", out.display())?;
     Ok(())
@@ -134,6 +138,10 @@ fn each_piece(
         piece.actions.push(record.action);
     }
     ensure!(!piece.is_empty(), "expected at least one whole frame: {}", path.display());
+    let (given, told) = (done + piece.len(), records.len());
+    if given < told {
+        tracing::warn!("{given} of {told} frames: the video ends there: {}", path.display());
+    }
     // Its video as it is loses nothing a second time.
     let whole = done == 0 && piece.len() == records.len() && frames.next().is_none();
     let video = path.join("video.mp4");

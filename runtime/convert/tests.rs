@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use input::{
-    ActionLayout, Buttons, Frame, FrameRecord, Policy, SESSION_FORMAT, SessionHeader,
+    Account, ActionLayout, Buttons, Frame, FrameRecord, Policy, SESSION_FORMAT, SessionHeader,
     SessionWriter, simulate,
 };
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -225,7 +225,10 @@ fn episodes_that_do_not_belong_in_one_data_set_are_named() {
     let odd = simulate(9, 4, Policy::Explore, (64, 16), 20.0);
     write_npz(&odd, &dir.path().join("in/9.npz")).unwrap();
     let error = format!("{:#}", convert(dir.path(), Form::Lerobot).unwrap_err());
-    assert!(error.contains("in/9.npz: expected one size") && error.contains("(64, 16)"), "{error}");
+    assert!(
+        error.contains("in/9.npz: expected one kind") && error.contains("got 64x16, 20"),
+        "{error}"
+    );
 }
 
 /// A session of five frames, each turned to by its number over ten.
@@ -251,7 +254,7 @@ fn record_session(dir: &Path) {
             frame_sha256: String::new(),
             device_time_us: 0,
             present_time_us: None,
-            plan: Value::Null,
+            plan: Account::default(),
         };
         writer.push(&Frame::filled(32, 16, [50 * t; 3]), &record).unwrap();
     }

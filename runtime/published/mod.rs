@@ -21,34 +21,37 @@ use crate::video::VideoArgs;
 use making::Making;
 use request::Request;
 
+/// Options that belong to worlds alone.
+const OF_WORLDS: [&str; 3] = ["world", "schedule", "actions"];
+
 /// Options of `dream --model`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Published models")]
 pub struct PublishedArgs {
     /// Folder of HunyuanVideo with FramePack or of Wan 2.1, in place of a world (see `model check`)
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["world", "schedule", "actions"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_WORLDS)]
     pub model: Option<PathBuf>,
     /// What the video shows
-    #[arg(long, value_name = "TEXT", requires = "model")]
+    #[arg(long, value_name = "TEXT", requires = "model", conflicts_with_all = OF_WORLDS)]
     pub prompt: Option<String>,
     /// Pixels, width by height in multiples of 16 [default: of some 400 000, in the picture's proportions]
-    #[arg(long, value_name = "WxH", requires = "model", value_parser = parse_size)]
+    #[arg(long, value_name = "WxH", requires = "model", conflicts_with_all = OF_WORLDS, value_parser = parse_size)]
     pub size: Option<(u32, u32)>,
     /// How closely the prompt is kept to [default: 10, Wan 5]
-    #[arg(long, value_name = "SCALE", requires = "model", value_parser = parse_guidance)]
+    #[arg(long, value_name = "SCALE", requires = "model", conflicts_with_all = OF_WORLDS, value_parser = parse_guidance)]
     pub guidance: Option<f64>,
     /// A low-rank adapter that the network wears
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", requires = "model", conflicts_with_all = OF_WORLDS)]
     pub adapter: Option<PathBuf>,
     /// Most memory to take of the GPU; the network's blocks that have no room are read one by one [default: as much
     /// as it needs]
-    #[arg(long, value_name = "GB", requires = "model", value_parser = parse_gigabytes)]
+    #[arg(long, value_name = "GB", requires = "model", conflicts_with_all = OF_WORLDS, value_parser = parse_gigabytes)]
     pub vram: Option<u64>,
     /// The same of the machine's own memory, where there is no GPU [default: what is free]
-    #[arg(long, value_name = "GB", requires = "model", value_parser = parse_gigabytes)]
+    #[arg(long, value_name = "GB", requires = "model", conflicts_with_all = OF_WORLDS, value_parser = parse_gigabytes)]
     pub ram: Option<u64>,
     /// Only look the model over, and plan its memory
-    #[arg(long, requires = "model")]
+    #[arg(long, requires = "model", conflicts_with_all = OF_WORLDS)]
     pub check: bool,
 }
 

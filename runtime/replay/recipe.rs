@@ -23,7 +23,7 @@ pub(super) struct Recorded {
 
 /// What a walk writes beside the first frame of a section.
 #[derive(Deserialize)]
-struct Account {
+struct MadeFrom {
     tick: u64,
     /// Sessions of earlier versions have noise by ticks.
     noise: Option<u64>,
@@ -55,7 +55,7 @@ pub(super) fn sections(dir: &Path, records: &[FrameRecord]) -> Result<Vec<Record
         let end = at + recipe.made.len().max(1);
         let Some(frames) = records.get(at..end) else { break };
         let follows =
-            |record: &&FrameRecord| record.plan.is_null() && record.section == records[at].section;
+            |record: &&FrameRecord| record.plan.is_none() && record.section == records[at].section;
         if let Some(odd) = frames[1..].iter().position(|record| !follows(&record)) {
             let frame = odd + 2;
             bail!("expected frame {frame} of a section of {}: {}", frames.len(), place());
@@ -68,12 +68,10 @@ pub(super) fn sections(dir: &Path, records: &[FrameRecord]) -> Result<Vec<Record
 }
 
 fn recipe(record: &FrameRecord) -> Result<Option<Recipe>> {
-    if record.plan.is_null() {
-        return Ok(None);
-    }
-    let account = Account::deserialize(&record.plan).context(
+    let account = record.plan.read::<MadeFrom>().context(
         "expected all that the section was made from; sessions of earlier versions lack it and can only be shown",
     )?;
+    let Some(account) = account else { return Ok(None) };
     let group = |(kernel, frames, position): (String, Vec<u32>, i32)| {
         let size = kernel.strip_prefix('k').and_then(|size| size.parse().ok());
         let kernel = size.and_then(Kernel::simplified);
@@ -99,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    fn record(section: u64, plan: Value) -> FrameRecord {
+    fn record(section: u64, plan: &Value) -> FrameRecord {
         FrameRecord {
             tick: 0,
             section,
@@ -107,7 +105,7 @@ mod tests {
             frame_sha256: String::new(),
             device_time_us: 0,
             present_time_us: None,
-            plan,
+            plan: input::Account::from(plan),
         }
     }
 
@@ -118,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_session_is_an_opening_and_whole_sections() {
-        let first = record(4, plan(&[8, 9]));
+        let first = record(4, &plan(&[8, 9]));
         let records = [
-            record(0, Value::Null),
+            record(0, &Value::Null),
             first.clone(),
-            record(4, Value::Null),
-            record(5, plan(&[10, 11])),
+            record(4, &Value::Null),
+            record(5, &plan(&[10, 11])),
         ];
         let read = sections(Path::new("walk"), &records).unwrap();
         let [section] = &read[..] else { panic!("the last section is cut short: {read:?}") };
@@ -132,8 +130,8 @@ mod tests {
         assert_eq!(section.recipe.sees().map(|frame| frame.0).collect::<Vec<_>>(), [3, 1, 2]);
         let mut told = plan(&[8]);
         told["noise"] = json!(5);
-        assert_eq!(recipe(&record(4, told)).unwrap().unwrap().noise, 5);
-        let odd = [record(0, Value::Null), first, record(5, Value::Null)];
+        assert_eq!(recipe(&record(4, &told)).unwrap().unwrap().noise, 5);
+        let odd = [record(0, &Value::Null), first, record(5, &Value::Null)];
         let error = sections(Path::new("walk"), &odd).unwrap_err().to_string();
         assert!(error.starts_with("expected frame 2 of a section of 2: walk"), "{error}");
     }
@@ -148,7 +146,7 @@ mod tests {
                 "kernels such as k4",
             ),
         ] {
-            let records = [record(0, Value::Null), record(0, plan)];
+            let records = [record(0, &Value::Null), record(0, &plan)];
             let error = format!("{:#}", sections(Path::new("walk"), &records).unwrap_err());
             assert!(error.contains(said) && error.contains("frames.jsonl, line 2"), "{error}");
         }
@@ -171,7 +169,7 @@ mod tests {
             if let Some(key) = keys.get(cut) {
                 plan.as_object_mut().unwrap().remove(key);
             }
-            let records = [record(0, Value::Null), record(1, plan.clone()), record(1, plan)];
+            let records = [record(0, &Value::Null), record(1, &plan), record(1, &plan)];
             let _ = sections(Path::new("walk"), &records);
         }
     }

@@ -102,7 +102,7 @@ impl Dream for Showing {
 
 #[cfg(test)]
 mod tests {
-    use input::{ActionLayout, FrameRecord, SESSION_FORMAT, SessionHeader, SessionWriter};
+    use input::{Account, ActionLayout, FrameRecord, SESSION_FORMAT, SessionHeader, SessionWriter};
     use serde_json::Value;
 
     use super::*;
@@ -130,7 +130,7 @@ mod tests {
                 frame_sha256: String::new(),
                 device_time_us: 0,
                 present_time_us: None,
-                plan: Value::Null,
+                plan: Account::default(),
             };
             writer.push(&Frame::filled(16, 16, [20 * t; 3]), &record).unwrap();
         }

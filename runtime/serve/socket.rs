@@ -24,9 +24,15 @@ const SENDING_MAX: Duration = Duration::from_secs(10);
 /// Keeps a page shown and heard until it is gone.
 pub(super) async fn attend(mut socket: WebSocket, room: Arc<Room>) {
     let Some(page) = room.arrive() else {
-        let reason = format!("{PAGES_MAX} pages are open, no more can be; trying again").into();
-        let full = CloseFrame { code: close_code::AGAIN, reason };
-        let _ = in_time(socket.send(Message::Close(Some(full)))).await;
+        let (code, reason) = match room.status.borrow().over {
+            true => (close_code::NORMAL, "the walk is over".to_owned()),
+            false => (
+                close_code::AGAIN,
+                format!("{PAGES_MAX} pages are open, no more can be; trying again"),
+            ),
+        };
+        let close = CloseFrame { code, reason: reason.into() };
+        let _ = in_time(socket.send(Message::Close(Some(close)))).await;
         return;
     };
     let mut line = Line { socket, under_way: VecDeque::new(), newest: None, left_out: 0 };

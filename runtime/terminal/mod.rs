@@ -56,7 +56,8 @@ pub fn run(plan: Plan, controls: Controls, settings: &Settings, record: bool) ->
     walk.gate.set_recording(record);
     Builder::new().name("keys".into()).spawn(move || read_events(&events))?;
     let usual = Settings::default();
-    let bound_otherwise = settings.keyboard != usual.keyboard || settings.window != usual.window;
+    let bound_otherwise =
+        settings.keyboard.keys != usual.keyboard.keys || settings.window != usual.window;
     let held = Held::new(screen.tells_releases, settings.window.clone());
     let mut player = Player {
         walk,

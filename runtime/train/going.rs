@@ -57,7 +57,11 @@ pub(super) fn go_on(
         let rate = seen as f64 / (clock.now() - started).as_secs_f64();
         progress.step(step, loss, rate);
         if clock.now() - saved >= every || step == steps {
-            trainer.checkpoint()?.save(checkpoint)?;
+            let now = trainer.checkpoint()?;
+            if !now.is_finite()? {
+                bail!("a weight is no number at step {step}; lower the rate");
+            }
+            now.save(checkpoint)?;
             let shown = trainer.save()?;
             progress.save()?;
             progress.say(&format!("step {step}: wrote {shown}"));

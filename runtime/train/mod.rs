@@ -10,7 +10,7 @@ mod world;
 
 pub use model::ModelArgs;
 
-use crate::{cores, hash};
+use crate::{cores, hash, paths};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use engine::codec::CodecConfig;
@@ -111,7 +111,12 @@ impl TrainConfig {
         if let Some(path) = &args.config {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("read {}", path.display()))?;
-            return toml::from_str(&text).with_context(|| format!("read {}", path.display()));
+            let config: Self =
+                toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+            return match config.model.check() {
+                Ok(()) => Ok(config),
+                Err(wrong) => bail!("{wrong}: {}", path.display()),
+            };
         }
         let text = match args.preset {
             Preset::Tiny => include_str!("../../assets/configs/tiny.toml"),
@@ -148,29 +153,17 @@ fn episode_paths(dir: &Path) -> Result<Vec<PathBuf>> {
 const NAME_MAX: usize = 40;
 
 /// Name of the file that keeps what was encoded of an episode. The whole path is in it, as a hash as well: files of one
-/// name in two folders are two episodes; and how many bytes it has, which other play would not.
-fn kept_name(path: &Path) -> Result<String> {
+/// name in two folders are two episodes; and how many bytes lie there, which play that was recorded anew seldom has.
+fn kept_name(path: &Path) -> String {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
     let text = path.to_string_lossy();
     let name: Vec<char> = text.chars().map(plain).collect();
     // The end of a long path says the most.
     let name: String = name[name.len().saturating_sub(NAME_MAX)..].iter().collect();
     let hash = hash::hex(&Sha256::digest(text.as_bytes()));
-    Ok(format!("{name}-{}-{}.safetensors", &hash[..8], bytes(path)?))
-}
-
-/// Bytes of a file, or of the files in a folder.
-fn bytes(path: &Path) -> Result<u64> {
-    let read = || format!("read {}", path.display());
-    let whole = std::fs::metadata(path).with_context(read)?;
-    if !whole.is_dir() {
-        return Ok(whole.len());
-    }
-    let entries = std::fs::read_dir(path).with_context(read)?;
-    entries
-        .map(|entry| Ok(entry?.metadata()?.len()))
-        .sum::<std::io::Result<u64>>()
-        .with_context(read)
+    // The episodes of one file or folder have paths beyond it, where nothing lies.
+    let lies = path.ancestors().find(|path| path.exists());
+    format!("{name}-{}-{}.safetensors", &hash[..8], lies.map_or(0, paths::bytes))
 }
 
 /// Width and height of the pictures that a model of this size sees; those of recordings are brought to it.
@@ -188,7 +181,7 @@ mod tests {
         let name = |file: &str, text: &str| {
             let path = dir.path().join(file);
             std::fs::write(&path, text).unwrap();
-            kept_name(&path).unwrap()
+            kept_name(&path)
         };
         let long = "x".repeat(200);
         let names = [("a-b", "1"), ("a_b", "1"), ("a-b", "22"), (&*long, "1")]
@@ -198,9 +191,13 @@ mod tests {
         }
         assert_eq!(name("a-b", "1"), names[0]);
         // A session is a folder.
-        let two = bytes(dir.path()).unwrap();
+        let before = kept_name(dir.path());
         std::fs::write(dir.path().join("more"), "333").unwrap();
-        assert_eq!(bytes(dir.path()).unwrap(), two + 3);
+        assert_ne!(kept_name(dir.path()), before);
+        // Episodes of one file or folder lie where no file lies.
+        let [one, two] =
+            ["more/episode_1", "more/episode_2"].map(|it| kept_name(&dir.path().join(it)));
+        assert_ne!(one, two);
     }
 
     #[test]
@@ -222,6 +219,46 @@ mod tests {
         assert_eq!(read(Preset::Base).codec, CodecConfig::base());
         assert_eq!(read(Preset::Large).model, ModelConfig::large());
         assert_eq!(read(Preset::Tiny).codec, CodecConfig::tiny());
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wrong.toml");
+        let tiny = include_str!("../../assets/configs/tiny.toml");
+        let args = |config: &Path| TrainArgs {
+            episodes: PathBuf::new(),
+            out: PathBuf::new(),
+            preset: Preset::Tiny,
+            config: Some(config.to_owned()),
+            steps: None,
+            checkpoint_minutes: 1,
+            from: None,
+        };
+        let read = |line: &str| {
+            let (name, _) = line.split_once(" = ").unwrap();
+            let model = tiny.find("[model]").unwrap();
+            let (head, tail) = tiny.split_at(model);
+            let old = tail.lines().find(|it| it.starts_with(&format!("{name} = "))).unwrap();
+            std::fs::write(&path, format!("{head}{}", tail.replacen(old, line, 1))).unwrap();
+            TrainConfig::read(&args(&path)).map(drop)
+        };
+        read("depth = 3").unwrap();
+        for wrong in [
+            "dim = 0",
+            "heads = 0",
+            "heads = 3",
+            "depth = 0",
+            "depth = 100000000",
+            "height = 7",
+            "dim = 65536",
+            "kernels = []",
+            "kernels = [2, 4]",
+            "width = 0",
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("expected") && error.contains("wrong.toml"), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn encoded(model: Model, args: &ModelArgs, device: &Device) -> Result<Vec<Clip>>
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
     let (mut encoder, mut clips) = (None, Vec::new());
     for path in paths.iter().progress_with(bar) {
-        let kept = dir.join(kept_name(path)?);
+        let kept = dir.join(kept_name(path));
         if !kept.exists() {
             let (vae, eye) = match encoder.take() {
                 Some(both) => both,

@@ -52,6 +52,7 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         paths[0].display()
     );
     config.model.action = features;
+    config.world_training.check(&config.model)?;
     let opened = Codec::open(&config.codec, &codec, &device)?;
     // Of other codecs' latents those that are read nothing can be made.
     let latents_dir = common.out.join("latents").join(&file_sha256(&codec)?[..16]);
@@ -64,14 +65,8 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
         Err("nothing tells how far a turn goes")
     };
     let atlas = match surveyed {
-        Ok(mut atlas) => {
-            eprintln!("an atlas of {} views", atlas.views.len());
-            take_pictures(&mut atlas, &paths, &config.model)?;
-            atlas.fit_scenery(&opened, &config.model)?;
-            match &atlas.scenery {
-                Some(scenery) => eprintln!("{}", scenery.camera()),
-                None => eprintln!("no scenery: no camera over level ground explains the views"),
-            }
+        Ok(atlas) => {
+            let atlas = with_scenery(atlas, &paths, &config.model, &opened)?;
             // An adapter leaves what is told as it is.
             if args.adapter.is_none() {
                 config.model.bearings = config.model.bearings.max(BEARINGS);
@@ -105,6 +100,23 @@ pub(super) fn train(args: &WorldArgs) -> Result<()> {
     go_on(&mut trained, (&checkpoint, &device), steps, minutes)
 }
 
+/// An atlas with the pictures of its views, and what stands where if a camera is found.
+fn with_scenery(
+    mut atlas: Atlas,
+    paths: &[PathBuf],
+    model: &ModelConfig,
+    codec: &Codec,
+) -> Result<Atlas> {
+    eprintln!("an atlas of {} views", atlas.views.len());
+    take_pictures(&mut atlas, paths, model)?;
+    atlas.fit_scenery(codec, model)?;
+    match &atlas.scenery {
+        Some(scenery) => eprintln!("{}", scenery.camera()),
+        None => eprintln!("no scenery: no camera over level ground explains the views"),
+    }
+    Ok(atlas)
+}
+
 /// A world in training, with where it comes from and goes to.
 struct Trained<'a> {
     trainer: WorldTrainer,
@@ -136,7 +148,7 @@ impl Trainer for Trained<'_> {
     /// The world's folder, and real frames above dreamed ones.
     fn save(&mut self) -> Result<String> {
         let common = &self.args.common;
-        let world = common.out.join("world");
+        let world = common.out.join(crate::worlds::TRAINED);
         let settings = (&self.config, self.base.as_ref());
         export::world(&world, settings, &self.trainer, &self.codec, &self.paths)?;
         let shown = self.args.held_out.as_deref().unwrap_or(&common.episodes);
@@ -205,7 +217,7 @@ fn encoded(
     let bar = ProgressBar::new(paths.len() as u64).with_style(style);
     let mut episodes = Vec::with_capacity(paths.len());
     for path in paths.iter().progress_with(bar) {
-        let kept = dir.join(kept_name(path)?).with_extension(KEPT_AS);
+        let kept = dir.join(kept_name(path)).with_extension(KEPT_AS);
         if kept.exists() {
             episodes.push(LatentEpisode::load(&kept)?);
             continue;

@@ -157,13 +157,15 @@ pub fn run(args: &VideoArgs) -> Result<()> {
     }
     let world = Arc::new(World::open(&dir, &device, |_| ())?);
     let schedule = schedule(args, &world.schedule)?;
+    let holds = |name: &str| out.join(name).exists();
+    let foreign = holds("session.json") || (holds("video.mp4") && !holds("plan.json"));
+    ensure!(!foreign, "expected a folder without a video of anything else: {}", out.display());
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     let mut film = Film::begin(args, &world, &schedule)?;
     let made = film.make(order.made(), &schedule)?;
     let plan = followed::json(args, &world, &schedule, &film, &made);
-    let path = out.join("plan.json");
-    fs::write(&path, serde_json::to_string_pretty(&plan)? + "\n")
-        .with_context(|| format!("write {}", path.display()))?;
+    let (plan, path) = (serde_json::to_string_pretty(&plan)? + "\n", out.join("plan.json"));
+    fs::write(&path, plan).with_context(|| format!("write {}", path.display()))?;
     film.write(out)?;
     let seconds = f64::from(film.frames - film.first) / f64::from(world.config.fps);
     let sections = made.len();

@@ -148,10 +148,12 @@ pub(crate) fn write_charted_world(dir: &Path, warped: bool) -> anyhow::Result<()
     // Whoever begins there sees what the view from there shows.
     let path = dir.join("starts/start_00.npz");
     let start = Episode::open(&path)?;
-    let video = start.frame(0).repeat(start.len());
     let poses = Some(vec![input::Pose { x: 200.0, y: 0.0, yaw: 0.0 }; start.len()]);
     let world = World::open(dir, &Device::Cpu, |_| ())?;
     views[40].latent = Arc::clone(&world.latents(start.frame(0), 48, 64)?[0]);
+    // Latents are compared, or pictures; the codec has learnt nothing, and makes another picture of what it is shown.
+    let seen = if warped { world.picture(&views[40].latent)? } else { start.frame(0).to_vec() };
+    let video = seen.repeat(start.len());
     input::write_npz(&Episode { poses, video, ..start }, &path)?;
     let places = (0..120_u8).map(|at| f32::from(at) / 2.0);
     let ground = Ground::under(places.flat_map(|x| [(x, -0.5), (x, 0.0), (x, 0.5)]));

@@ -92,10 +92,8 @@ pub(super) fn open(path: &Path) -> Result<Recording, EpisodeError> {
     let video = video::open(&video, 0)?;
     let (mut actions, poses) = read_lines(path)?;
     // What was done upon seeing a frame led to the next; nothing led to the first.
-    actions.rotate_right(1);
-    if let Some(first) = actions.first_mut() {
-        *first = Action::NEUTRAL;
-    }
+    actions.insert(0, Action::NEUTRAL);
+    actions.pop();
     Ok(Recording {
         kind: Kind::Vpt,
         width: video.width,

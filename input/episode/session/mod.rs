@@ -13,6 +13,7 @@
 //! exact ones. Video and records are written second by second. After a crash the longer of the
 //! two is cut to the shorter.
 
+mod account;
 mod past;
 mod reader;
 mod writer;
@@ -20,6 +21,7 @@ mod writer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::account::Account;
 pub use self::past::{PastFrame, PastReader};
 pub use self::reader::SessionReader;
 pub use self::writer::SessionWriter;
@@ -79,8 +81,8 @@ pub struct FrameRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub present_time_us: Option<u64>,
     /// What the frame was made from.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub plan: Value,
+    #[serde(default, skip_serializing_if = "Account::is_none")]
+    pub plan: Account,
 }
 
 #[cfg(test)]

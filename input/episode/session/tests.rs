@@ -46,7 +46,7 @@ fn record(t: u32) -> FrameRecord {
         frame_sha256: "ab".repeat(32),
         device_time_us: u64::from(t) * 100_000,
         present_time_us: t.is_multiple_of(2).then_some(7),
-        plan: json!([[3, 4], [5]]),
+        plan: Account::from(&json!([[3, 4], [5]])),
     }
 }
 

@@ -149,4 +149,13 @@ fn pictures_that_are_passed_over_change_nothing_of_those_after() {
     reader.skip_pictures(13).unwrap();
     reader.skip_pictures(12).unwrap();
     assert_eq!(reader.next().unwrap().unwrap(), all[25]);
+    // Seconds before it are not decoded: what is damaged in them is no fault.
+    let mut bytes = fs::read(&path).unwrap();
+    let data = bytes.windows(4).position(|name| name == b"mdat").unwrap();
+    bytes[data + 9..data + 25].fill(0);
+    fs::write(&path, bytes).unwrap();
+    assert!(VideoReader::open(&path, 16, 16).unwrap().any(|frame| frame.is_err()));
+    let mut reader = VideoReader::open(&path, 16, 16).unwrap();
+    reader.skip_pictures(20).unwrap();
+    assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), all[20..]);
 }

@@ -72,6 +72,7 @@ enum Call {
     Keep { frames: usize, value: u16, pinned: bool },
     Touch(Vec<u32>),
     Prune(u64),
+    Forget,
     Reopen { budget: u64 },
 }
 
@@ -81,6 +82,7 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(frames, value, pinned)| Call::Keep { frames, value, pinned }),
         3 => prop::collection::vec(0_u32..40, 1..4).prop_map(Call::Touch),
         1 => (0_u64..4000).prop_map(Call::Prune),
+        1 => Just(Call::Forget),
         1 => (0_u64..4000).prop_map(|budget| Call::Reopen { budget }),
     ]
 }
@@ -116,6 +118,10 @@ proptest! {
                 }
                 Call::Prune(bytes) => {
                     prop_assert_eq!(cold.prune(bytes).unwrap(), model.evict(bytes));
+                }
+                Call::Forget => {
+                    cold.forget().unwrap();
+                    model.runs.clear();
                 }
                 Call::Reopen { budget: next } => {
                     cold.close().unwrap();

@@ -41,7 +41,7 @@ use self::features::Features;
 use self::figures::best_weight;
 use self::report::Report;
 use self::trial::{Catalogue, Split, Task, Trial, TrialRule};
-use self::unit::{FORMAT, Header, Ledger, Unit};
+use self::unit::{FORMAT, Header, Unit, Units};
 use self::walker::Ground;
 use self::work::Order;
 use crate::clock::Clock;
@@ -155,7 +155,7 @@ fn measure(args: &PackingArgs, episodes: &Path, out: &Path) -> Result<Report> {
     let rule = rule(args, catalogue.fps);
     let header = header(&world, &catalogue, rule, lpips.as_ref());
     std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
-    let ledger = Mutex::new(Ledger::open(&out.join("units.jsonl"), &header)?);
+    let ledger = Mutex::new(Units::open(&out.join("units.jsonl"), &header)?);
     let features = args.features.as_deref().map(Features::new).transpose()?;
     let ground = Ground { world, catalogue: &catalogue, features, lpips, clock: Clock::real() };
     let trials = trials(args, &catalogue, rule)?;

@@ -1,21 +1,18 @@
 //! What was measured: one line of JSON for every finished walk, so that a run that was broken off goes on.
 
-use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::trial::{Split, Task};
+use crate::ledger::Ledger;
 
 /// Marks the files of this version.
 pub const FORMAT: &str = "oneiro-packing-1";
 /// Ranks at which it is asked whether a frame with the coming view is among those packed.
 pub const RECALL_AT: [usize; 2] = [1, 4];
-/// Largest file of units that is read: a million of them.
-const BYTES_MAX: u64 = 4 << 30;
 
 /// What all units of one folder have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,45 +105,28 @@ pub struct FrameScore {
 
 /// The file of finished units, open for more.
 #[derive(Debug)]
-pub struct Ledger {
-    path: PathBuf,
-    file: File,
-    units: Vec<Unit>,
-    known: BTreeSet<Key>,
+pub struct Units {
+    ledger: Ledger<Unit>,
+    units: BTreeMap<Key, Unit>,
 }
 
-impl Ledger {
-    /// Opens or begins the file. A last line that was not finished is cut off.
+impl Units {
+    /// Opens or begins the file. A last line that was not finished is cut off; of a unit that stands twice the first is kept.
     ///
     /// # Errors
     /// When it cannot be read or written, is damaged before its last line, or holds units of another setting.
     pub fn open(path: &Path, header: &Header) -> Result<Self> {
-        let name = || path.display();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .with_context(|| format!("open {}", name()))?;
-        let bytes = file.metadata().with_context(|| format!("read {}", name()))?.len();
-        ensure!(bytes <= BYTES_MAX, "expected at most {BYTES_MAX} bytes, got {bytes}: {}", name());
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).with_context(|| format!("read {}", name()))?;
-        let (units, whole) = parse(&text, header).with_context(|| {
-            format!("read {}; remove it or choose another --out to begin anew", name())
-        })?;
-        file.set_len(whole as u64).with_context(|| format!("shorten {}", name()))?;
-        if whole == 0 {
-            let line = serde_json::to_string(header)? + "\n";
-            file.write_all(line.as_bytes()).with_context(|| format!("write {}", name()))?;
+        let (ledger, found) = Ledger::<Unit>::open(path, header)?;
+        let mut units = BTreeMap::new();
+        for unit in found {
+            units.entry(unit.key.clone()).or_insert(unit);
         }
-        let known = units.iter().map(|unit| unit.key.clone()).collect();
-        Ok(Self { path: path.to_owned(), file, units, known })
+        Ok(Self { ledger, units })
     }
 
     /// Whether a unit was finished before.
     pub fn holds(&self, key: &Key) -> bool {
-        self.known.contains(key)
+        self.units.contains_key(key)
     }
 
     /// Takes a unit in, for good; one that is known already is passed over.
@@ -154,54 +134,23 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub fn add(&mut self, unit: Unit) -> Result<()> {
-        if self.known.contains(&unit.key) {
-            return Ok(());
+        if !self.holds(&unit.key) {
+            self.ledger.add(&unit)?;
+            self.units.insert(unit.key.clone(), unit);
         }
-        let line = serde_json::to_string(&unit)? + "\n";
-        let written = self.file.write_all(line.as_bytes());
-        written.with_context(|| format!("write {}", self.path.display()))?;
-        self.known.insert(unit.key.clone());
-        self.units.push(unit);
         Ok(())
     }
 
     /// All units in the order of their keys, whatever the order they were finished in.
     pub fn sorted(&self) -> Vec<Unit> {
-        let mut units = self.units.clone();
-        units.sort_by(|a, b| a.key.cmp(&b.key));
-        units
+        self.units.values().cloned().collect()
     }
-}
-
-/// The units of a file, and the bytes that are whole lines.
-fn parse(text: &[u8], header: &Header) -> Result<(Vec<Unit>, usize)> {
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    let mut lines = text[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let Some(first) = lines.next() else { return Ok((Vec::new(), 0)) };
-    let found: Header = serde_json::from_slice(first).context("line 1")?;
-    if found != *header {
-        bail!("expected units of {}, got units of {}", told(header), told(&found));
-    }
-    let unit = |(at, line): (usize, &[u8])| {
-        serde_json::from_slice(line).with_context(|| format!("line {}", at + 2))
-    };
-    Ok((lines.enumerate().map(unit).collect::<Result<_>>()?, whole))
-}
-
-/// What tells headers apart, for people.
-fn told(header: &Header) -> String {
-    let Header { world, weights, evaluations, rollout_frames, back_frames, gap, .. } = header;
-    let weights: String = weights.chars().take(12).collect();
-    let episodes = header.episodes.len();
-    format!(
-        "{world} ({weights}, {evaluations} evaluations), {rollout_frames} frames of rollout, {back_frames} of return, gap {gap}, {episodes} episodes, {}",
-        if header.lpips.is_some() { "LPIPS" } else { "no LPIPS" }
-    )
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::ledger::parse;
     use proptest::prelude::*;
 
     pub(in crate::bench::packing) fn header() -> Header {
@@ -254,7 +203,7 @@ pub(super) mod tests {
     fn a_run_that_was_killed_goes_on_behind_its_last_whole_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("units.jsonl");
-        let mut ledger = Ledger::open(&path, &header()).unwrap();
+        let mut ledger = Units::open(&path, &header()).unwrap();
         ledger.add(unit("time", 1, 20.0)).unwrap();
         ledger.add(unit("none", 1, 10.0)).unwrap();
         ledger.add(unit("none", 1, 99.0)).unwrap();
@@ -262,28 +211,36 @@ pub(super) mod tests {
         let whole = std::fs::read(&path).unwrap();
         // Killed in the middle of the last line.
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
-        let mut ledger = Ledger::open(&path, &header()).unwrap();
+        let mut ledger = Units::open(&path, &header()).unwrap();
         assert!(ledger.holds(&unit("time", 1, 0.0).key));
         assert!(!ledger.holds(&unit("none", 1, 0.0).key));
         ledger.add(unit("none", 1, 10.0)).unwrap();
         assert_eq!(ledger.sorted(), [unit("none", 1, 10.0), unit("time", 1, 20.0)]);
         drop(ledger);
         assert_eq!(std::fs::read(&path).unwrap(), whole);
+        // By hand, a line twice.
+        let text = String::from_utf8(whole).unwrap();
+        let twice = text
+            .lines()
+            .chain(text.lines().skip(1))
+            .fold(String::new(), |all, line| all + line + "\n");
+        std::fs::write(&path, twice).unwrap();
+        assert_eq!(Units::open(&path, &header()).unwrap().sorted().len(), 2);
     }
 
     #[test]
     fn units_of_other_settings_and_damage_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("units.jsonl");
-        Ledger::open(&path, &header()).unwrap().add(unit("time", 1, 20.0)).unwrap();
+        Units::open(&path, &header()).unwrap().add(unit("time", 1, 20.0)).unwrap();
         let other = Header { gap: 32, ..header() };
-        let error = format!("{:#}", Ledger::open(&path, &other).unwrap_err());
-        assert!(error.contains("gap 32") && error.contains("--out"), "{error}");
+        let error = format!("{:#}", Units::open(&path, &other).unwrap_err());
+        assert!(error.contains("gap 32, got 64") && error.contains("choose another"), "{error}");
         let mut text = std::fs::read(&path).unwrap();
         let line = text.iter().position(|&byte| byte == b'\n').unwrap() + 1;
         text[line] = b'?';
         std::fs::write(&path, text).unwrap();
-        let error = format!("{:#}", Ledger::open(&path, &header()).unwrap_err());
+        let error = format!("{:#}", Units::open(&path, &header()).unwrap_err());
         assert!(error.contains("units.jsonl") && error.contains("line 2"), "{error}");
     }
 
@@ -293,10 +250,10 @@ pub(super) mod tests {
             let mut text = serde_json::to_vec(&header()).unwrap();
             text.push(b'\n');
             text.extend(&bytes);
-            if let Ok((_, whole)) = parse(&text, &header()) {
-                prop_assert!(whole <= text.len());
+            if let Ok((_, whole)) = parse::<_, Unit>(&text, &header()) {
+                prop_assert!(whole <= text.len() as u64);
             }
-            let _ = parse(&bytes, &header());
+            let _ = parse::<_, Unit>(&bytes, &header());
         }
     }
 }

@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use super::arm::Arm;
 use super::trial::{Catalogue, Trial};
-use super::unit::{Header, Key, Ledger, Unit};
+use super::unit::{Header, Key, Unit, Units};
 use super::walker::{Ground, Scene, Walked, Walker, needs_poses};
 use super::{film, worldproof};
 
@@ -73,7 +73,7 @@ impl Order<'_> {
     }
 
     /// Whether a walk was made before, with the pictures that are asked for.
-    fn is_made(&self, trial: &Trial, key: &Key, ledger: &Ledger) -> bool {
+    fn is_made(&self, trial: &Trial, key: &Key, ledger: &Units) -> bool {
         let filmed = || !is_filmed(trial, key) || film::path_of(self.out, key).exists();
         let exported = || {
             !(self.export && worldproof::takes(trial))
@@ -89,7 +89,7 @@ impl Order<'_> {
     pub fn fill(
         &self,
         ground: &Ground<'_>,
-        ledger: &Mutex<Ledger>,
+        ledger: &Mutex<Units>,
         said: &'static str,
     ) -> Result<Vec<Unit>> {
         let mut missing: Vec<Missing<'_>> =
@@ -139,7 +139,7 @@ impl Order<'_> {
     fn walk(
         &self,
         ground: &Ground<'_>,
-        ledger: &Mutex<Ledger>,
+        ledger: &Mutex<Units>,
         jobs: &[&[Missing<'_>]],
         next: &AtomicUsize,
         bar: &ProgressBar,
@@ -162,7 +162,7 @@ impl Order<'_> {
         walker: &mut Walker<'_>,
         trial: &Trial,
         wanted: &[Wanted<'_>],
-        ledger: &Mutex<Ledger>,
+        ledger: &Mutex<Units>,
         bar: &ProgressBar,
     ) -> Result<()> {
         let catalogue = walker.catalogue();

@@ -24,7 +24,7 @@ pub enum Arm {
     Game,
     /// From the past to the future.
     Vanilla,
-    /// The same as it is played: shown what the world's atlas shows from where the actions lead. All others stay off the map.
+    /// The same, shown what the world's atlas shows from where the actions lead, as in play. All others stay off the map.
     Map,
     /// The same with history in words: so many, or the world's own.
     Discrete(Option<usize>),
@@ -96,7 +96,8 @@ impl Arm {
         matches!(self, Self::Named(_))
     }
 
-    /// Whether a world can be used for the arm: `words` is how many its codebook has, `has_map` whether it has an atlas.
+    /// Whether a world can be used for the arm: `words` is how many its codebook has, `has_map` whether the network is shown its
+    /// atlas.
     ///
     /// # Errors
     /// Says what the world lacks.
@@ -104,7 +105,7 @@ impl Arm {
         let title = &world.title;
         ensure!(
             has_map || *self != Self::Map,
-            "expected a world with an atlas for {self}, got {title}"
+            "expected a world with an atlas whose views can be warped for {self}, got {title}"
         );
         let causal = world.model.history == HistoryAttention::Causal;
         let wanted = matches!(self, Self::Causal);

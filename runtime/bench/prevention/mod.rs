@@ -17,7 +17,7 @@ pub mod worlds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -191,6 +191,14 @@ struct Wanted {
     filmed: bool,
 }
 
+/// A video that was made.
+struct Dreamed {
+    /// Its pictures, RGB, row by row.
+    pictures: Vec<Vec<u8>>,
+    /// Whether it is of the map, where the arm asks for that.
+    on_map: Option<bool>,
+}
+
 impl Work<'_> {
     /// Makes what is missing of this shard, the videos of one beginning after each other.
     fn fill(&self, starts: &[Start]) -> Result<()> {
@@ -272,8 +280,11 @@ impl Work<'_> {
 
     fn key(&self, wanted: &Wanted) -> Key {
         let path = &self.held.episodes[wanted.start.episode].path;
-        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Key { arm: wanted.arm.to_string(), episode: name, start: wanted.start.frame }
+        // Episodes of two folders may have one name; where one file is all, its own name is left.
+        let inside = path.strip_prefix(&self.args.episodes).unwrap_or(path);
+        let inside = if inside.as_os_str().is_empty() { path } else { inside };
+        let episode = inside.with_extension("").to_string_lossy().replace(MAIN_SEPARATOR, "/");
+        Key { arm: wanted.arm.to_string(), episode, start: wanted.start.frame }
     }
 
     /// Codebooks of the numbers of words that arms ask for, each fitted once.
@@ -312,7 +323,7 @@ impl Work<'_> {
         let dreamed = self.dream(wanted, episode, words)?;
         let took = (clock.now() - began).as_secs_f64();
         let frames: Vec<&[u8]> = match &dreamed {
-            Some(dreamed) => dreamed.iter().map(Vec::as_slice).collect(),
+            Some(dreamed) => dreamed.pictures.iter().map(Vec::as_slice).collect(),
             None => real.clone(),
         };
         if wanted.filmed {
@@ -327,16 +338,17 @@ impl Work<'_> {
             series.insert(measure, Series::of(&values, self.held.fps));
         }
         let weights = self.worlds.of(&wanted.arm).hash.clone();
-        Ok(Unit { key: self.key(wanted), weights, series, took })
+        let on_map = dreamed.as_ref().and_then(|dreamed| dreamed.on_map);
+        Ok(Unit { key: self.key(wanted), weights, series, on_map, took })
     }
 
-    /// The frames of a video; nothing for the game's own.
+    /// A video; nothing for the game's own.
     fn dream(
         &self,
         wanted: &Wanted,
         episode: &Episode,
         words: Option<&Codebook>,
-    ) -> Result<Option<Vec<Vec<u8>>>> {
+    ) -> Result<Option<Dreamed>> {
         let world = self.worlds.of(&wanted.arm);
         let way = wanted.arm.way(&world.schedule, words, self.args.seed)?;
         let Some(mut way) = way else { return Ok(None) };
@@ -353,24 +365,26 @@ impl Work<'_> {
                 video.give(at, episode.frame(t))?;
             }
         }
+        let mut on_map = None;
         if wanted.arm == Arm::Map {
             let shown = first..first + history;
             let begin: Vec<&[u8]> = shown.clone().map(|t| episode.frame(t)).collect();
             let poses = episode.poses.as_ref().map_or(&[][..], |poses| &poses[shown]);
-            video.open_on_map(known - 1, &begin, poses)?;
+            on_map = Some(video.open_on_map(known - 1, &begin, poses)?);
         }
         for section in way.order.sections(video.known(), 0..frames, length) {
             cores::awake(|| video.make(section))?;
         }
         let picture = |at| cores::awake(|| video.picture(at))?.context("every frame was made");
-        (known..frames).map(picture).collect::<Result<_>>().map(Some)
+        let pictures = (known..frames).map(picture).collect::<Result<_>>()?;
+        Ok(Some(Dreamed { pictures, on_map }))
     }
 
     fn film(&self, wanted: &Wanted, frames: &[&[u8]]) -> Result<()> {
         let Key { arm, episode, start } = self.key(wanted);
         let dir = self.args.out.join(FILMS).join(arm);
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-        let path = dir.join(format!("{episode}_{start}.mp4"));
+        let path = dir.join(format!("{}_{start}.mp4", episode.replace('/', "_")));
         let (width, height) = (u32::try_from(self.held.width)?, u32::try_from(self.held.height)?);
         let mut writer = VideoWriter::create(&path, width, height, self.held.fps)?;
         frames.iter().try_for_each(|frame| writer.push(frame))?;

@@ -36,6 +36,8 @@ pub struct Row {
     pub contrasts: BTreeMap<Measure, Interval>,
     /// Mean of each measure second by second.
     pub seconds: BTreeMap<Measure, Vec<f64>>,
+    /// Videos that are of the map, where the arm asks for that.
+    pub on_map: Option<usize>,
     /// Mean seconds that a video took.
     pub took: f64,
     /// Where people's votes put it, if there are any.
@@ -108,9 +110,12 @@ impl Report {
                  neighbours) and change are figures of the pixels and stand in for the paper's clarity, motion \
                  and dynamic. PSNR and SSIM, and LPIPS where its weights were given, are against the game under the \
                  same actions.\n\n";
-        for Row { arm, told, kept, took, .. } in &self.rows {
+        for Row { arm, told, kept, videos, on_map, took, .. } in &self.rows {
             let kept = if kept.is_empty() { String::new() } else { format!("; {kept}") };
-            let _ = writeln!(text, "- {arm}: {told}{kept}; {took:.1} s a video");
+            let on_map =
+                on_map.map(|of_map| format!("; {of_map} of {videos} beginnings on the map"));
+            let on_map = on_map.unwrap_or_default();
+            let _ = writeln!(text, "- {arm}: {told}{kept}{on_map}; {took:.1} s a video");
         }
         text
     }
@@ -205,6 +210,7 @@ fn row(units: &[&Unit], measures: &[Measure], episodes: &[&str], seed: u64) -> R
     let of_all = |interval: &dyn Fn(Measure) -> (Measure, Interval)| {
         measures.iter().copied().map(interval).collect()
     };
+    let on_map: Vec<bool> = units.iter().filter_map(|unit| unit.on_map).collect();
     let took: Vec<f64> = units.iter().map(|unit| unit.took).collect();
     Row {
         told: known.as_ref().map_or_else(|| arm.clone(), Arm::told),
@@ -215,6 +221,7 @@ fn row(units: &[&Unit], measures: &[Measure], episodes: &[&str], seed: u64) -> R
         means: of_all(&|measure| interval(measure, |series| series.mean)),
         contrasts: of_all(&|measure| interval(measure, super::score::Series::contrast)),
         seconds: measures.iter().copied().map(seconds).collect(),
+        on_map: (!on_map.is_empty()).then(|| on_map.iter().filter(|&&of_map| of_map).count()),
         took: metric::mean(&took),
         preference: None,
     }

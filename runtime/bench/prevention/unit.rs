@@ -49,7 +49,7 @@ impl Header {
 pub struct Key {
     /// Name of the arm.
     pub arm: String,
-    /// Name of the episode.
+    /// Path of the episode in the folder of all, without its extension.
     pub episode: String,
     /// The last real frame.
     pub start: usize,
@@ -65,6 +65,9 @@ pub struct Unit {
     pub weights: String,
     /// What it is like.
     pub series: BTreeMap<Measure, Series>,
+    /// Whether it is of the map, where the arm asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_map: Option<bool>,
     /// Seconds that its dreaming took.
     pub took: f64,
 }
@@ -121,7 +124,7 @@ pub(super) mod tests {
             (0..20_u32).map(|at| first + (last - first) * f64::from(at) / 19.0).collect();
         let series = Measure::PIXELS.map(|measure| (measure, Series::of(&values, 4.0)));
         let key = Key { arm: arm.to_owned(), episode: format!("e{}", start % 3), start };
-        Unit { key, weights: "00".to_owned(), series: series.into(), took: 1.5 }
+        Unit { key, weights: "00".to_owned(), series: series.into(), on_map: None, took: 1.5 }
     }
 
     #[test]

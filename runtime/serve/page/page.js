@@ -47,8 +47,9 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => { retry = 500; newest = null; padBefore = ""; ping(); };
   socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : receive(data));
-  socket.onclose = ({ reason }) => {
+  socket.onclose = ({ code, reason }) => {
     if (status.over) return; // the last word stays
+    if (code === 1000) return tell(reason); // the walk was over before
     tell(reason || "no connection; trying again");
     told = null;
     setTimeout(connect, retry);

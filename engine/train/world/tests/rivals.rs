@@ -167,5 +167,12 @@ fn what_does_not_go_together_is_refused() {
     let shortcuts = WorldTraining { shortcut_share: 0.5, ..plain() };
     assert!(refused(&causal(), shortcuts).contains("shortcut_share = 0"));
     assert!(refused(&tiny, forced(Forcing::Always(1.5))).contains("got 1.5"));
-    assert!(refused(&tiny, WorldTraining { clips: 0, ..plain() }).contains("clips = 1 or more"));
+    for (wrong, said) in [
+        (WorldTraining { clips: 0, ..plain() }, "clips of 1 to 1024 in [world_training], got 0"),
+        (WorldTraining { clips: 100_000_000, ..plain() }, "got 100000000"),
+        (WorldTraining { rate: f64::NAN, ..plain() }, "a rate above 0, at most 1"),
+    ] {
+        let error = refused(&tiny, wrong);
+        assert!(error.contains(said), "{error}");
+    }
 }
