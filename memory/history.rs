@@ -143,21 +143,6 @@ impl History {
         Ok(self.branch)
     }
 
-    /// Begins a branch that goes on from a recent frame; what came after it is no longer recent,
-    /// though remembered. `None`: the frame is not recent.
-    ///
-    /// # Errors
-    /// When no name is left.
-    pub fn branch_from(&mut self, frame: FrameId) -> Result<Option<BranchId>, Error> {
-        let Some(at) = self.live.iter().position(|stamp| stamp.frame == frame) else {
-            return Ok(None);
-        };
-        let live = self.live[..=at].to_vec();
-        let branch = self.begin()?;
-        self.live = live;
-        Ok(Some(branch))
-    }
-
     /// This moment, to go back to with [`Self::restore_checkpoint`].
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
@@ -297,19 +282,6 @@ mod tests {
             assert!(history.warm().len() <= 6);
         }
         assert!(history.warm().peek(FrameId(0)).is_some(), "the one in use stays");
-    }
-
-    #[test]
-    fn a_branch_goes_on_from_a_recent_frame() {
-        let mut history = History::new(SHAPE, 100, 8).unwrap();
-        let first = play(&mut history, 0..6);
-        assert_eq!(history.branch_from(FrameId(77)).unwrap(), None);
-        let branch = history.branch_from(first[3].frame).unwrap().unwrap();
-        assert_ne!(branch, first[3].branch);
-        let second = play(&mut history, 4..6);
-        assert_eq!(ids(history.live()), [0, 1, 2, 3, 6, 7]);
-        assert_eq!(second[0].branch, branch);
-        assert!(history.warm().peek(first[5].frame).is_some());
     }
 
     #[test]

@@ -26,9 +26,15 @@ fn decode(reader: impl BufRead + Seek) -> Result<Frame> {
     let limits = png::Limits { bytes: usize::try_from(MAX_PIXELS * 4)? };
     let mut decoder = png::Decoder::new_with_limits(reader, limits);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().context(
-        "expected a PNG picture; convert other formats, e.g. with `magick in.jpg out.png`",
-    )?;
+    let mut reader = match decoder.read_info() {
+        Err(error @ png::DecodingError::LimitsExceeded) => {
+            let most = format!("expected at most {MAX_SIDE} x {MAX_SIDE} pixels; scale it down");
+            return Err(error).context(most);
+        }
+        read => read.context(
+            "expected a PNG picture; convert other formats, e.g. with `magick in.jpg out.png`",
+        )?,
+    };
     let (width, height) = reader.info().size();
     ensure!(
         width <= MAX_SIDE

@@ -20,8 +20,7 @@ pub fn episodes_in(dir: &Path) -> Result<Vec<PathBuf>, EpisodeError> {
         found.sort();
     } else if !datasets::list_inside(dir, &mut found)? {
         if !dir.exists() && datasets::open(dir).is_none() {
-            let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(EpisodeError::io("find", dir, error));
+            return Err(EpisodeError::invalid("a file or folder", "none", dir.display()));
         }
         found.push(dir.to_owned());
     }

@@ -57,6 +57,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     // Without a window it is at least said what could be seen.
     let (frames, header) = (session.records().len(), session.header());
     let video = args.session.join("video.mp4");
+    session.video()?;
     writeln!(
         io::stdout(),
         "{frames} frames of {} at {} frames/s; video: {}",

@@ -164,9 +164,10 @@ pub fn run(args: &VideoArgs) -> Result<()> {
     let mut film = Film::begin(args, &world, &schedule)?;
     let made = film.make(order.made(), &schedule)?;
     let plan = followed::json(args, &world, &schedule, &film, &made);
-    let (plan, path) = (serde_json::to_string_pretty(&plan)? + "\n", out.join("plan.json"));
-    fs::write(&path, plan).with_context(|| format!("write {}", path.display()))?;
+    let path = out.join("plan.json");
     film.write(out)?;
+    fs::write(&path, serde_json::to_string_pretty(&plan)? + "\n")
+        .with_context(|| format!("write {}", path.display()))?;
     let seconds = f64::from(film.frames - film.first) / f64::from(world.config.fps);
     let sections = made.len();
     writeln!(io::stdout(), "{sections} sections, {seconds:.1} s: {}", out.display())?;
@@ -328,8 +329,9 @@ impl Film {
 
     /// Writes `video.mp4`, and `sheet.png` with pictures at equal times.
     fn write(&mut self, dir: &Path) -> Result<()> {
-        let mut writer =
-            VideoWriter::create(&dir.join("video.mp4"), self.size.0, self.size.1, self.fps)?;
+        // What was there before is there until the video is whole.
+        let (begun, whole) = (dir.join("video.begun"), dir.join("video.mp4"));
+        let mut writer = VideoWriter::create(&begun, self.size.0, self.size.1, self.fps)?;
         let (rows, columns) = SHEET;
         let last = (self.frames - self.first) as usize - 1;
         let places: Vec<usize> =
@@ -343,6 +345,7 @@ impl Film {
             pictures.extend(std::iter::repeat_n(picture, copies));
         }
         writer.finish()?;
+        fs::rename(&begun, &whole).with_context(|| format!("write {}", whole.display()))?;
         let row = |row: usize| {
             pictures[row * columns..(row + 1) * columns].iter().map(Vec::as_slice).collect()
         };

@@ -227,15 +227,17 @@ fn row(units: &[&Unit], measures: &[Measure], episodes: &[&str], seed: u64) -> R
     }
 }
 
+/// A mean with its interval; nothing is drawn from one episode.
 fn cell(measure: Measure, Interval { mean, low, high }: Interval) -> String {
-    match measure {
-        Measure::Sharpness => format!("{mean:.0} ({low:.0} to {high:.0})"),
-        Measure::Smoothness | Measure::Change => {
-            format!("{:.2} % ({:.2} to {:.2})", 100.0 * mean, 100.0 * low, 100.0 * high)
-        }
-        Measure::Psnr => format!("{mean:.2} dB ({low:.2} to {high:.2})"),
-        Measure::Ssim | Measure::Lpips => format!("{mean:.3} ({low:.3} to {high:.3})"),
-    }
+    let (places, factor, unit) = match measure {
+        Measure::Sharpness => (0, 1.0, ""),
+        Measure::Smoothness | Measure::Change => (2, 100.0, " %"),
+        Measure::Psnr => (2, 1.0, " dB"),
+        Measure::Ssim | Measure::Lpips => (3, 1.0, ""),
+    };
+    let [mean, low, high] = [mean, low, high].map(|value| factor * value);
+    let mean = format!("{mean:.places$}{unit}");
+    if low < high { format!("{mean} ({low:.places$} to {high:.places$})") } else { mean }
 }
 
 #[cfg(test)]
