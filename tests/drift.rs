@@ -81,6 +81,19 @@ fn every_arm_is_measured_on_the_same_beginnings() {
 }
 
 #[test]
+fn episodes_of_one_name_in_two_folders_are_two() {
+    let dir = folder();
+    for (from, to) in [("e1", "one/e"), ("e2", "two/e")] {
+        let [from, to] = [from, to].map(|it| dir.path().join(format!("episodes/{it}.npz")));
+        std::fs::create_dir(to.parent().expect("a folder")).expect("a folder can be made");
+        std::fs::rename(from, to).expect("it was written");
+    }
+    run(dir.path(), "--arms game --out out");
+    let units = std::fs::read_to_string(dir.path().join("out/units.1-of-1.jsonl")).expect("units");
+    assert!(units.contains("\"one/e\"") && units.contains("\"two/e\""), "{units}");
+}
+
+#[test]
 fn a_way_is_on_the_map_where_its_beginning_is() {
     let dir = folder();
     for (name, warped) in [("hall", true), ("bare", false)] {

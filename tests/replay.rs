@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -419,7 +420,7 @@ proptest! {
         places in prop::collection::vec(any::<[f32; 3]>(), 0..3),
     ) {
         let world = tiny_world();
-        let mut dreamer = Dreamer::new(std::sync::Arc::clone(&world), DreamOptions::default()).unwrap();
+        let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).unwrap();
         let model = world.model.config();
         for frame in 0..2 {
             let (latent, action) = (vec![0; model.latent_len()], vec![0.0; model.action]);
@@ -441,4 +442,30 @@ proptest! {
         };
         let _ = dreamer.repeat(&recipe, &[Action::NEUTRAL]);
     }
+}
+
+#[test]
+fn a_recipe_of_endless_groups_is_refused() {
+    let world = tiny_world();
+    let mut dreamer = Dreamer::new(Arc::clone(&world), DreamOptions::default()).unwrap();
+    let model = world.model.config();
+    let before: Arc<[f32]> = vec![0.0; model.action].into();
+    dreamer.hold(FrameId(0), vec![0; model.latent_len()].into(), Arc::clone(&before)).unwrap();
+    let kernel = Kernel::simplified(1).unwrap();
+    let group = Group { kernel, branch: BranchId(0), frames: vec![FrameId(0)] };
+    let mut repeat = |count| {
+        let recipe = Recipe {
+            noise: 0,
+            evaluations: 1,
+            before: [Arc::clone(&before), Arc::clone(&before)],
+            groups: vec![(group.clone(), -1); count],
+            bearings: Vec::new(),
+            places: Vec::new(),
+            made: vec![FrameId(1)],
+        };
+        dreamer.repeat(&recipe, &[Action::NEUTRAL]).map(drop)
+    };
+    repeat(11).unwrap();
+    let error = repeat(80_000).unwrap_err().to_string();
+    assert!(error.contains("as this world plans them"), "{error}");
 }

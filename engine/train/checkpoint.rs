@@ -136,4 +136,26 @@ mod tests {
         let read = load_weights(&weights, &Device::Cpu).unwrap();
         assert_eq!(read["a"].to_vec1::<f32>().unwrap(), [1.0, -2.0]);
     }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named_and_one_of_no_numbers_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("world.checkpoint.safetensors");
+        let of = |values: &[f32]| Checkpoint {
+            weights: BTreeMap::from([("a".to_owned(), Tensor::new(values, &Device::Cpu).unwrap())]),
+            step: 3,
+            ..Checkpoint::default()
+        };
+        assert!(of(&[1.0, -2.0]).is_finite().unwrap());
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!of(&[1.0, wrong]).is_finite().unwrap());
+        }
+        of(&[1.0]).save(&path).unwrap();
+        assert_eq!(Checkpoint::load(&path, &Device::Cpu).unwrap().step, 3);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("world.checkpoint.safetensors: "), "{error}");
+        assert!(error.contains("remove it to begin the training anew"), "{error}");
+    }
 }

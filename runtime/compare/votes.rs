@@ -85,6 +85,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn where_nobody_has_voted_that_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = read(&dir.path().join("votes.jsonl")).unwrap_err().to_string();
+        assert!(error.contains("none yet") && error.contains("without --table"), "{error}");
+    }
+
     fn parse(text: &[u8]) -> Result<Vec<Vote>> {
         Ok(ledger::parse(text, &header())?.0)
     }

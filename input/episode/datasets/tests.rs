@@ -328,6 +328,10 @@ fn what_is_missing_or_wrong_is_named_with_its_place() {
         "{message}"
     );
 
+    fs::write(path("v.jsonl"), "").unwrap();
+    let message = error("v.jsonl");
+    assert!(message.contains("at least one frame") && message.contains("v.jsonl"), "{message}");
+
     // The head of a video that was cut short is at its end, and lost.
     fs::write(path("v.jsonl"), lines).unwrap();
     let video = fs::read(path("v.mp4")).unwrap();
