@@ -229,7 +229,8 @@ impl WorldModel {
                     first = rows.end;
                     group.place(at, phases, [&mut keys[rows.clone()], &mut values[rows]])?;
                 }
-                Ok((tokens > 0).then(|| PackedKeys::new(&keys, &values, dim, head)))
+                let [keys, values] = [&keys, &values].map(|all| View::rows(all, tokens, dim));
+                Ok((tokens > 0).then(|| PackedKeys::new(keys, values, head)))
             };
             let layers =
                 (0..self.blocks.len()).into_par_iter().map(layer).collect::<Result<_>>()?;

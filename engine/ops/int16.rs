@@ -17,13 +17,15 @@ pub(super) use tile::x86;
 
 use super::vectorized;
 use rayon::prelude::*;
+use std::ops::Range;
 use tile::{Target, add_product};
 
-/// Rows of a left panel: 12 × 2 accumulators of 512 bits leave registers for the right operand.
+/// Rows of a left panel: so many sums in 512 bits hide how long each takes to be added to.
 const LEFT: usize = 12;
-/// Columns of a right panel: two 512-bit registers of sums.
-const RIGHT: usize = 32;
-/// Values along the reduced dimension that share a scale. A right panel of so many takes 16 KiB of the L1 cache.
+/// Columns of a right panel: 16 pairs are a line of the cache, and two registers of 256 bits or one of 512.
+const RIGHT: usize = 16;
+/// Values along the reduced dimension that share a scale. A right panel of so many takes 8 KiB: with the one that comes
+/// after it and a left panel it fits the L1 cache.
 const BLOCK: usize = 256;
 /// The largest integer of an operand.
 const LIMIT: f32 = limit(BLOCK);
@@ -84,6 +86,14 @@ impl<'a> View<'a> {
     pub(crate) fn rows(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a view covers its values");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// Some of its rows and columns.
+    pub(crate) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        assert!(rows.end <= self.rows && columns.end <= self.columns, "a part of a matrix");
+        let first = rows.start * self.row_stride + columns.start * self.column_stride;
+        let values = self.values.get(first..).unwrap_or_default();
+        Self { values, rows: rows.len(), columns: columns.len(), ..self }
     }
 
     /// The same values read as columns.
@@ -150,7 +160,7 @@ impl PackedRight {
 fn measure(
     source: View<'_>,
     first: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     scales: &mut [f32],
     inverses: &mut [f32],
 ) {
@@ -201,7 +211,7 @@ fn measure(
 fn pack<const R: usize>(
     source: View<'_>,
     first: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
@@ -226,7 +236,7 @@ fn pack<const R: usize>(
 fn pack_across<const R: usize>(
     source: View<'_>,
     first: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
@@ -246,7 +256,7 @@ fn pack_across<const R: usize>(
 fn pack_along<const R: usize>(
     source: View<'_>,
     first: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
@@ -285,7 +295,7 @@ fn pack_along<const R: usize>(
 fn pack_any<const R: usize>(
     source: View<'_>,
     first: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
@@ -311,7 +321,7 @@ fn pack_any<const R: usize>(
 /// A packed left operand over one block; its memory is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// Panels of [`LEFT`] rows.
+    /// All pairs of each row, one row after another, up to whole panels of [`LEFT`] rows.
     pairs: Vec<u32>,
     /// Of all rows of all panels, as are the inverses.
     scales: Vec<f32>,
@@ -319,36 +329,56 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Packs `rows` rows of `left` from `first`, columns `range`, panel after panel.
-    ///
-    /// Rows that are neighbours in memory are read across all panels at once, so that each line of the
-    /// cache is visited once.
-    fn pack(&mut self, left: View<'_>, first: usize, rows: usize, range: std::ops::Range<usize>) {
-        let panel = LEFT * range.len().div_ceil(2);
-        let panels = rows.div_ceil(LEFT);
-        self.pairs.resize(panels * panel, 0);
-        self.scales.resize(panels * LEFT, 0.0);
-        self.inverses.resize(panels * LEFT, 0.0);
+    /// Packs `rows` rows of `left` from `first`, columns `range`.
+    fn pack(&mut self, left: View<'_>, first: usize, rows: usize, range: Range<usize>) {
+        let count = range.len().div_ceil(2);
+        let whole = whole_rows(rows);
+        self.pairs.resize(whole * count, 0);
+        self.scales.resize(whole, 0.0);
+        self.inverses.resize(whole, 0.0);
         measure(left, first, range.clone(), &mut self.scales[..rows], &mut self.inverses[..rows]);
-        let (inverses, _) = self.inverses.as_chunks::<LEFT>();
-        let out = &mut self.pairs;
-        if left.row_stride != 1 {
-            let slots = out.chunks_mut(panel).zip(inverses);
-            for (at, (out, inverses)) in slots.enumerate().take(panels) {
-                pack::<LEFT>(left, first + at * LEFT, range.clone(), inverses, out);
+        if left.column_stride == 1 {
+            let rows = self.pairs.chunks_exact_mut(count).zip(&self.inverses).take(rows);
+            for (row, (out, &inverse)) in (first..).zip(rows) {
+                let values = &left.values[row * left.row_stride..][range.clone()];
+                vectorized(
+                    #[inline(always)]
+                    || pack_row(values, inverse, out),
+                );
             }
             return;
         }
-        // Pairs for which the visited lines stay in the L1 cache.
+        // Pairs for which the visited lines stay in the L1 cache: rows that are neighbours in memory are read across
+        // all panels at once, so that each line is visited once.
         const RUN: usize = 16;
+        let (inverses, _) = self.inverses.as_chunks::<LEFT>();
+        let mut turned = [0_u32; RUN * LEFT];
         for start in range.clone().step_by(2 * RUN) {
             let run = start..range.end.min(start + 2 * RUN);
+            let (from, length) = ((start - range.start) / 2, run.len().div_ceil(2));
+            let turned = &mut turned[..length * LEFT];
             for (at, inverses) in inverses.iter().enumerate() {
-                let slots = at * panel + (start - range.start) / 2 * LEFT;
-                let out = &mut out[slots..][..run.len().div_ceil(2) * LEFT];
-                pack::<LEFT>(left, first + at * LEFT, run.clone(), inverses, out);
+                pack::<LEFT>(left, first + at * LEFT, run.clone(), inverses, turned);
+                for row in 0..LEFT {
+                    let out = &mut self.pairs[(at * LEFT + row) * count + from..][..length];
+                    for (out, pairs) in out.iter_mut().zip(turned.as_chunks::<LEFT>().0) {
+                        *out = pairs[row];
+                    }
+                }
             }
         }
+    }
+}
+
+/// Packs values that are neighbours in memory; what is missing to a whole pair is zero.
+#[inline(always)]
+fn pack_row(values: &[f32], inverse: f32, out: &mut [u32]) {
+    let (pairs, rest) = values.as_chunks::<2>();
+    for (out, &values) in out.iter_mut().zip(pairs) {
+        *out = pair(values, inverse);
+    }
+    if let (Some(out), [value]) = (out.get_mut(pairs.len()), rest) {
+        *out = pair([*value, 0.0], inverse);
     }
 }
 
@@ -411,6 +441,9 @@ fn multiply_rows(
         for panel in 0..width.div_ceil(RIGHT) {
             let at = (panel * pairs + range.start / 2) * RIGHT;
             let right_panel = &right.pairs[at..at + block_pairs * RIGHT];
+            // The last panel has none after it.
+            let ahead = right.pairs.get(at + pairs * RIGHT..).unwrap_or_default();
+            let ahead = ahead.get(..block_pairs * RIGHT).unwrap_or(right_panel);
             let columns = RIGHT.min(width - panel * RIGHT);
             let right_scales = &right_scales[panel * blocks + block];
             let left_panels = packed.pairs.chunks_exact(LEFT * block_pairs);
@@ -420,11 +453,11 @@ fn multiply_rows(
                 let whole =
                     |out, width| Target { out, width, left: left_scales, right: right_scales };
                 if columns == RIGHT {
-                    add_product(left_panel, right_panel, &mut whole(out, width));
+                    add_product(left_panel, right_panel, ahead, &mut whole(out, width));
                     continue;
                 }
                 let mut sums = [0.0; LEFT * RIGHT];
-                add_product(left_panel, right_panel, &mut whole(&mut sums, RIGHT));
+                add_product(left_panel, right_panel, ahead, &mut whole(&mut sums, RIGHT));
                 for (out, sums) in
                     out.chunks_mut(width).zip(sums.chunks(RIGHT)).take(left_scales.len())
                 {

@@ -50,11 +50,10 @@ impl Projection {
         Ok(Self { weight: PackedRight::new(view.transposed()), bias })
     }
 
-    /// `out = x · weightᵀ + bias`, on the calling thread. `out` is as long as it needs to be.
-    fn apply(&self, x: View<'_>, out: &mut Vec<f32>, scratch: &mut Scratch) {
-        out.clear();
-        for _ in 0..x.rows {
-            out.extend_from_slice(&self.bias);
+    /// `out = x · weightᵀ + bias`, on the calling thread.
+    fn apply(&self, x: View<'_>, out: &mut [f32], scratch: &mut Scratch) {
+        for row in out.chunks_exact_mut(self.bias.len()) {
+            row.copy_from_slice(&self.bias);
         }
         accumulate(x, &self.weight, out, scratch);
     }
@@ -81,25 +80,15 @@ pub(crate) struct PackedKeys {
 }
 
 impl PackedKeys {
-    /// keys, values: (tokens, N · head), both row-major.
-    pub(crate) fn new(keys: &[f32], values: &[f32], width: usize, head: usize) -> Self {
-        let tokens = keys.len() / width;
+    /// keys, values: (tokens, N · head).
+    pub(crate) fn new(keys: View<'_>, values: View<'_>, head: usize) -> Self {
         let pack = |at: usize| {
-            let view = |all| columns_of(all, width, at * head, head, tokens);
-            [PackedRight::new(view(keys).transposed()), PackedRight::new(view(values))]
+            let columns = at * head..(at + 1) * head;
+            let [keys, values] = [keys, values].map(|all| all.part(0..all.rows, columns.clone()));
+            [PackedRight::new(keys.transposed()), PackedRight::new(values)]
         };
-        Self { heads: (0..width / head).into_par_iter().map(pack).collect(), tokens }
-    }
-}
-
-/// Columns `first..first + count` of a row-major matrix (rows, width).
-fn columns_of(all: &[f32], width: usize, first: usize, count: usize, rows: usize) -> View<'_> {
-    View {
-        values: all.get(first..).unwrap_or_default(),
-        rows,
-        columns: count,
-        row_stride: width,
-        column_stride: 1,
+        let heads = (0..keys.columns / head).into_par_iter().map(pack).collect();
+        Self { heads, tokens: keys.rows }
     }
 }
 
@@ -113,9 +102,7 @@ struct Lane {
     x: Vec<f32>,
     normed: Vec<f32>,
     seen: Vec<f32>,
-    /// (rows, 3 · D): queries, keys and values, the first two normed, not rotated.
-    qkv: Vec<f32>,
-    /// (rows, D): queries, rotated.
+    /// (rows, D): rotated.
     queries: Vec<f32>,
     /// Over the history's keys and over the section's own.
     scores: [Vec<f32>; 2],
@@ -164,7 +151,7 @@ impl Stack {
         let rows = x.len() / self.width;
         let each = vec![rows / condition.rows; condition.rows];
         let of_sections = vec![rows / sections; sections];
-        self.run(x, (condition, &each), &of_sections, phases, history, |_, _| {})
+        self.run(x, (condition, &each), &of_sections, phases, history, |_| {})
     }
 
     /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows
@@ -181,15 +168,20 @@ impl Stack {
     ) -> Vec<[Vec<f32>; 2]> {
         let mut all = Vec::with_capacity(self.blocks.len());
         let history = vec![None; self.blocks.len() - 1];
-        self.run(x, (condition, lengths), lengths, phases, &history, |keys, values| {
-            all.push([keys, values]);
+        let width = self.width;
+        self.run(x, (condition, lengths), lengths, phases, &history, |qkv| {
+            let part = |at: usize| {
+                let rows = qkv.chunks_exact(3 * width);
+                rows.flat_map(|row| &row[at * width..][..width]).copied().collect()
+            };
+            all.push([1, 2].map(part));
         });
         all
     }
 
     /// Runs the blocks. Conditions are each of so many rows; the rows of each of `groups` attend to each other, and to the
-    /// history. A block for which there is no entry in `history` only makes its keys (before their rotation) and values,
-    /// which `take` is given of every block.
+    /// history. A block for which there is no entry in `history` only makes its queries, keys (before their rotation) and
+    /// values, (R, 3 · D), which `take` is given of every block.
     fn run(
         &self,
         x: &[f32],
@@ -197,39 +189,40 @@ impl Stack {
         groups: &[usize],
         phases: &Phases,
         history: &[Option<PackedKeys>],
-        mut take: impl FnMut(Vec<f32>, Vec<f32>),
+        mut take: impl FnMut(&[f32]),
     ) -> Vec<f32> {
         let (width, head) = (self.width, self.head);
         let of_row = conditioned.iter().enumerate();
         let of_row: Vec<_> = of_row.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)).collect();
         let modulate = |block: &PackedBlock| {
-            let mut values = Vec::new();
+            let mut values = vec![0.0; condition.rows * block.modulation.bias.len()];
             block.modulation.apply(condition, &mut values, &mut Scratch::default());
             Modulation { values, width, of_row: &of_row }
         };
         let modulations: Vec<_> = self.blocks.par_iter().map(modulate).collect();
         let groups = ranges(groups);
-        let mut lanes = lanes(x, width);
-        let tokens = phases.tokens();
-        let mut rotated = vec![0.0; tokens * width];
+        let rows = x.len() / width;
+        // As many lanes as there are threads, where none is left with part of a panel.
+        let each = whole_rows(rows.div_ceil(rayon::current_num_threads()));
+        let lanes = x.chunks(each * width).enumerate();
+        let mut lanes: Vec<_> = lanes.map(|(at, x)| Lane::new(at * each, x, width)).collect();
+        let mut keys = vec![0.0; x.len()];
+        let mut qkv = vec![0.0; 3 * x.len()];
         for (at, (block, modulation)) in self.blocks.iter().zip(&modulations).enumerate() {
-            lanes.par_iter_mut().for_each(|lane| block.project(lane, modulation, phases));
-            let [mut keys, mut values] = [0, 1].map(|_| Vec::with_capacity(x.len()));
-            for row in lanes.iter().flat_map(|lane| lane.qkv.chunks_exact(3 * width)) {
-                keys.extend_from_slice(&row[width..2 * width]);
-                values.extend_from_slice(&row[2 * width..]);
-            }
-            let Some(history) = history.get(at) else {
-                take(keys, values);
-                break;
-            };
-            turn_all(&keys, phases, &mut rotated);
-            let own = groups.par_iter().map(|rows| {
-                let [keys, values] = [&rotated, &values].map(|all| rows_of(all, rows, width));
-                PackedKeys::new(keys, values, width, head)
+            let outputs =
+                qkv.par_chunks_mut(3 * each * width).zip(keys.par_chunks_mut(each * width));
+            lanes.par_iter_mut().zip(outputs).for_each(|(lane, (qkv, keys))| {
+                block.project(lane, modulation, phases, [qkv, keys]);
+            });
+            take(&qkv);
+            let Some(history) = history.get(at) else { break };
+            let keys = View::rows(&keys, rows, width);
+            let values = View::rows(&qkv, rows, 3 * width).part(0..rows, 2 * width..3 * width);
+            let own = groups.par_iter().map(|group| {
+                let [keys, values] = [keys, values].map(|all| all.part(group.clone(), 0..width));
+                PackedKeys::new(keys, values, head)
             });
             let own: Vec<_> = own.collect();
-            take(keys, values);
             lanes.par_iter_mut().for_each(|lane| {
                 for (rows, own) in groups.iter().zip(&own) {
                     attend(lane, rows, [history.as_ref(), Some(own)], head);
@@ -248,27 +241,6 @@ fn ranges(lengths: &[usize]) -> Vec<Range<usize>> {
         Some(*first - rows..*first)
     });
     each.collect()
-}
-
-/// Some rows of a row-major matrix (rows, width).
-fn rows_of<'a>(all: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
-    &all[rows.start * width..rows.end * width]
-}
-
-/// Deals rows out: as many lanes as there are threads, where none is left with part of a panel.
-fn lanes(x: &[f32], width: usize) -> Vec<Lane> {
-    let rows = x.len() / width;
-    let each = whole_rows(rows.div_ceil(rayon::current_num_threads()));
-    let lane = |(at, x): (usize, &[f32])| Lane {
-        first: at * each,
-        rows: x.len() / width,
-        x: x.to_vec(),
-        normed: vec![0.0; x.len()],
-        seen: vec![0.0; x.len()],
-        queries: vec![0.0; x.len()],
-        ..Lane::default()
-    };
-    x.chunks(each * width).enumerate().map(lane).collect()
 }
 
 /// A row (N · head) rotated by the phases of a token.
@@ -304,20 +276,25 @@ impl Modulation<'_> {
 }
 
 impl PackedBlock {
-    /// The norm before the attention, queries, keys and values.
-    fn project(&self, lane: &mut Lane, modulation: &Modulation<'_>, phases: &Phases) {
+    /// The norm before the attention, queries, keys and values, (rows, 3 · D), the first two normed; then both rotated,
+    /// `keys` (rows, D).
+    fn project(
+        &self,
+        lane: &mut Lane,
+        modulation: &Modulation<'_>,
+        phases: &Phases,
+        [qkv, keys]: [&mut [f32]; 2],
+    ) {
         let width = lane.x.len() / lane.rows;
         lane.modulate(modulation, [0, 1]);
-        self.qkv.apply(
-            View::rows(&lane.normed, lane.rows, width),
-            &mut lane.qkv,
-            &mut lane.scratch,
-        );
-        let rows = lane.qkv.chunks_exact_mut(3 * width).zip(lane.queries.chunks_exact_mut(width));
-        for (at, (row, queries)) in rows.enumerate() {
+        self.qkv.apply(View::rows(&lane.normed, lane.rows, width), qkv, &mut lane.scratch);
+        let turned = lane.queries.chunks_exact_mut(width).zip(keys.chunks_exact_mut(width));
+        let rows = qkv.chunks_exact_mut(3 * width).zip(turned);
+        for (token, (row, (queries, keys))) in (lane.first..).zip(rows) {
             rms_norm_row(&mut row[..width], &self.q_norm);
             rms_norm_row(&mut row[width..2 * width], &self.k_norm);
-            turn(&row[..width], phases, lane.first + at, queries);
+            turn(&row[..width], phases, token, queries);
+            turn(&row[width..2 * width], phases, token, keys);
         }
     }
 
@@ -327,6 +304,7 @@ impl PackedBlock {
         self.out.apply(View::rows(&lane.seen, rows, width), &mut lane.normed, &mut lane.scratch);
         lane.add(modulation, 2);
         lane.modulate(modulation, [3, 4]);
+        lane.hidden.resize(rows * self.up.bias.len(), 0.0);
         self.up.apply(View::rows(&lane.normed, rows, width), &mut lane.hidden, &mut lane.scratch);
         gelu_in_place(&mut lane.hidden);
         let hidden = View::rows(&lane.hidden, rows, lane.hidden.len() / rows);
@@ -344,9 +322,9 @@ fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2],
         return;
     }
     let rows = last - first;
-    let lines = first * width..last * width;
+    let queries = View::rows(&lane.queries, lane.rows, width);
     for at in 0..width / head {
-        let queries = columns_of(&lane.queries[lines.clone()], width, at * head, head, rows);
+        let queries = queries.part(first..last, at * head..(at + 1) * head);
         for (keys, scores) in keys.iter().zip(&mut lane.scores) {
             scores.clear();
             if let Some(keys) = keys {
@@ -364,7 +342,7 @@ fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2],
                 accumulate(weights, &keys.heads[at][1], &mut lane.head, &mut lane.scratch);
             }
         }
-        let seen = lane.seen[lines.clone()].chunks_exact_mut(width);
+        let seen = lane.seen[first * width..].chunks_exact_mut(width);
         for (seen, part) in seen.zip(lane.head.chunks_exact(head)) {
             seen[at * head..][..head].copy_from_slice(part);
         }
@@ -372,6 +350,19 @@ fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2],
 }
 
 impl Lane {
+    /// The rows `x` from `first`.
+    fn new(first: usize, x: &[f32], width: usize) -> Self {
+        Self {
+            first,
+            rows: x.len() / width,
+            x: x.to_vec(),
+            normed: vec![0.0; x.len()],
+            seen: vec![0.0; x.len()],
+            queries: vec![0.0; x.len()],
+            ..Self::default()
+        }
+    }
+
     /// `normed`: layer norm of `x`, with a shift and a scale.
     fn modulate(&mut self, modulation: &Modulation<'_>, [shift, scale]: [usize; 2]) {
         let width = self.x.len() / self.rows;

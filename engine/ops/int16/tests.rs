@@ -94,12 +94,14 @@ fn every_cpu_gives_the_same_bits() {
     let (left, right) = (packed(128 * LEFT, 5), packed(128 * RIGHT, 6));
     for rows in 1..=LEFT {
         let want = added(rows, 0.5, |target| add_plain(&left, &right, target));
-        assert_eq!(added(rows, 0.5, |target| add_product(&left, &right, target)), want);
+        assert_eq!(added(rows, 0.5, |target| add_product(&left, &right, &right, target)), want);
         #[cfg(target_arch = "x86_64")]
         if x86::has_middle() {
             // SAFETY: the CPU has what is asked for, both panels hold 128 pairs, and the target is whole.
             #[expect(unsafe_code, reason = "features are found when the program runs")]
-            let got = added(rows, 0.5, |target| unsafe { x86::add_middle(&left, &right, target) });
+            let got = added(rows, 0.5, |target| unsafe {
+                x86::add_middle(&left, &right, &right, target);
+            });
             assert_eq!(got, want, "{rows} rows with AVX2");
         }
         assert!(want.iter().any(|&x| x != 0.5), "something is added");
