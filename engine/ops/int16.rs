@@ -23,7 +23,7 @@ use tile::{Target, add_product};
 /// Rows of a left panel: so many sums in 512 bits hide how long each takes to be added to.
 const LEFT: usize = 12;
 /// Columns of a right panel: 16 pairs are a line of the cache, and two registers of 256 bits or one of 512.
-const RIGHT: usize = 16;
+pub(super) const RIGHT: usize = 16;
 /// Values along the reduced dimension that share a scale. A right panel of so many takes 8 KiB: with the one that comes
 /// after it and a left panel it fits the L1 cache.
 const BLOCK: usize = 256;

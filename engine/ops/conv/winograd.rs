@@ -8,7 +8,7 @@
 
 use super::super::int16::{larger, pair, round, scale};
 use super::super::{exp, vectorized};
-use super::kernel::{LANES, PANEL, multiply};
+use super::kernel::{LANES, multiply};
 use super::{Before, Pictures};
 use rayon::prelude::*;
 use std::array::from_fn;
@@ -27,10 +27,10 @@ const LIMIT: f32 = 32_767.0;
 /// A transformed filter in the kernel's order.
 #[derive(Clone, Debug)]
 pub(super) struct PackedFilter {
-    /// Panels of [`PANEL`] outputs, the last one of 16 where that is enough: each (tap, input pair, output).
+    /// Panels of [`LANES`] outputs: each (tap, input pair, output).
     pairs: Vec<u32>,
-    /// Of the same panels: (tap, output).
-    scales: Vec<f32>,
+    /// Of the same panels: each (tap, output).
+    scales: Vec<[f32; LANES]>,
     inputs: usize,
     outputs: usize,
 }
@@ -56,26 +56,23 @@ impl PackedFilter {
         assert!(inputs < 1 << 15, "sums of so many products stay within 32 bits");
         let (depth, columns) = (padded(inputs) / 2, padded(outputs));
         let mut pairs = vec![0; TAPS * depth * columns];
-        let mut scales = vec![0.0; TAPS * columns];
-        let panels = pairs.par_chunks_mut(TAPS * depth * PANEL);
-        panels.zip(scales.par_chunks_mut(TAPS * PANEL)).enumerate().for_each(
-            |(panel, (pairs, scales))| {
-                let width = scales.len() / TAPS;
-                for (column, output) in (panel * PANEL..outputs).take(width).enumerate() {
-                    let filters = (0..inputs)
-                        .map(|input| transformed_filter(from_fn(|at| weight(output, input, at))));
-                    let mut filters: Vec<_> = filters.collect();
-                    filters.resize(2 * depth, [0.0; TAPS]);
-                    for tap in 0..TAPS {
-                        let [scale, inverse] = filter_scale(filters.iter().map(|of| of[tap]));
-                        scales[tap * width + column] = scale;
-                        let both = filters.as_chunks::<2>().0.iter().map(|of| of.map(|of| of[tap]));
-                        let out = pairs[tap * depth * width + column..].iter_mut().step_by(width);
-                        out.zip(both).for_each(|(out, both)| *out = pair(both, inverse));
-                    }
+        let mut scales = vec![[0.0; LANES]; TAPS * columns / LANES];
+        let panels = pairs.par_chunks_mut(TAPS * depth * LANES);
+        panels.zip(scales.par_chunks_mut(TAPS)).enumerate().for_each(|(panel, (pairs, scales))| {
+            for (column, output) in (panel * LANES..outputs).take(LANES).enumerate() {
+                let filters = (0..inputs)
+                    .map(|input| transformed_filter(from_fn(|at| weight(output, input, at))));
+                let mut filters: Vec<_> = filters.collect();
+                filters.resize(2 * depth, [0.0; TAPS]);
+                for tap in 0..TAPS {
+                    let [scale, inverse] = filter_scale(filters.iter().map(|of| of[tap]));
+                    scales[tap][column] = scale;
+                    let both = filters.as_chunks::<2>().0.iter().map(|of| of.map(|of| of[tap]));
+                    let out = pairs[tap * depth * LANES + column..].iter_mut().step_by(LANES);
+                    out.zip(both).for_each(|(out, both)| *out = pair(both, inverse));
                 }
-            },
-        );
+            }
+        });
         Self { pairs, scales, inputs, outputs }
     }
 
@@ -119,20 +116,20 @@ impl PackedFilter {
         let depth = padded(self.inputs) / 2;
         let Scratch { tiles, products, .. } = scratch;
         let count = tiles.len() / (TAPS * 2 * depth);
-        let panels = self.pairs.chunks(TAPS * depth * PANEL);
-        for (panel, (pairs, scales)) in panels.zip(self.scales.chunks(TAPS * PANEL)).enumerate() {
-            let columns = scales.len() / TAPS;
-            products.resize(TAPS * count * columns, 0.0);
-            let filters = pairs.chunks_exact(depth * columns).zip(scales.chunks_exact(columns));
-            let taps = tiles.chunks_exact(count * 2 * depth).zip(filters);
-            for ((tiles, (pairs, scales)), products) in
-                taps.zip(products.chunks_exact_mut(count * columns))
-            {
-                multiply(tiles, pairs, scales, products);
+        let filter = |at: usize| self.pairs.chunks_exact(depth * LANES).nth(at);
+        products.resize(TAPS * count * LANES, 0.0);
+        for (panel, scales) in self.scales.chunks_exact(TAPS).enumerate() {
+            let taps = tiles.chunks_exact(count * 2 * depth).zip(scales);
+            let taps = taps.zip(products.chunks_exact_mut(count * LANES));
+            for (at, ((tiles, scales), products)) in (panel * TAPS..).zip(taps) {
+                let Some(pairs) = filter(at) else { break };
+                // The last one has none after it.
+                let ahead = filter(at + 1).unwrap_or(pairs);
+                multiply(tiles, pairs, ahead, scales, products);
             }
             vectorized(
                 #[inline(always)]
-                || target.fill(products, (panel * PANEL, columns), out),
+                || target.fill(products, panel * LANES, out),
             );
         }
     }
@@ -330,48 +327,42 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Brings products (tap, tile, column) back from the transformed domain, `Aᵀ m A`, and fills so many channels from the
-    /// first one of each pixel with them.
+    /// Brings products (tap, tile, column) back from the transformed domain, `Aᵀ m A`, and fills the channels from the
+    /// `first` one of each pixel with them.
     #[inline(always)]
-    fn fill(&self, products: &[f32], (first, columns): (usize, usize), out: &mut [f32]) {
+    fn fill(&self, products: &[f32], first: usize, out: &mut [f32]) {
         let tap_stride = products.len() / TAPS;
         let across = self.width.div_ceil(STEP);
         let line = self.width * self.outputs;
         for (row, out) in out.chunks_mut(STEP * line).enumerate() {
             for x in 0..across {
-                let tile = (row * across + x) * columns;
-                for lane in (0..columns).step_by(LANES) {
-                    let mut rows = [[[0.0; LANES]; STEP]; SIDE];
-                    for (y, row) in rows.iter_mut().enumerate() {
-                        let at = y * SIDE * tap_stride + tile + lane;
-                        *row = back([
-                            load(products, at),
-                            load(products, at + tap_stride),
-                            load(products, at + 2 * tap_stride),
-                            load(products, at + 3 * tap_stride),
-                        ]);
-                    }
-                    let channels = first + lane..self.outputs.min(first + lane + LANES);
-                    let [[a, b], [c, d], [e, f], [g, h]] = rows;
-                    // Of an odd width, the last pixel lies beyond it.
-                    let pixels =
-                        (STEP * x..self.width).zip([back([a, c, e, g]), back([b, d, f, h])]);
-                    for (x, column) in pixels {
-                        for (y, (out, values)) in
-                            out.chunks_exact_mut(line).zip(&column).enumerate()
-                        {
-                            let at =
-                                x * self.outputs + channels.start..x * self.outputs + channels.end;
-                            let bias = &self.bias[channels.clone()];
-                            let out = &mut out[at.clone()];
-                            for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
-                                *out = value * self.scale + bias;
-                            }
-                            if let Some(onto) = self.onto {
-                                let onto = &onto[(STEP * row + y) * line..][at];
-                                for (out, onto) in out.iter_mut().zip(onto) {
-                                    *out += onto;
-                                }
+                let tile = (row * across + x) * LANES;
+                let mut rows = [[[0.0; LANES]; STEP]; SIDE];
+                for (y, row) in rows.iter_mut().enumerate() {
+                    let at = y * SIDE * tap_stride + tile;
+                    *row = back([
+                        load(products, at),
+                        load(products, at + tap_stride),
+                        load(products, at + 2 * tap_stride),
+                        load(products, at + 3 * tap_stride),
+                    ]);
+                }
+                let channels = first..self.outputs.min(first + LANES);
+                let [[a, b], [c, d], [e, f], [g, h]] = rows;
+                // Of an odd width, the last pixel lies beyond it.
+                let pixels = (STEP * x..self.width).zip([back([a, c, e, g]), back([b, d, f, h])]);
+                for (x, column) in pixels {
+                    for (y, (out, values)) in out.chunks_exact_mut(line).zip(&column).enumerate() {
+                        let at = x * self.outputs + channels.start..x * self.outputs + channels.end;
+                        let bias = &self.bias[channels.clone()];
+                        let out = &mut out[at.clone()];
+                        for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
+                            *out = value * self.scale + bias;
+                        }
+                        if let Some(onto) = self.onto {
+                            let onto = &onto[(STEP * row + y) * line..][at];
+                            for (out, onto) in out.iter_mut().zip(onto) {
+                                *out += onto;
                             }
                         }
                     }

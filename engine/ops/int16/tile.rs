@@ -92,11 +92,11 @@ pub(in super::super) fn both(pair: u32) -> [i32; 2] {
 pub(in super::super) mod x86 {
     use super::{LEFT, RIGHT, Target};
     use std::arch::x86_64::{
-        __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps,
-        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32,
-        _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepi32_ps,
-        _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps,
+        __m256i, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
+        _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm512_add_ps,
+        _mm512_cvtepi32_ps, _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps,
     };
 
     /// Whether this CPU multiplies and adds 32 pairs in one instruction.
@@ -109,6 +109,70 @@ pub(in super::super) mod x86 {
     #[inline(always)]
     pub(in super::super::super) fn has_middle() -> bool {
         is_x86_feature_detected!("avx2")
+    }
+
+    /// Sums of `ROWS` rows by the columns of a right panel, in registers, while `ahead` is fetched.
+    ///
+    /// # Safety
+    /// The CPU has AVX2, `left` leads to `ROWS` rows of `right.len() / RIGHT` pairs, and `ahead` is as long as `right`.
+    #[expect(unsafe_code, reason = "reads through pointers")]
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super::super) unsafe fn middle_sums<const ROWS: usize>(
+        left: *const u32,
+        right: &[u32],
+        ahead: &[u32],
+    ) -> [[__m256i; 2]; ROWS] {
+        let pairs = right.len() / RIGHT;
+        let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
+        let (mut a, mut b, mut c) = (left, right.as_ptr(), ahead.as_ptr());
+        for _ in 0..pairs {
+            // SAFETY: for each pair, the bound of the loop, there is one in each row, and RIGHT columns.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(c.cast());
+                let columns = [0, 8].map(|at| _mm256_loadu_si256(b.add(at).cast::<__m256i>()));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let pair = a.add(row * pairs).read_unaligned();
+                    let pair = _mm256_set1_epi32(pair.cast_signed());
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, column));
+                    }
+                }
+            }
+            (a, b, c) = (a.wrapping_add(1), b.wrapping_add(RIGHT), c.wrapping_add(RIGHT));
+        }
+        sums
+    }
+
+    /// Sums of `ROWS` rows by the columns of a right panel, in registers, while `ahead` is fetched.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F and VNNI; the rest is as for [`middle_sums`].
+    #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(in super::super::super) unsafe fn wide_sums<const ROWS: usize>(
+        left: *const u32,
+        right: &[u32],
+        ahead: &[u32],
+    ) -> [__m512i; ROWS] {
+        let pairs = right.len() / RIGHT;
+        let mut sums = [_mm512_setzero_si512(); ROWS];
+        let (mut a, mut b, mut c) = (left, right.as_ptr(), ahead.as_ptr());
+        for _ in 0..pairs {
+            // SAFETY: for each pair, the bound of the loop, there is one in each row, and RIGHT columns.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(c.cast());
+                let columns = _mm512_loadu_si512(b.cast());
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    let pair = a.add(row * pairs).read_unaligned();
+                    *sum =
+                        _mm512_dpwssd_epi32(*sum, _mm512_set1_epi32(pair.cast_signed()), columns);
+                }
+            }
+            (a, b, c) = (a.wrapping_add(1), b.wrapping_add(RIGHT), c.wrapping_add(RIGHT));
+        }
+        sums
     }
 
     /// By parts of 6 rows, whose sums stay in registers.
@@ -151,24 +215,9 @@ pub(in super::super) mod x86 {
         target: &mut Target<'_>,
     ) {
         assert!(first + ROWS <= LEFT, "a part of a tile");
-        let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
         let pairs = right.len() / RIGHT;
-        let (mut a, mut b, mut c) =
-            (left[first * pairs..].as_ptr(), right.as_ptr(), ahead.as_ptr());
-        for _ in 0..pairs {
-            // SAFETY: for each pair, the bound of the loop, there is one in each of LEFT rows, and RIGHT columns.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(c.cast());
-                let columns = [0, 8].map(|at| _mm256_loadu_si256(b.add(at).cast::<__m256i>()));
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let pair = _mm256_set1_epi32((*a.add(row * pairs)).cast_signed());
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, column));
-                    }
-                }
-            }
-            [a, b, c] = [a.wrapping_add(1), b.wrapping_add(RIGHT), c.wrapping_add(RIGHT)];
-        }
+        // SAFETY: the left panel has LEFT rows of so many pairs.
+        let sums = unsafe { middle_sums::<ROWS>(left[first * pairs..].as_ptr(), right, ahead) };
         let right = target.right.as_chunks::<8>().0;
         for (row, sums) in (first..target.left.len()).zip(&sums) {
             let left = _mm256_set1_ps(target.left[row]);
@@ -199,21 +248,8 @@ pub(in super::super) mod x86 {
         target: &mut Target<'_>,
     ) {
         const { assert!(ROWS <= LEFT) };
-        let mut sums = [_mm512_setzero_si512(); ROWS];
-        let pairs = right.len() / RIGHT;
-        let (mut a, mut b, mut c) = (left.as_ptr(), right.as_ptr(), ahead.as_ptr());
-        for _ in 0..pairs {
-            // SAFETY: for each pair, the bound of the loop, there is one in each of LEFT rows, and RIGHT columns.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(c.cast());
-                let columns = _mm512_loadu_si512(b.cast());
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    let pair = _mm512_set1_epi32((*a.add(row * pairs)).cast_signed());
-                    *sum = _mm512_dpwssd_epi32(*sum, pair, columns);
-                }
-            }
-            [a, b, c] = [a.wrapping_add(1), b.wrapping_add(RIGHT), c.wrapping_add(RIGHT)];
-        }
+        // SAFETY: the left panel has LEFT rows of as many pairs as the right one.
+        let sums = unsafe { wide_sums::<ROWS>(left.as_ptr(), right, ahead) };
         for ((row, &left), &sum) in target.left.iter().enumerate().zip(&sums) {
             let out = &mut target.out[row * target.width..][..RIGHT];
             // SAFETY: sixteen values each.
