@@ -171,8 +171,8 @@ impl Stack {
         let width = self.width;
         self.run(x, (condition, lengths), lengths, phases, &history, |qkv| {
             let part = |at: usize| {
-                let rows = qkv.chunks_exact(3 * width);
-                rows.flat_map(|row| &row[at * width..][..width]).copied().collect()
+                let rows = qkv.chunks_exact(3 * width).map(|row| &row[at * width..][..width]);
+                rows.collect::<Vec<_>>().concat()
             };
             all.push([1, 2].map(part));
         });
