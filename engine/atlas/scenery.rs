@@ -16,6 +16,8 @@ const SLACK: f32 = 1.5;
 
 /// Rows of a picture that are worth handing to another thread.
 pub(super) const TASK_ROWS: usize = 8;
+/// Columns of which the walls are looked for by one thread.
+const TASK_COLUMNS: usize = 16;
 
 /// An eye at one height that looks straight ahead, over level ground and under a level ceiling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,13 +119,14 @@ impl Scenery {
     /// What a picture of `width` pixels shows of the walls; `None` from inside one.
     pub(super) fn outline(&self, pose: Pose, width: usize) -> Option<Outline> {
         let (sin, cos) = pose.yaw.to_radians().sin_cos();
-        let depth = |side: f32| {
+        let depth = |&side: &f32| {
             // A length of 1 straight ahead is so long along the ray.
             let ray = side.hypot(1.0);
             let direction = ((cos + side * sin) / ray, (sin - side * cos) / ray);
             self.walls.distance((pose.x, pose.y), direction) / ray
         };
-        let depths: Vec<f32> = self.sides(width).map(depth).collect();
+        let sides: Vec<f32> = self.sides(width).collect();
+        let depths: Vec<f32> = sides.par_iter().with_min_len(TASK_COLUMNS).map(depth).collect();
         depths.iter().all(|&depth| depth > 0.0).then_some(Outline { pose, depths })
     }
 

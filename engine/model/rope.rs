@@ -47,14 +47,9 @@ impl Rotary {
         for time in &times {
             for row in &rows {
                 for column in &columns {
-                    for &(real, imaginary) in time.iter().chain(row).chain(column) {
-                        #[expect(
-                            clippy::cast_possible_truncation,
-                            reason = "f32 is what the kernels use"
-                        )]
-                        let (real, imaginary) = (real as f32, imaginary as f32);
-                        phases.real.push(real);
-                        phases.imaginary.push(imaginary);
+                    for [real, imaginary] in [time, row, column] {
+                        phases.real.extend_from_slice(real);
+                        phases.imaginary.extend_from_slice(imaginary);
                     }
                 }
             }
@@ -63,40 +58,40 @@ impl Rotary {
     }
 
     /// Phases at `positions`, averaged over runs of `pool` (the last one may be short), then over runs of `k`
-    /// of these, the last one repeated to fill the last run.
+    /// of these, the last one repeated to fill the last run. Real and imaginary parts of each run.
     fn pooled(
         &self,
         positions: &[f64],
         channels: usize,
         pool: usize,
         k: usize,
-    ) -> Vec<Vec<(f64, f64)>> {
+    ) -> Vec<[Vec<f32>; 2]> {
         let boxes: Vec<&[f64]> = positions.chunks(pool).collect();
         let last = boxes[boxes.len() - 1];
         let runs = boxes.len().div_ceil(k);
         let mut boxes = boxes.iter().copied().chain(std::iter::repeat(last));
         let small = |count: usize| f64::from(u32::try_from(count).expect("kernels are small"));
-        let channels = small(channels);
-        (0..runs)
-            .map(|_| {
-                let run: Vec<&[f64]> = boxes.by_ref().take(k).collect();
-                (0_u32..)
-                    .map(|j| f64::from(2 * j))
-                    .take_while(|&j| j < channels)
-                    .map(|j| {
-                        let frequency = self.theta.powf(-j / channels);
-                        let mean = |part: fn(f64) -> f64| {
-                            let of_box = |positions: &&[f64]| {
-                                let sum: f64 = positions.iter().map(|p| part(p * frequency)).sum();
-                                sum / small(positions.len())
-                            };
-                            run.iter().map(of_box).sum::<f64>() / small(k)
-                        };
-                        (mean(f64::cos), mean(f64::sin))
-                    })
-                    .collect()
+        let frequency = |channel: usize| self.theta.powf(-small(channel) / small(channels));
+        let frequencies: Vec<f64> = (0..channels).step_by(2).map(frequency).collect();
+        let run = |_| {
+            let run: Vec<&[f64]> = boxes.by_ref().take(k).collect();
+            [f64::cos, f64::sin].map(|part: fn(f64) -> f64| {
+                let mean = |frequency: &f64| {
+                    let of_box = |positions: &&[f64]| {
+                        let sum: f64 = positions.iter().map(|p| part(p * frequency)).sum();
+                        sum / small(positions.len())
+                    };
+                    let mean = run.iter().map(of_box).sum::<f64>() / small(k);
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "f32 is what the kernels use"
+                    )]
+                    return mean as f32;
+                };
+                frequencies.iter().map(mean).collect()
             })
-            .collect()
+        };
+        (0..runs).map(run).collect()
     }
 }
 

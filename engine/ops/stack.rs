@@ -230,7 +230,7 @@ impl Stack {
                 block.feed(lane, modulation);
             });
         }
-        lanes.into_iter().flat_map(|lane| lane.x).collect()
+        lanes.into_iter().map(|lane| lane.x).collect::<Vec<_>>().concat()
     }
 }
 

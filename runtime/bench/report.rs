@@ -86,12 +86,18 @@ impl Bound {
 
 impl Unit {
     fn text(self, value: f64) -> String {
+        self.text_to(value, 0)
+    }
+
+    /// With so many digits more than is usual.
+    fn text_to(self, value: f64, more: usize) -> String {
+        let (one, two) = (1 + more, 2 + more);
         match self {
-            Self::Decibel => format!("{value:.1} dB"),
-            Self::Gain => format!("{value:+.1} dB"),
-            Self::Ratio => format!("{value:.2}"),
-            Self::Share => format!("{:.1} %", value * 100.0),
-            Self::Rate => format!("{value:.1}"),
+            Self::Decibel => format!("{value:.one$} dB"),
+            Self::Gain => format!("{value:+.one$} dB"),
+            Self::Ratio => format!("{value:.two$}"),
+            Self::Share => format!("{:.one$} %", value * 100.0),
+            Self::Rate => format!("{value:.one$}"),
         }
     }
 }
@@ -202,8 +208,13 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { figure, value, floor, aim, unit, beside } = self;
         let [floor_text, aim_text] = [floor, aim].map(|bound| bound.text(*unit));
-        let holds = if floor.holds(*value) { "yes" } else { "no" };
-        let value = unit.text(*value);
+        let holds = floor.holds(*value);
+        // A value just below its floor is not written as the floor.
+        let is_floor = |text: &String| floor_text.split(" to ").any(|floor| floor == text);
+        let mut texts = (0..4).map(|more| unit.text_to(*value, more));
+        let told = texts.find(|text| holds || !is_floor(text));
+        let value = told.unwrap_or_else(|| unit.text(*value));
+        let holds = if holds { "yes" } else { "no" };
         write!(f, "| {figure} | {floor_text} | {aim_text} | {value} | {holds} | {beside} |")
     }
 }
@@ -259,5 +270,7 @@ mod tests {
         assert_eq!(text, "| x | +3.0 dB | +6.0 dB | +2.5 dB | no | y |");
         let text = row("x", 0.955, [0.95, 0.99], Unit::Share, String::new()).to_string();
         assert_eq!(text, "| x | 95.0 % | 99.0 % | 95.5 % | yes |  |");
+        let text = row("x", 0.797, [0.8, 0.95], Unit::Ratio, String::new()).to_string();
+        assert_eq!(text, "| x | 0.80 | 0.95 | 0.797 | no |  |");
     }
 }
