@@ -110,6 +110,14 @@ pub struct Shard {
     pub of: usize,
 }
 
+impl Shard {
+    /// Whether the video of a beginning in an arm falls to it, both by number. Each shard has some of every arm, for some
+    /// arms take several times as long as others.
+    fn has(self, start: usize, arm: usize) -> bool {
+        (start + arm) % self.of + 1 == self.number
+    }
+}
+
 impl FromStr for Shard {
     type Err = String;
 
@@ -202,7 +210,8 @@ struct Dreamed {
 impl Work<'_> {
     /// Makes what is missing of this shard, the videos of one beginning after each other.
     fn fill(&self, starts: &[Start]) -> Result<()> {
-        let Shard { number, of } = self.args.shard;
+        let shard = self.args.shard;
+        let Shard { number, of } = shard;
         let path = self.args.out.join(format!("units.{number}-of-{of}.jsonl"));
         let (mut ledger, mine) = Ledger::open(&path, &self.header)?;
         let others = read_all(&self.args.out, &self.header)?;
@@ -219,8 +228,9 @@ impl Work<'_> {
                 self.args.out.display()
             );
         }
+        let arms = self.arms().len().max(1);
         let all = wanted.into_iter().enumerate();
-        let own = all.filter(|(at, _)| at % of == number - 1).map(|(_, wanted)| wanted);
+        let own = all.filter(|(at, _)| shard.has(at / arms, at % arms)).map(|(_, wanted)| wanted);
         let missing: Vec<Wanted> = own.filter(|one| !known.contains_key(&self.key(one))).collect();
         let words = self.fit_words(missing.iter().map(|one| &one.arm))?;
         let bar = super::progress(missing.len(), "videos");
@@ -423,6 +433,21 @@ mod tests {
         assert_eq!("2/4".parse(), Ok(Shard { number: 2, of: 4 }));
         for wrong in ["", "2", "0/4", "5/4", "1/0", "a/b", "1/99999"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_shard_has_some_of_every_arm() {
+        let of = 4;
+        for arm in 0..6 {
+            for start in 0..8 {
+                let shards = (1..=of).filter(|&number| Shard { number, of }.has(start, arm));
+                assert_eq!(shards.count(), 1, "one shard makes each video");
+            }
+            for number in 1..=of {
+                let own = (0..8).filter(|&start| Shard { number, of }.has(start, arm));
+                assert_eq!(own.count(), 2, "arm {arm}, shard {number}");
+            }
         }
     }
 }
