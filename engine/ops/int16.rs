@@ -5,9 +5,9 @@
 //! are scaled back and added in f32, in one fixed order. So neither the number of threads nor the CPU changes a bit of
 //! the result.
 //!
-//! Both operands are packed into panels of adjacent pairs along the reduced dimension, which is what `vpmaddwd` and
-//! `vpdpwssd` multiply: on CPUs with AVX2 twice as many products as in f32, each rounded more finely than in bf16
-//! where no value of a block towers above the others.
+//! Both operands are packed as adjacent pairs along the reduced dimension, the left one row by row, the right one in
+//! panels of some columns: pairs are what `vpmaddwd` and `vpdpwssd` multiply. On CPUs with AVX2 that is twice as many
+//! products as in f32, each rounded more finely than in bf16 where no value of a block towers above the others.
 
 mod pack;
 mod tile;

@@ -79,24 +79,36 @@ mod x86 {
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn middle(
-        mut tiles: &[i16],
+        tiles: &[i16],
         filters: [&[u32]; 2],
         scales: &[f32; LANES],
-        mut out: &mut [[f32; LANES]],
+        out: &mut [[f32; LANES]],
     ) {
-        let tile = 2 * filters[0].len() / LANES;
-        while !out.is_empty() {
-            let count = [1, 2, 6][usize::from(out.len() > 1) + usize::from(out.len() > 5)];
-            let (part, later) = out.split_at_mut(count);
-            // SAFETY: the contract is the same.
-            unsafe {
-                match count {
-                    1 => middle_part::<1>(tiles, filters, scales, part),
-                    2 => middle_part::<2>(tiles, filters, scales, part),
-                    _ => middle_part::<6>(tiles, filters, scales, part),
-                }
+        // SAFETY: the contract is the same.
+        in_parts([6, 2, 1], tiles, out, |tiles, out| unsafe {
+            match out.len() {
+                1 => middle_part::<1>(tiles, filters, scales, out),
+                2 => middle_part::<2>(tiles, filters, scales, out),
+                _ => middle_part::<6>(tiles, filters, scales, out),
             }
-            (tiles, out) = (&tiles[count * tile..], later);
+        });
+    }
+
+    /// Hands tiles to `multiply` in parts of these numbers of them, the largest first; the last number is 1.
+    #[inline(always)]
+    fn in_parts(
+        parts: [usize; 3],
+        mut tiles: &[i16],
+        mut out: &mut [[f32; LANES]],
+        multiply: impl Fn(&[i16], &mut [[f32; LANES]]),
+    ) {
+        let tile = tiles.len() / out.len().max(1);
+        for part in parts {
+            while out.len() >= part {
+                let (now, later) = out.split_at_mut(part);
+                multiply(tiles, now);
+                (tiles, out) = (&tiles[part * tile..], later);
+            }
         }
     }
 
@@ -136,25 +148,19 @@ mod x86 {
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) unsafe fn wide(
-        mut tiles: &[i16],
+        tiles: &[i16],
         filters: [&[u32]; 2],
         scales: &[f32; LANES],
-        mut out: &mut [[f32; LANES]],
+        out: &mut [[f32; LANES]],
     ) {
-        let tile = 2 * filters[0].len() / LANES;
-        while !out.is_empty() {
-            let count = [1, 4, 12][usize::from(out.len() > 3) + usize::from(out.len() > 11)];
-            let (part, later) = out.split_at_mut(count);
-            // SAFETY: the contract is the same.
-            unsafe {
-                match count {
-                    1 => wide_part::<1>(tiles, filters, scales, part),
-                    4 => wide_part::<4>(tiles, filters, scales, part),
-                    _ => wide_part::<12>(tiles, filters, scales, part),
-                }
+        // SAFETY: the contract is the same.
+        in_parts([12, 4, 1], tiles, out, |tiles, out| unsafe {
+            match out.len() {
+                1 => wide_part::<1>(tiles, filters, scales, out),
+                4 => wide_part::<4>(tiles, filters, scales, out),
+                _ => wide_part::<12>(tiles, filters, scales, out),
             }
-            (tiles, out) = (&tiles[count * tile..], later);
-        }
+        });
     }
 
     /// The first `TILES` tiles of at least so many.

@@ -116,15 +116,15 @@ impl PackedFilter {
         let depth = padded(self.inputs) / 2;
         let Scratch { tiles, products, .. } = scratch;
         let count = tiles.len() / (TAPS * 2 * depth);
-        let filter = |at: usize| self.pairs.chunks_exact(depth * LANES).nth(at);
+        let filters = self.pairs.chunks_exact(depth * LANES);
+        // The last one has none after it.
+        let ahead = filters.clone().skip(1).chain(filters.clone().last());
+        let mut filters = filters.zip(ahead).zip(&self.scales);
         products.resize(TAPS * count * LANES, 0.0);
-        for (panel, scales) in self.scales.chunks_exact(TAPS).enumerate() {
-            let taps = tiles.chunks_exact(count * 2 * depth).zip(scales);
-            let taps = taps.zip(products.chunks_exact_mut(count * LANES));
-            for (at, ((tiles, scales), products)) in (panel * TAPS..).zip(taps) {
-                let Some(pairs) = filter(at) else { break };
-                // The last one has none after it.
-                let ahead = filter(at + 1).unwrap_or(pairs);
+        for panel in 0..self.scales.len() / TAPS {
+            let taps = tiles.chunks_exact(count * 2 * depth);
+            let taps = taps.zip(products.chunks_exact_mut(count * LANES)).zip(filters.by_ref());
+            for ((tiles, products), ((pairs, ahead), scales)) in taps {
                 multiply(tiles, pairs, ahead, scales, products);
             }
             vectorized(
