@@ -61,7 +61,7 @@ const CHECKS: &[Check] = &[
         compute: |device| {
             let x = random(&[96, 256], 1, device)?;
             let (shift, scale) = (random(&[3, 256], 2, device)?, random(&[3, 256], 3, device)?);
-            modulate(&x, &shift, &scale, &Rows::new(&[40, 50, 6]))
+            modulate(&x, &shift, &scale, &Rows::new(&[40, 50, 6]), DType::F32)
         },
     },
     Check {
@@ -89,6 +89,37 @@ const CHECKS: &[Check] = &[
         compute: |device| {
             let (x, gate) = (random(&[96, 256], 1, device)?, random(&[2, 256], 2, device)?);
             gated_add(&gelu(&x)?, &silu(&x)?, &gate, &Rows::new(&[40, 56]))
+        },
+    },
+    Check {
+        what: "place, of 16-bit floats",
+        tolerance: 1e-3,
+        reason: "a result may round to the next of 11 bits",
+        compute: |device| place(&halves(&[90, 256], 1, device)?, &mixed(120, 90), &phases(60, 32)),
+    },
+    Check {
+        what: "modulate, to 16-bit floats",
+        tolerance: 2e-3,
+        reason: "rounded after each step there or here, at the end alone elsewhere",
+        compute: |device| {
+            let x = random(&[96, 256], 1, device)?;
+            let (shift, scale) = (random(&[3, 256], 2, device)?, random(&[3, 256], 3, device)?);
+            modulate(&x, &shift, &scale, &Rows::new(&[40, 50, 6]), DType::F16)
+        },
+    },
+    Check {
+        what: "rms_norm, of 16-bit floats",
+        tolerance: 2e-3,
+        reason: "rounded after each step here, at the end alone there",
+        compute: |device| rms_norm(&halves(&[96, 256], 1, device)?, &random(&[64], 2, device)?),
+    },
+    Check {
+        what: "gate, of 16-bit floats",
+        tolerance: 1e-6,
+        reason: "one product is not rounded on its own",
+        compute: |device| {
+            let (x, gate) = (random(&[96, 256], 1, device)?, random(&[2, 256], 2, device)?);
+            gated_add(&x, &halves(&[96, 256], 3, device)?, &gate, &Rows::new(&[40, 56]))
         },
     },
     Check {
@@ -125,7 +156,18 @@ const CHECKS: &[Check] = &[
         tolerance: 1e-3,
         reason: "eight blocks, each off by some 1e-5 and each carrying on what came before",
         compute: |device| {
-            section(device, |model, sight, noisy, actions| {
+            section(device, Precision::F32, |model, sight, noisy, actions| {
+                let lead = sight.lead(model, actions)?;
+                model.estimate(noisy, 0.7, StepSize::Flow, &lead, &sight.context)
+            })
+        },
+    },
+    Check {
+        what: "a section of the network, in 16-bit floats",
+        tolerance: 2e-2,
+        reason: "operands of 11 bits there, of 24 here, through eight blocks",
+        compute: |device| {
+            section(device, coarse(device), |model, sight, noisy, actions| {
                 let lead = sight.lead(model, actions)?;
                 model.estimate(noisy, 0.7, StepSize::Flow, &lead, &sight.context)
             })
@@ -136,7 +178,7 @@ const CHECKS: &[Check] = &[
         tolerance: 1e-3,
         reason: "as the network's, twice",
         compute: |device| {
-            section(device, |model, sight, noisy, actions| {
+            section(device, Precision::F32, |model, sight, noisy, actions| {
                 let graphs = Graphs::default();
                 let sampling = Sampling { evaluations: 2, shortcut: false, guidance: 0.0 };
                 let make = |noisy: &Tensor| {
@@ -150,10 +192,16 @@ const CHECKS: &[Check] = &[
         },
     },
     Check {
-        what: "a picture of the codec",
+        what: "pictures of the codec",
         tolerance: 1e-2,
         reason: "a value may round to the next of 255",
-        compute: picture,
+        compute: |device| pictures(device, Precision::F32),
+    },
+    Check {
+        what: "pictures of the codec, in 16-bit floats",
+        tolerance: 3e-2,
+        reason: "ten convolutions with operands of 11 bits",
+        compute: |device| pictures(device, coarse(device)),
     },
 ];
 
@@ -178,11 +226,11 @@ fn convolution(vb: &VarBuilder<'_>, x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When one of them fails.
 pub fn agreement(device: &Device, begin: impl Fn(&'static str)) -> Result<Vec<Agreement>> {
-    round_products(device, false);
     let compare = |check: &Check| {
         begin(check.what);
-        let want = (check.compute)(&Device::Cpu)?;
-        let got = (check.compute)(device)?.to_device(&Device::Cpu)?;
+        round_products(device, false);
+        let want = (check.compute)(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let got = (check.compute)(device)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
         let Check { what, tolerance, reason, .. } = *check;
         Ok(Agreement { what, off: difference(&got, &want)?, tolerance, reason })
     };
@@ -204,7 +252,7 @@ fn gradients(device: &Device) -> Result<Tensor> {
     let [x, k, v, shift] = [var(328, 1)?, var(328, 2)?, var(328, 3)?, var(2, 4)?];
     let rows = Rows::new(&[300, 28]);
     let gain = random(&[64], 5, device)?;
-    let q = rms_norm(&modulate(&x, &shift, &shift, &rows)?, &gain)?;
+    let q = rms_norm(&modulate(&x, &shift, &shift, &rows, DType::F32)?, &gain)?;
     let route = Route {
         queries: mixed(48, 328),
         keys: mixed(328, 328),
@@ -219,12 +267,18 @@ fn gradients(device: &Device) -> Result<Tensor> {
     Tensor::cat(&[of(&x)?, of(&k)?, of(&v)?, of(&shift)?], 0)
 }
 
+/// How worlds compute on a GPU; a CPU answers as finely as it can.
+fn coarse(device: &Device) -> Precision {
+    if device.is_cpu() { Precision::F32 } else { Precision::Int16 }
+}
+
 /// A section after four groups of history, by a network of the shipped size none of whose weights is zero.
 fn section(
     device: &Device,
+    precision: Precision,
     make: impl Fn(&WorldModel, &Sight, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let config = ModelConfig { precision: Precision::F32, ..ModelConfig::base() };
+    let config = ModelConfig { precision, ..ModelConfig::base() };
     let mut weights = initial_weights(&config, 3, &Device::Cpu)?;
     for (seed, weight) in (100..).zip(weights.values_mut()) {
         *weight = (&*weight + (random(weight.dims(), seed, &Device::Cpu)? * 0.02)?)?;
@@ -245,9 +299,10 @@ fn section(
     make(&model, &Sight { context, newest, renderings: None }, &noisy, &actions)
 }
 
-/// Values of a picture over 255.
-fn picture(device: &Device) -> Result<Tensor> {
-    let config = CodecConfig { precision: Precision::F32, ..CodecConfig::base() };
+/// Values of pictures over 255: of two sets that are on their way at once, the second more than go through the network
+/// together.
+fn pictures(device: &Device, precision: Precision) -> Result<Tensor> {
+    let config = CodecConfig { precision, ..CodecConfig::base() };
     let mut weights = initial_codec_weights(&config, 7)?;
     let mean = Tensor::zeros(config.channels, DType::F32, &Device::Cpu)?;
     weights.insert("normalize.mean".to_owned(), mean);
@@ -255,7 +310,9 @@ fn picture(device: &Device) -> Result<Tensor> {
     weights.insert("normalize.matrix".to_owned(), matrix);
     let mut codec = Codec::new(&config, &builder(weights, device))?;
     codec.freeze()?;
-    let bytes = codec.decode(&random(&[1, config.channels, 12, 16], 5, device)?)?;
+    let latents = |count: usize| random(&[count, config.channels, 6, 8], 5, device)? * 4.0;
+    let [first, second] = [1, 9].map(|count| codec.begin_decode(&latents(count)?));
+    let bytes = [first?.wait()?, second?.wait()?].concat();
     let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
     Tensor::from_vec(values, bytes.len(), &Device::Cpu)
 }
@@ -268,6 +325,10 @@ fn builder(weights: BTreeMap<String, Tensor>, device: &Device) -> VarBuilder<'st
 fn random(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
     let values = Random::new(seed, 0).normals(shape.iter().product());
     Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)
+}
+
+fn halves(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
+    random(shape, seed, device)?.to_dtype(DType::F16)
 }
 
 /// Rows in an order of their own, some of them twice.
@@ -294,7 +355,7 @@ mod tests {
         }
         for check in CHECKS {
             let values = (check.compute)(&Device::Cpu).unwrap().flatten_all().unwrap();
-            let values = values.to_vec1::<f32>().unwrap();
+            let values = values.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
             let mean = values.iter().sum::<f32>() / values.len() as f32;
             let spread = values.iter().map(|x| (x - mean).abs()).sum::<f32>() / values.len() as f32;
             assert!(spread > 0.02, "{}: nothing there that could be wrong", check.what);

@@ -62,7 +62,7 @@ impl Product {
     /// Multiply-adds of one run.
     pub const MULTIPLY_ADDS: u64 = (Self::ROWS * Self::WIDTH * Self::WIDTH) as u64;
 
-    /// A product in this precision on a device, of a weight that is packed where that is how it is used.
+    /// A product in this precision on a device, of a weight that is packed or rounded where that is how it is used.
     ///
     /// # Errors
     /// When memory is short.
@@ -72,7 +72,10 @@ impl Product {
         let vb = VarBuilder::from_tensors(weights, DType::F32, device);
         let mut layer = Linear::without_bias(Self::WIDTH, Self::WIDTH, precision, &vb)?;
         layer.freeze()?;
-        Ok(Self { x: ones(Self::ROWS)?, layer })
+        if precision.is_int16() && !device.is_cpu() {
+            layer.halve()?;
+        }
+        Ok(Self { x: ones(Self::ROWS)?.to_dtype(layer.dtype())?, layer })
     }
 
     /// Multiplies once, to the end; on a CPU on all threads of the pool.

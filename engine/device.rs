@@ -1,6 +1,7 @@
 //! Where the networks run.
 
 pub use candle_core::Device;
+use candle_core::Tensor;
 
 /// The first CUDA GPU where this build has CUDA and the machine a driver, else the CPU.
 ///
@@ -35,12 +36,36 @@ pub fn cuda() -> Result<Device, String> {
 #[cfg(feature = "cuda")]
 fn in_one_stream() -> candle_core::Result<candle_core::CudaDevice> {
     let device = candle_core::CudaDevice::new_with_stream(0)?;
-    // SAFETY: events order the work of several streams. There is one, which orders its work itself.
+    // SAFETY: events order the work of several streams on the same memory. A stream orders its own work itself, and what
+    // goes from one device made here to another goes through this machine's memory (`across`), or when both are idle.
     #[expect(unsafe_code, reason = "two events for each tensor cost more than many a kernel")]
     unsafe {
         device.disable_event_tracking();
     }
     Ok(device)
+}
+
+/// Another stream of the same GPU, for work beside that of `device`; the CPU itself.
+///
+/// # Errors
+/// When the GPU fails.
+pub(crate) fn beside(device: &Device) -> candle_core::Result<Device> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        return in_one_stream().map(Device::Cuda);
+    }
+    Ok(device.clone())
+}
+
+/// A tensor on another device than its own, that one's work on it done.
+///
+/// # Errors
+/// When a device fails.
+pub(crate) fn across(tensor: &Tensor, device: &Device) -> candle_core::Result<Tensor> {
+    if tensor.device().same_device(device) {
+        return Ok(tensor.clone());
+    }
+    tensor.to_device(&Device::Cpu)?.to_device(device)
 }
 
 /// Lets GPUs round the factors of products of 32-bit floats to 10 bits and a sign (TF32), or not: all products of

@@ -42,11 +42,10 @@ impl Decoder {
         shuffle(&self.head.forward_silu(&x)?, 2)
     }
 
-    pub(super) fn freeze(&mut self) -> Result<()> {
-        self.low.freeze()?;
-        self.mid.freeze()?;
-        self.high.freeze()?;
-        let convs = [&mut self.stem, &mut self.up1, &mut self.up2, &mut self.head];
-        convs.into_iter().try_for_each(Conv2d::freeze)
+    /// Every one of them, in no order.
+    pub(super) fn convolutions(&mut self) -> impl Iterator<Item = &mut Conv2d> {
+        let stacks = [&mut self.low, &mut self.mid, &mut self.high];
+        let between = [&mut self.stem, &mut self.up1, &mut self.up2, &mut self.head];
+        stacks.into_iter().flat_map(Stack::convolutions).chain(between)
     }
 }

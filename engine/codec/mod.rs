@@ -8,17 +8,21 @@
 mod basis;
 mod decoder;
 mod encoder;
+mod painter;
+#[cfg(feature = "cuda")]
+mod pinned;
 mod residual;
 mod shuffle;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use painter::Painting;
 
-use crate::ops::{Precision, vectorized};
+use crate::ops::Precision;
 use basis::Basis;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use rayon::prelude::*;
+use painter::Painter;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,9 +34,6 @@ pub(crate) const COLOURS: usize = 3;
 
 /// Pictures that go through the networks at once: bounds the memory, and fills the processor.
 const AT_ONCE: usize = 8;
-
-/// Bytes of a picture that are worth handing to another thread.
-const TASK_BYTES: usize = 1 << 12;
 
 /// Sizes of the codec.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -50,7 +51,7 @@ pub struct CodecConfig {
     pub blocks: usize,
     /// Residual blocks at 1/2.
     pub high_blocks: usize,
-    /// How products are rounded on a CPU.
+    /// How products are rounded.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -88,8 +89,8 @@ impl CodecConfig {
 pub struct Codec {
     config: CodecConfig,
     encoder: Encoder,
-    decoder: Decoder,
     basis: Basis,
+    painter: Painter,
     device: Device,
 }
 
@@ -102,8 +103,8 @@ impl Codec {
         Ok(Self {
             config: config.clone(),
             encoder: Encoder::new(config, &vb.pp("encoder"))?,
-            decoder: Decoder::new(config, &vb.pp("decoder"))?,
             basis: Basis::new(config.channels, vb)?,
+            painter: Painter::new(config, vb)?,
             device: vb.device().clone(),
         })
     }
@@ -126,7 +127,7 @@ impl Codec {
     /// Prepares the weights for the fast kernels: call when they no longer change.
     pub fn freeze(&mut self) -> Result<()> {
         self.encoder.freeze()?;
-        self.decoder.freeze()
+        self.painter.freeze(self.config.precision)
     }
 
     /// Sizes.
@@ -134,7 +135,7 @@ impl Codec {
         &self.config
     }
 
-    /// Where its weights are.
+    /// Where its latents are.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
@@ -162,22 +163,24 @@ impl Codec {
     /// # Errors
     /// The latents have another number of channels than the codec.
     pub fn decode(&self, latents: &Tensor) -> Result<Vec<u8>> {
-        let (count, channels, ..) = latents.dims4()?;
+        self.begin_decode(latents)?.wait()
+    }
+
+    /// [`Self::decode`] that a GPU goes on with by itself.
+    ///
+    /// # Errors
+    /// The latents have another number of channels than the codec.
+    pub fn begin_decode(&self, latents: &Tensor) -> Result<Painting> {
+        let (_, channels, ..) = latents.dims4()?;
         if channels != self.config.channels {
             bail!("expected latents of {} channels, got {channels}", self.config.channels);
         }
-        let mut frames = Vec::new();
-        for first in (0..count).step_by(AT_ONCE) {
-            let latents = latents.narrow(0, first, AT_ONCE.min(count - first))?;
-            let latents = latents.permute((0, 2, 3, 1))?.contiguous()?;
-            bytes(&self.decoder.forward(&self.basis.undo(&latents)?)?, &mut frames)?;
-        }
-        Ok(frames)
+        self.painter.begin(latents)
     }
 
     /// The tensors of the basis that fits these latents (B, C, h, w) of a codec that has none yet.
     pub(crate) fn fit_basis(&self, latents: &Tensor) -> Result<BTreeMap<String, Tensor>> {
-        basis::fit(&self.decoder, &latents.permute((0, 2, 3, 1))?.contiguous()?)
+        basis::fit(self.painter.decoder(), &latents.permute((0, 2, 3, 1))?.contiguous()?)
     }
 
     /// An untrained one of [`CodecConfig::tiny`].
@@ -217,32 +220,6 @@ pub(crate) fn pixels(
     let values: Vec<f32> = frames.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
     let count = frames.len() / (height * width * COLOURS);
     Tensor::from_vec(values, (count, height, width, COLOURS), device)
-}
-
-/// Appends pictures in -1..=1 as RGB bytes.
-fn bytes(pictures: &Tensor, out: &mut Vec<u8>) -> Result<()> {
-    let values = pictures.flatten_all()?.to_vec1::<f32>()?;
-    let first = out.len();
-    out.resize(first + values.len(), 0);
-    let parts = out[first..].par_chunks_mut(TASK_BYTES).zip(values.par_chunks(TASK_BYTES));
-    parts.for_each(|(out, values)| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (byte, value) in out.iter_mut().zip(values) {
-                    let value = ((value + 1.0) * 127.5).round().clamp(0.0, 255.0);
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "clamped"
-                    )]
-                    let value = value as u8;
-                    *byte = value;
-                }
-            },
-        );
-    });
-    Ok(())
 }
 
 #[cfg(test)]

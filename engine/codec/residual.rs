@@ -43,10 +43,7 @@ impl Stack {
         self.0.iter().try_fold(x.clone(), |x, block| block.forward(&x))
     }
 
-    pub(super) fn freeze(&mut self) -> Result<()> {
-        self.0.iter_mut().try_for_each(|block| {
-            block.conv1.freeze()?;
-            block.conv2.freeze()
-        })
+    pub(super) fn convolutions(&mut self) -> impl Iterator<Item = &mut Conv2d> {
+        self.0.iter_mut().flat_map(|block| [&mut block.conv1, &mut block.conv2])
     }
 }

@@ -143,7 +143,8 @@ fn sinusoids(levels: &Tensor) -> Result<Tensor> {
 /// `layer_norm(x) · (1 + scale) + shift`: x (B, L, D); shift, scale (B, D).
 pub(super) fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let (rows, x_rows) = rows(x)?;
-    ops::modulate(&x_rows, &shift.contiguous()?, &scale.contiguous()?, &rows)?.reshape(x.shape())
+    let (shift, scale) = (shift.contiguous()?, scale.contiguous()?);
+    ops::modulate(&x_rows, &shift, &scale, &rows, x.dtype())?.reshape(x.shape())
 }
 
 /// `x + update · gate`: x, update (B, L, D); gate (B, D).

@@ -2,7 +2,7 @@
 
 use super::ModelConfig;
 use crate::ops::{BlockWeights, Linear, Rows, gated_add, gelu, modulate, rms_norm};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// Self-attention and a two-layer perceptron, both modulated and gated by the condition.
@@ -49,6 +49,18 @@ impl Block {
         }
     }
 
+    /// Rounds the weights of its products to 16-bit floats, and with them all that lies between two sums of the residual:
+    /// that, the modulation and the norms keep 32 bits.
+    pub(super) fn halve(&mut self) -> Result<()> {
+        let products = [&mut self.q, &mut self.k, &mut self.v, &mut self.out];
+        products.into_iter().chain([&mut self.up, &mut self.down]).try_for_each(Linear::halve)
+    }
+
+    /// What its products are of, keys and values among them.
+    pub(super) fn dtype(&self) -> DType {
+        self.q.dtype()
+    }
+
     /// Shift, scale and gate of the attention, then of the perceptron: six of (groups, D).
     ///
     /// condition: (groups, condition), activated.
@@ -64,7 +76,7 @@ impl Block {
         modulation: &[Tensor],
         rows: &Rows,
     ) -> Result<(Tensor, Tensor)> {
-        let x = modulate(x, &modulation[0], &modulation[1], rows)?;
+        let x = modulate(x, &modulation[0], &modulation[1], rows, self.dtype())?;
         Ok((rms_norm(&self.k.forward(&x)?, &self.k_norm)?, self.v.forward(&x)?))
     }
 
@@ -76,12 +88,12 @@ impl Block {
         rows: &Rows,
         attend: impl FnOnce(&Tensor, Tensor, Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let h = modulate(x, &modulation[0], &modulation[1], rows)?;
+        let h = modulate(x, &modulation[0], &modulation[1], rows, self.dtype())?;
         let q = rms_norm(&self.q.forward(&h)?, &self.q_norm)?;
         let k = rms_norm(&self.k.forward(&h)?, &self.k_norm)?;
         let h = self.out.forward(&attend(&q, k, self.v.forward(&h)?)?)?;
         let x = gated_add(x, &h, &modulation[2], rows)?;
-        let h = modulate(&x, &modulation[3], &modulation[4], rows)?;
+        let h = modulate(&x, &modulation[3], &modulation[4], rows, self.dtype())?;
         let h = self.down.forward(&gelu(&self.up.forward(&h)?)?)?;
         gated_add(&x, &h, &modulation[5], rows)
     }

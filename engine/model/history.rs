@@ -18,7 +18,8 @@ pub struct GroupKv {
 impl GroupKv {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(|(k, v)| 4 * (k.elem_count() + v.elem_count())).sum()
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.layers.iter().map(|(keys, values)| bytes(keys) + bytes(values)).sum()
     }
 
     /// Copies the keys of a block, rotated, and its values.

@@ -14,6 +14,7 @@ mod patchify;
 mod rendering;
 mod rope;
 mod span;
+mod step;
 mod world;
 
 pub use config::{Embedding, HistoryAttention, ModelConfig};
@@ -23,7 +24,8 @@ pub(crate) use motion::{FILTERS, WINDOW};
 pub use patchify::{embed_cells, patchify, unpatchify};
 pub use rope::{Rotary, group_phases, section_phases};
 pub use span::spanned;
-pub use world::{Answer, Batch, GroupTokens, Lead, StepSize, WorldModel};
+pub use step::StepSize;
+pub use world::{Answer, Batch, GroupTokens, Lead, WorldModel};
 
 #[cfg(test)]
 mod tests;

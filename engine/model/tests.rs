@@ -77,6 +77,25 @@ fn packing_the_weights_changes_no_more_than_roundings() {
 }
 
 #[test]
+fn blocks_of_16_bit_floats_change_no_more_than_roundings() {
+    let plain = model(false);
+    let mut halved = plain.clone();
+    halved.halve().unwrap();
+    for history in [true, false] {
+        let (a, b) = (estimate(&plain, history), estimate(&halved, history));
+        let scale = a.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let off = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        // Operands of 11 bits against those of 12, and what lies between two products is rounded as well.
+        assert!(off > 0.0 && off <= 4e-3 * scale, "off by {off} at scale {scale}");
+    }
+    let latents = random(&[1, config().channels, config().height, config().width], 40);
+    let action = random(&[config().action], 47);
+    let bytes =
+        |model: &WorldModel| model.encode(Kernel::FINEST, &latents, &action).unwrap().bytes();
+    assert_eq!(2 * bytes(&halved), bytes(&plain), "keys and values are kept as they are used");
+}
+
+#[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let packed = model(true);
     let with = |threads| {

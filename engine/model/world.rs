@@ -4,7 +4,9 @@ use super::block::Block;
 use super::history::{Layers, Seating};
 use super::motion::Motion;
 use super::rendering::{Rendered, RenderingLayer};
-use super::{ModelConfig, PlacedContext, embed_cells, patchify, section_phases, unpatchify};
+use super::{
+    ModelConfig, PlacedContext, StepSize, embed_cells, patchify, section_phases, unpatchify,
+};
 use crate::device::round_products;
 use crate::ops::{
     Linear, PackedKeys, Phases, Route, Rows, Stack, View, attend, modulate, silu, with_floats,
@@ -17,57 +19,6 @@ use std::sync::Arc;
 
 /// Channels of the sinusoids that describe the noise level.
 const SINUSOID: usize = 128;
-
-/// How far one evaluation moves along the flow: what a shortcut model is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepSize {
-    /// Infinitesimal: plain flow matching.
-    Flow,
-    /// A quarter of the way, four evaluations in all.
-    Quarter,
-    /// Half the way, two evaluations.
-    Half,
-    /// All the way, one evaluation.
-    Whole,
-}
-
-impl StepSize {
-    /// All of them, in the order of their embeddings.
-    pub const ALL: [Self; 4] = [Self::Flow, Self::Quarter, Self::Half, Self::Whole];
-
-    /// The step two of which lead as far; none for a step that clean latents teach.
-    pub fn half(self) -> Option<Self> {
-        match self {
-            Self::Flow | Self::Quarter => None,
-            Self::Half => Some(Self::Quarter),
-            Self::Whole => Some(Self::Half),
-        }
-    }
-
-    /// Whether steps of this size are taught to go where guidance leads.
-    pub fn knows_guidance(self) -> bool {
-        self.half().is_some()
-    }
-
-    /// How far the noise level falls.
-    pub fn length(self) -> f32 {
-        match self {
-            Self::Flow => 0.0,
-            Self::Quarter => 0.25,
-            Self::Half => 0.5,
-            Self::Whole => 1.0,
-        }
-    }
-
-    fn index(self) -> u32 {
-        match self {
-            Self::Flow => 0,
-            Self::Quarter => 1,
-            Self::Half => 2,
-            Self::Whole => 3,
-        }
-    }
-}
 
 /// What leads a section: its actions, and what they make of the newest frame before it.
 #[derive(Clone, Debug)]
@@ -197,6 +148,8 @@ impl WorldModel {
             let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
             let weights: Vec<_> = self.blocks.iter().map(Block::weights).collect();
             self.stack = Some(Arc::new(Stack::new(&weights, dim, head)?));
+        } else if self.config.precision.is_int16() {
+            self.halve()?;
         }
         let rest = [&mut self.section, &mut self.time_in, &mut self.time_out, &mut self.head];
         for linear in rest.into_iter().chain(self.patch.values_mut()) {
@@ -209,6 +162,11 @@ impl WorldModel {
         self.action_section.freeze()?;
         self.action_group.freeze()?;
         self.final_modulation.freeze()
+    }
+
+    /// Rounds the weights of the blocks to 16-bit floats.
+    pub(super) fn halve(&mut self) -> Result<()> {
+        self.blocks.iter_mut().try_for_each(Block::halve)
     }
 
     /// What leads a section under these actions, the last three of each frame, and bearings: (g, [`ModelConfig::told`]).
@@ -417,7 +375,7 @@ impl WorldModel {
     ) -> Result<Tensor> {
         let modulation = self.final_modulation.forward(condition)?.chunk(2, 1)?;
         let (shift, scale) = (modulation[0].contiguous()?, modulation[1].contiguous()?);
-        let x = modulate(x, &shift, &scale, rows)?;
+        let x = modulate(x, &shift, &scale, rows, x.dtype())?;
         let answer = self.head.forward(&x)?;
         match (&self.rendering, rendered) {
             (Some(layer), Some((rendered, levels))) => layer.mix(&answer, &x, rendered, levels),

@@ -4,7 +4,7 @@ use super::int16::{self, PackedRight, View};
 use super::place::{self, Phases, place};
 use super::wide::{dot, exp, vectorized};
 use super::{Precision, cuda, floats, fused, gather, stored, with_floats};
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -62,8 +62,10 @@ pub(super) fn plain_attend(q: &Tensor, k: &Tensor, v: &Tensor, routes: &[Route])
         let q = split(place(q, &route.queries, &route.query_phases)?, queries)?;
         let k = split(place(k, &route.keys, &route.key_phases)?, keys)?;
         let v = split(gather(v, &route.keys)?, keys)?;
-        let scores = (q.matmul(&k.t()?)? * f64::from(scale(head)))?; // S, N, Lq, Lk
-        softmax_last(&scores)?.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
+        // Sums of many 16-bit numbers are taken in 32.
+        let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?; // S, N, Lq, Lk
+        let weights = softmax_last(&(scores * f64::from(scale(head)))?)?.to_dtype(v.dtype())?;
+        weights.matmul(&v)?.transpose(1, 2)?.reshape((sequences * queries, width))
     });
     Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)
 }

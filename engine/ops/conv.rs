@@ -7,7 +7,7 @@ mod slope;
 mod winograd;
 
 use super::{Precision, add, floats, fused, stored, with_floats};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use std::sync::Arc;
 use winograd::PackedFilter;
@@ -54,6 +54,13 @@ impl Conv2d {
         Ok(())
     }
 
+    /// Rounds the weight to 16-bit floats, in which it multiplies from then on: call when it no longer changes.
+    pub(crate) fn halve(&mut self) -> Result<()> {
+        self.weight = self.weight.to_dtype(DType::F16)?;
+        self.bias = self.bias.to_dtype(DType::F16)?;
+        Ok(())
+    }
+
     /// x: (B, H, W, in) to (B, H, W, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, Before::Nothing, None)
@@ -78,8 +85,9 @@ impl Conv2d {
     }
 
     fn apply(&self, x: &Tensor, before: Before, onto: Option<&Tensor>) -> Result<Tensor> {
-        if !(fused(x) && self.precision.is_int16()) {
-            let y = plain(x, &self.weight, &self.bias, before)?;
+        if !(fused(x) && fused(&self.weight) && self.precision.is_int16()) {
+            let x = x.to_dtype(self.weight.dtype())?;
+            let y = plain(&x, &self.weight, &self.bias, before)?;
             return onto.map_or(Ok(y.clone()), |onto| onto + &y);
         }
         let (packed, x) = (self.packed.clone(), x.contiguous()?);

@@ -1,7 +1,7 @@
 //! GELU, SiLU and the gated residual.
 
 use super::wide::{exp, vectorized};
-use super::{Rows, floats, fused, stored, with_floats};
+use super::{Rows, cuda, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -20,11 +20,22 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 
 /// `x + update · gate`, `gate` shared by the rows of a group: x, update (R, D); gate (groups, D).
 pub fn gated_add(x: &Tensor, update: &Tensor, gate: &Tensor, rows: &Rows) -> Result<Tensor> {
-    if fused(x) {
+    if fused(x) && fused(update) {
         x.apply_op3(update, gate, GatedAdd(rows.clone()))
+    } else if cuda::gated_adds(x, update, gate) {
+        cuda::gated_add(x, update, gate, rows)
     } else {
-        x + (update * rows.spread(gate)?)?
+        plain_gated_add(x, update, gate, rows)
     }
+}
+
+pub(super) fn plain_gated_add(
+    x: &Tensor,
+    update: &Tensor,
+    gate: &Tensor,
+    rows: &Rows,
+) -> Result<Tensor> {
+    x + (update.to_dtype(x.dtype())? * rows.spread(gate)?)?
 }
 
 /// `a + b`, of the same shape.
@@ -312,7 +323,7 @@ mod tests {
             &[&[5, 19], &[5, 19], &[3, 19]],
             TOLERANCE,
             |t| gated_add(&t[0], &t[1], &t[2], &rows),
-            |t| &t[0] + (&t[1] * rows.spread(&t[2])?)?,
+            |t| plain_gated_add(&t[0], &t[1], &t[2], &rows),
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The linear layer.
 
-use super::{Precision, floats, int16, stored, vectorized, with_floats};
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use super::{Precision, floats, fused, int16, stored, vectorized, with_floats};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use int16::{PackedRight, View};
 use rayon::prelude::*;
@@ -53,6 +53,18 @@ impl Linear {
         [&self.weight, self.bias.as_ref().expect("asked of layers with a bias")]
     }
 
+    /// The type of its product.
+    pub(crate) fn dtype(&self) -> DType {
+        self.weight.dtype()
+    }
+
+    /// Rounds the weight to 16-bit floats, in which it multiplies from then on: call when it no longer changes.
+    pub(crate) fn halve(&mut self) -> Result<()> {
+        self.weight = self.weight.to_dtype(DType::F16)?;
+        self.bias = self.bias.as_ref().map(|bias| bias.to_dtype(DType::F16)).transpose()?;
+        Ok(())
+    }
+
     /// Packs the weight for the integer kernel: call when it no longer changes.
     pub fn freeze(&mut self) -> Result<()> {
         if self.precision.is_int16() && self.weight.device().is_cpu() {
@@ -70,14 +82,14 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let op = Product(self.packed.clone());
         match &self.bias {
-            _ if !(self.precision.is_int16() && x.device().is_cpu()) => self.plain_forward(x),
+            _ if !(self.precision.is_int16() && fused(&self.weight)) => self.plain_forward(x),
             Some(bias) => x.apply_op3(&self.weight, bias, op),
             None => x.apply_op2(&self.weight, op),
         }
     }
 
     fn plain_forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = x.matmul(&self.weight.t()?)?;
+        let product = x.to_dtype(self.dtype())?.matmul(&self.weight.t()?)?;
         match &self.bias {
             Some(bias) => product.broadcast_add(bias),
             None => Ok(product),

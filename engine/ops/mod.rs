@@ -46,7 +46,8 @@ pub enum Precision {
     #[default]
     F32,
     /// Operands rounded to integers of 12 bits and a sign with scales of their own, accumulated in 32 bits (of convolutions
-    /// some 15 bits of the picture, 9 or more of the filter); on a GPU to floats of 10 bits and a sign (TF32).
+    /// some 15 bits of the picture, 9 or more of the filter); on a GPU to floats of 10 bits and a sign, which are 16-bit
+    /// floats in a world's blocks and pictures, elsewhere TF32.
     Int16,
 }
 

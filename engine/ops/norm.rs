@@ -9,14 +9,20 @@ const EPSILON: f32 = 1e-6;
 
 /// `layer_norm(x) · (1 + scale) + shift`, shift and scale shared by the rows of a group (AdaLN).
 ///
-/// x: (R, D); shift, scale: (groups, D). The norm has no weights of its own.
-pub fn modulate(x: &Tensor, shift: &Tensor, scale: &Tensor, rows: &Rows) -> Result<Tensor> {
-    if fused(x) {
+/// x: (R, D); shift, scale: (groups, D); the result is of type `dtype`. The norm has no weights of its own.
+pub fn modulate(
+    x: &Tensor,
+    shift: &Tensor,
+    scale: &Tensor,
+    rows: &Rows,
+    dtype: DType,
+) -> Result<Tensor> {
+    if fused(x) && dtype == DType::F32 {
         x.apply_op3(shift, scale, Modulate(rows.clone()))
-    } else if cuda::runs(&cuda::MODULATE, None, &[x, shift, scale]) {
-        cuda::modulate(x, shift, scale, rows)
+    } else if cuda::modulates([x, shift, scale], dtype) {
+        cuda::modulate(x, shift, scale, rows, dtype)
     } else {
-        plain_modulate(x, shift, scale, rows)
+        plain_modulate(x, shift, scale, rows)?.to_dtype(dtype)
     }
 }
 
@@ -38,7 +44,7 @@ pub(super) fn plain_modulate(
 pub fn rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
     if fused(x) {
         x.apply_op2(gain, RmsNorm)
-    } else if cuda::runs(&cuda::RMS_NORM, None, &[x, gain]) {
+    } else if cuda::rms_norms(x, gain) {
         cuda::rms_norm(x, gain)
     } else {
         plain_rms_norm(x, gain)
@@ -51,7 +57,7 @@ pub(super) fn plain_rms_norm(x: &Tensor, gain: &Tensor) -> Result<Tensor> {
     let wide = x.reshape((rows, width / head, head))?.to_dtype(DType::F32)?;
     let mean = (wide.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?;
     let norm = wide.broadcast_div(&mean.sqrt()?)?.to_dtype(x.dtype())?;
-    norm.broadcast_mul(gain)?.reshape((rows, width))
+    norm.broadcast_mul(&gain.to_dtype(x.dtype())?)?.reshape((rows, width))
 }
 
 /// Mean of the values and of their squares' deviation: (mean, 1 / standard deviation).
@@ -297,7 +303,7 @@ mod tests {
         same_with_gradients(
             &[&[6, 37], &[3, 37], &[3, 37]],
             TOLERANCE,
-            |t| modulate(&t[0], &t[1], &t[2], &rows),
+            |t| modulate(&t[0], &t[1], &t[2], &rows, DType::F32),
             |t| plain_modulate(&t[0], &t[1], &t[2], &rows),
         );
     }

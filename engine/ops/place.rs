@@ -1,7 +1,7 @@
 //! Rotary phases (RoPE), and placing gathered rows by them.
 
 use super::{cuda, gather};
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use std::sync::Arc;
 
 /// Rotary phases of a run of tokens: for each token, half a head of complex numbers.
@@ -49,7 +49,7 @@ impl Phases {
 ///
 /// pool: (P, N · head). Row i of the result has the phases of token `i % phases.tokens()`.
 pub fn place(pool: &Tensor, index: &Arc<[u32]>, phases: &Arc<Phases>) -> Result<Tensor> {
-    if cuda::runs(&cuda::PLACE, None, &[pool]) {
+    if cuda::places(pool) {
         return cuda::place(pool, index, phases);
     }
     plain_place(pool, index, phases)
@@ -60,7 +60,7 @@ pub(super) fn plain_place(
     index: &Arc<[u32]>,
     phases: &Arc<Phases>,
 ) -> Result<Tensor> {
-    let rows = gather(pool, index)?;
+    let rows = gather(pool, index)?.to_dtype(DType::F32)?;
     let (count, width) = rows.dims2()?;
     let (tokens, half) = (phases.tokens(), phases.half);
     let pairs = rows.reshape((count / tokens, tokens, width / (2 * half), half, 2))?;
@@ -70,7 +70,7 @@ pub(super) fn plain_place(
     let (real, imaginary) = (real?, imaginary?);
     let x = (a.broadcast_mul(&real)? - b.broadcast_mul(&imaginary)?)?;
     let y = (a.broadcast_mul(&imaginary)? + b.broadcast_mul(&real)?)?;
-    Tensor::cat(&[x, y], D::Minus1)?.reshape((count, width))
+    Tensor::cat(&[x, y], D::Minus1)?.reshape((count, width))?.to_dtype(pool.dtype())
 }
 
 /// `out = x · phase` for every head, or `x · conj(phase)` where `SIGN` is -1.

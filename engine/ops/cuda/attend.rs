@@ -2,9 +2,9 @@
 
 use super::super::Route;
 use super::super::place::rotate;
-use super::{Input, Kernel, Launch, Value, check_rows, kept, number, runs};
-use candle_core::{Result, Tensor, bail};
-use half::f16;
+use super::{Input, Kernel, Launch, Value, Variant, check_rows, kept, nearest_half, number, runs};
+use candle_core::{DType, Result, Tensor, bail};
+use std::borrow::Cow;
 
 /// A way of attending: what is set here is in the sources as well.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(in super::super) struct Attention {
     queries: u32,
     /// What the widths of heads are multiples of.
     step: usize,
+    /// Whether it takes 16-bit floats as well.
+    halves: bool,
 }
 
 /// In 32-bit floats throughout.
@@ -26,6 +28,7 @@ pub(in super::super) static EXACT: Attention = Attention {
     },
     queries: 32,
     step: 4,
+    halves: false,
 };
 
 /// Factors rounded to 16-bit floats, summed in 32 bits.
@@ -34,10 +37,11 @@ pub(in super::super) static ROUNDED: Attention = Attention {
         name: "attend_rounded",
         source: include_str!("attend_rounded.cu"),
         block: [256, 1],
-        twin: |inputs, out| twin(inputs, out, 64, nearest_half),
+        twin: |inputs, out| twin(inputs, out, 64, |x| nearest_half(x).to_f32()),
     },
     queries: 128,
     step: 16,
+    halves: true,
 };
 
 /// Threads among which the keys of a query are dealt out.
@@ -53,8 +57,15 @@ impl Attention {
 
     /// Whether the kernel, rather than the plain form, runs on these.
     pub(in super::super) fn runs(&self, tensors: [&Tensor; 3], routes: &[Route]) -> bool {
-        let head = routes.first().map(|route| 2 * route.query_phases.half);
-        head.is_some_and(|head| self.fits(head)) && runs(self.kernel, head, &tensors)
+        let Some(route) = routes.first() else { return false };
+        let (head, dtype) = (2 * route.query_phases.half, tensors[0].dtype());
+        self.fits(head)
+            && (self.halves || dtype == DType::F32)
+            && Self::variant(head, dtype).is_ok_and(|it| runs(self.kernel, it, [], tensors))
+    }
+
+    fn variant(head: usize, dtype: DType) -> Result<Variant> {
+        Ok(Variant { head: Some(number(head)?), ..Variant::of(dtype) })
     }
 
     /// As [`attend`](crate::ops::attend()).
@@ -108,22 +119,17 @@ impl Attention {
             key_real,
             key_imaginary,
         ];
-        let (tokens, head) = (number(queries)?, number(head)?);
+        let (tokens, variant) = (number(queries)?, Self::variant(head, q.dtype())?);
         let numbers = [tokens, number(keys)?, number(width)?].map(Input::Number);
         Ok(Launch {
             kernel: self.kernel,
-            head: Some(head),
-            grid: [tokens.div_ceil(self.queries), number(width)? / head, number(sequences)?],
+            variant,
+            grid: [tokens.div_ceil(self.queries), number(width / head)?, number(sequences)?],
             inputs: tensors.map(Input::Tensor).into_iter().chain(numbers).collect(),
             shape: (route.queries.len(), width).into(),
+            dtype: q.dtype(),
         })
     }
-}
-
-/// The nearest number that 16-bit floats have.
-fn nearest_half(x: f32) -> f32 {
-    let largest = f16::MAX.to_f32();
-    f16::from_f32(x.clamp(-largest, largest)).to_f32()
 }
 
 /// What the threads do, factors `round`ed, with so many keys in a tile.
@@ -141,20 +147,21 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32], tile: usize, round: fn(f32) -> f3
         Value::Number(query_tokens),
         Value::Number(key_tokens),
         Value::Number(width),
-    ] = *inputs
+    ] = inputs
     else {
         unreachable!("the inputs of `launch`")
     };
     let [query_tokens, key_tokens, width] =
-        [query_tokens, key_tokens, width].map(|size| size as usize);
+        [query_tokens, key_tokens, width].map(|size| *size as usize);
     let head = 2 * (query_real.len() / query_tokens);
-    let turned = |x: &[f32], row: u32, column: usize, token: usize, phases: [&[f32]; 2]| {
-        let [real, imaginary] = phases.map(|part| &part[token * (head / 2)..][..head / 2]);
-        let mut out = vec![0.0; head];
-        rotate::<1>(&x[row as usize * width + column..][..head], (real, imaginary), &mut out);
-        out.iter_mut().for_each(|x| *x = round(*x));
-        out
-    };
+    let turned =
+        |x: &[f32], row: u32, column: usize, token: usize, phases: [&Cow<'_, [f32]>; 2]| {
+            let [real, imaginary] = phases.map(|part| &part[token * (head / 2)..][..head / 2]);
+            let mut out = vec![0.0; head];
+            rotate::<1>(&x[row as usize * width + column..][..head], (real, imaginary), &mut out);
+            out.iter_mut().for_each(|x| *x = round(*x));
+            out
+        };
     for (sequence, keys) in keys.chunks(key_tokens).enumerate() {
         for column in (0..width).step_by(head) {
             let turn = |(token, &row): (usize, &u32)| {

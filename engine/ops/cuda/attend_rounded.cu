@@ -31,15 +31,16 @@ __device__ void multiply(float* c, const unsigned* a, unsigned b0, unsigned b1) 
 #endif
 
 // A pair of channels, turned by a phase.
-__device__ unsigned turned(const float* x, float real, float imaginary) {
-  return halves(fmaf(x[0], real, -(x[1] * imaginary)), fmaf(x[0], imaginary, x[1] * real));
+__device__ unsigned turned(const number* x, float real, float imaginary) {
+  const float a = wide(x[0]), b = wide(x[1]);
+  return halves(fmaf(a, real, -(b * imaginary)), fmaf(a, imaginary, b * real));
 }
 
-KERNEL attend_rounded(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
+KERNEL attend_rounded(const number* __restrict__ q, const number* __restrict__ k, const number* __restrict__ v,
                       const unsigned* __restrict__ queries, const unsigned* __restrict__ keys,
                       const float* __restrict__ query_real, const float* __restrict__ query_imaginary,
                       const float* __restrict__ key_real, const float* __restrict__ key_imaginary,
-                      unsigned query_tokens, unsigned key_tokens, unsigned width, float* __restrict__ out) {
+                      unsigned query_tokens, unsigned key_tokens, unsigned width, number* __restrict__ out) {
   __shared__ unsigned tile[KEYS * KEY_STRIDE], across[HEAD * VALUE_STRIDE];
   const unsigned group = threadIdx.x % 32 / 4, part = threadIdx.x % 4;
   const unsigned first = blockIdx.x * QUERIES + threadIdx.x / 32 * 16, column = blockIdx.y * HEAD;
@@ -69,8 +70,8 @@ KERNEL attend_rounded(const float* __restrict__ q, const float* __restrict__ k, 
     // Values lie channel by channel: a word has those of two keys.
     for (unsigned at = threadIdx.x; at < KEYS / 2 * HEAD; at += blockDim.x) {
       const unsigned pair = at / HEAD, channel = at % HEAD, key = start + 2 * pair;
-      const float a = key < key_tokens ? v[(size_t)keys[key] * width + column + channel] : 0.f;
-      const float b = key + 1 < key_tokens ? v[(size_t)keys[key + 1] * width + column + channel] : 0.f;
+      const float a = key < key_tokens ? wide(v[(size_t)keys[key] * width + column + channel]) : 0.f;
+      const float b = key + 1 < key_tokens ? wide(v[(size_t)keys[key + 1] * width + column + channel]) : 0.f;
       across[channel * VALUE_STRIDE + pair] = halves(a, b);
     }
     __syncthreads();
@@ -126,6 +127,8 @@ KERNEL attend_rounded(const float* __restrict__ q, const float* __restrict__ k, 
 #pragma unroll
   for (unsigned i = 0; i < HEAD / 2; i++) {
     const unsigned row = first + group + i / 2 % 2 * 8, channel = i / 4 * 8 + 2 * part + i % 2;
-    if (row < query_tokens) out[((size_t)blockIdx.z * query_tokens + row) * width + column + channel] = result[i / 4][i % 4] / sum[i / 2 % 2];
+    if (row < query_tokens) {
+      out[((size_t)blockIdx.z * query_tokens + row) * width + column + channel] = narrow(result[i / 4][i % 4] / sum[i / 2 % 2]);
+    }
   }
 }

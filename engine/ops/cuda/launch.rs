@@ -1,24 +1,25 @@
 //! Compiling, loading and launching.
 
 use super::source::compile;
-use super::{Input, Kernel, Launch};
+use super::{Input, Kernel, Launch, Variant};
 use candle_core::backend::BackendStorage as _;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaView, LaunchConfig, PushKernelArg as _,
+    CudaFunction, CudaView, DeviceRepr, LaunchConfig, PushKernelArg as _,
 };
-use candle_core::cuda_backend::{CudaDevice, CudaStorage, WrapErr as _};
-use candle_core::{Device, Layout, Result, Storage, bail};
+use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, WrapErr as _};
+use candle_core::{DType, Device, Layout, Result, Storage, bail};
+use half::f16;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Whether a kernel could be made for this device. Why not is said once for each kernel.
-pub(super) fn is_ready(kernel: &'static Kernel, head: Option<u32>, device: &Device) -> bool {
+pub(super) fn is_ready(kernel: &'static Kernel, variant: Variant, device: &Device) -> bool {
     static READY: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
     let Device::Cuda(device) = device else { return false };
-    let name = format!("{} {:?}", module(kernel, head), device.id());
+    let name = format!("{} {:?}", module(kernel, variant), device.id());
     let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);
     *ready.get_or_insert_default().entry(name).or_insert_with(|| {
-        let function = function(device, kernel, head);
+        let function = function(device, kernel, variant);
         if let Err(error) = &function {
             tracing::warn!("without our kernel {}: {error}", kernel.name);
         }
@@ -26,21 +27,21 @@ pub(super) fn is_ready(kernel: &'static Kernel, head: Option<u32>, device: &Devi
     })
 }
 
-fn module(kernel: &Kernel, head: Option<u32>) -> String {
-    head.map_or_else(|| kernel.name.to_owned(), |head| format!("{}-{head}", kernel.name))
+fn module(kernel: &Kernel, variant: Variant) -> String {
+    variant.defines().fold(kernel.name.to_owned(), |name, define| format!("{name}-{define}"))
 }
 
 /// The kernel on this device, compiled when it is first asked for.
-fn function(device: &CudaDevice, kernel: &Kernel, head: Option<u32>) -> Result<CudaFunction> {
+fn function(device: &CudaDevice, kernel: &Kernel, variant: Variant) -> Result<CudaFunction> {
     static PTX: Mutex<Option<HashMap<String, String>>> = Mutex::new(None);
-    let module = module(kernel, head);
+    let module = module(kernel, variant);
     let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
     let architecture = format!("compute_{major}{minor}");
     let mut ptx = PTX.lock().unwrap_or_else(PoisonError::into_inner);
     let ptx = ptx.get_or_insert_default();
     let key = format!("{module} {architecture}");
     if !ptx.contains_key(&key) {
-        let made = compile(kernel, head, &architecture).map_err(candle_core::Error::wrap)?;
+        let made = compile(kernel, variant, &architecture).map_err(candle_core::Error::wrap)?;
         ptx.insert(key.clone(), made);
     }
     let module = format!("oneiro-{module}");
@@ -50,13 +51,14 @@ fn function(device: &CudaDevice, kernel: &Kernel, head: Option<u32>) -> Result<C
 /// An input on the device.
 enum View<'a> {
     Floats(CudaView<'a, f32>),
+    Halves(CudaView<'a, f16>),
     Indices(CudaView<'a, u32>),
     Number(u32),
 }
 
 pub(super) fn launch(launch: &Launch, first: &CudaStorage, layout: &Layout) -> Result<CudaStorage> {
     let device = first.device().clone();
-    let function = function(&device, launch.kernel, launch.head)?;
+    let function = function(&device, launch.kernel, launch.variant)?;
     // The first input is held by the caller.
     let held: Vec<_> = launch.inputs[1..]
         .iter()
@@ -77,15 +79,31 @@ pub(super) fn launch(launch: &Launch, first: &CudaStorage, layout: &Layout) -> R
             },
         });
     }
+    let result = match launch.dtype {
+        DType::F16 => into_new::<f16>(launch, &function, &views, &device)?,
+        _ => into_new::<f32>(launch, &function, &views, &device)?,
+    };
+    drop(views);
+    Ok(result)
+}
+
+/// Launches a kernel with these inputs, then a new result.
+fn into_new<T: CudaDType + DeviceRepr>(
+    launch: &Launch,
+    function: &CudaFunction,
+    views: &[View<'_>],
+    device: &CudaDevice,
+) -> Result<CudaStorage> {
     // SAFETY: the kernel writes every value of the result, which the tests that run the sources see to: there the
     // result holds no numbers before.
     #[expect(unsafe_code, reason = "memory that is written before it is read needs no zeros")]
-    let mut out = unsafe { device.alloc::<f32>(launch.shape.elem_count())? };
+    let mut out = unsafe { device.alloc::<T>(launch.shape.elem_count())? };
     let stream = device.cuda_stream();
-    let mut arguments = stream.launch_builder(&function);
-    for view in &views {
+    let mut arguments = stream.launch_builder(function);
+    for view in views {
         match view {
             View::Floats(view) => arguments.arg(view),
+            View::Halves(view) => arguments.arg(view),
             View::Indices(view) => arguments.arg(view),
             View::Number(number) => arguments.arg(number),
         };
@@ -99,8 +117,7 @@ pub(super) fn launch(launch: &Launch, first: &CudaStorage, layout: &Layout) -> R
     #[expect(unsafe_code, reason = "a launch cannot be checked by the compiler")]
     let launched = unsafe { arguments.launch(config) };
     launched.w()?;
-    drop(views);
-    Ok(CudaStorage::wrap_cuda_slice(out, device))
+    Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
 }
 
 fn view<'a>(storage: &'a CudaStorage, layout: &Layout) -> Result<View<'a>> {
@@ -109,6 +126,9 @@ fn view<'a>(storage: &'a CudaStorage, layout: &Layout) -> Result<View<'a>> {
     };
     if let Ok(values) = storage.as_cuda_slice::<f32>() {
         return Ok(View::Floats(values.slice(start..end)));
+    }
+    if let Ok(values) = storage.as_cuda_slice::<f16>() {
+        return Ok(View::Halves(values.slice(start..end)));
     }
     Ok(View::Indices(storage.as_cuda_slice::<u32>()?.slice(start..end)))
 }

@@ -13,6 +13,7 @@ mod kept;
 mod launch;
 mod norm;
 mod place;
+mod residual;
 #[cfg(any(test, feature = "cuda"))]
 mod source;
 #[cfg(test)]
@@ -22,11 +23,13 @@ pub(super) use attend::{EXACT, ROUNDED};
 #[cfg(feature = "cuda")]
 pub(crate) use kept::{hold, sealed};
 pub(super) use kept::{indices, phases};
-pub(super) use norm::{MODULATE, RMS_NORM, modulate, rms_norm};
-pub(super) use place::{PLACE, place};
+pub(super) use norm::{modulate, modulates, rms_norm, rms_norms};
+pub(super) use place::{place, places};
+pub(super) use residual::{gated_add, gated_adds};
 
-use super::stored;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use half::f16;
+use std::borrow::Cow;
 
 /// A kernel. Its parameters are its inputs in their order, then the result.
 #[derive(Debug)]
@@ -40,10 +43,19 @@ pub(super) struct Kernel {
     twin: fn(&[Value<'_>], &mut [f32]),
 }
 
-/// An input as a twin sees it.
-#[derive(Clone, Copy, Debug)]
+/// What a kernel is compiled for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Variant {
+    /// What `HEAD` stands for in the source, where it does.
+    head: Option<u32>,
+    /// Whether `number` is a 16-bit float there, not one of 32 bits; sums have 32 bits either way.
+    halves: bool,
+}
+
+/// An input as a twin sees it: 16-bit floats are widened.
+#[derive(Debug)]
 enum Value<'a> {
-    Floats(&'a [f32]),
+    Floats(Cow<'a, [f32]>),
     Indices(&'a [u32]),
     Number(u32),
 }
@@ -51,7 +63,7 @@ enum Value<'a> {
 /// An input.
 #[derive(Clone, Debug)]
 enum Input {
-    /// A contiguous tensor of f32 or u32.
+    /// A contiguous tensor of f32, f16 or u32.
     Tensor(Tensor),
     Number(u32),
 }
@@ -60,34 +72,52 @@ enum Input {
 #[derive(Clone, Debug)]
 struct Launch {
     kernel: &'static Kernel,
-    /// What `HEAD` stands for in the source, where it does.
     #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a GPU's"))]
-    head: Option<u32>,
+    variant: Variant,
     /// Blocks along x, y and z.
     #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a GPU's"))]
     grid: [u32; 3],
     /// The first one is a tensor.
     inputs: Vec<Input>,
     shape: Shape,
+    /// Of the result: f32 or f16.
+    dtype: DType,
 }
 
-/// Whether our kernel, rather than the plain form, runs on these tensors.
-pub(super) fn runs(kernel: &'static Kernel, head: Option<usize>, tensors: &[&Tensor]) -> bool {
-    let takes = |x: &&Tensor| {
-        x.device().is_cuda() && x.dtype() == DType::F32 && x.is_contiguous() && !x.track_op()
+/// Whether our kernel, rather than the plain form, runs on these tensors: those of 32-bit floats, and those of `number`s.
+fn runs<const F: usize, const N: usize>(
+    kernel: &'static Kernel,
+    variant: Variant,
+    floats: [&Tensor; F],
+    numbers: [&Tensor; N],
+) -> bool {
+    let takes = |x: &Tensor, dtype: DType| {
+        x.device().is_cuda() && x.dtype() == dtype && x.is_contiguous() && !x.track_op()
     };
-    tensors.iter().all(takes) && is_ready(kernel, head, tensors[0])
+    floats.iter().all(|x| takes(x, DType::F32))
+        && numbers.iter().all(|x| takes(x, variant.number()))
+        && floats.iter().chain(&numbers).next().is_some_and(|x| is_ready(kernel, variant, x))
 }
 
 #[cfg(feature = "cuda")]
-fn is_ready(kernel: &'static Kernel, head: Option<usize>, tensor: &Tensor) -> bool {
-    let head = head.map(u32::try_from);
-    head.transpose().is_ok_and(|head| launch::is_ready(kernel, head, tensor.device()))
+fn is_ready(kernel: &'static Kernel, variant: Variant, tensor: &Tensor) -> bool {
+    launch::is_ready(kernel, variant, tensor.device())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn is_ready(_: &Kernel, _: Option<usize>, _: &Tensor) -> bool {
+fn is_ready(_: &Kernel, _: Variant, _: &Tensor) -> bool {
     false
+}
+
+impl Variant {
+    /// For `number`s of this type.
+    fn of(dtype: DType) -> Self {
+        Self { halves: dtype == DType::F16, head: None }
+    }
+
+    fn number(self) -> DType {
+        if self.halves { DType::F16 } else { DType::F32 }
+    }
 }
 
 impl Launch {
@@ -126,7 +156,11 @@ impl CustomOp1 for Launch {
         }
         let mut out = vec![0.0; self.shape.elem_count()];
         (self.kernel.twin)(&values, &mut out);
-        Ok(stored(out, self.shape.clone()))
+        let storage = match self.dtype {
+            DType::F16 => CpuStorage::F16(out.into_iter().map(nearest_half).collect()),
+            _ => CpuStorage::F32(out),
+        };
+        Ok((storage, self.shape.clone()))
     }
 
     #[cfg(feature = "cuda")]
@@ -144,10 +178,19 @@ fn value<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Value<'a>> {
         bail!("expected a contiguous tensor")
     };
     match storage {
-        CpuStorage::F32(values) => Ok(Value::Floats(&values[start..end])),
+        CpuStorage::F32(values) => Ok(Value::Floats(values[start..end].into())),
+        CpuStorage::F16(values) => {
+            Ok(Value::Floats(values[start..end].iter().map(|x| x.to_f32()).collect()))
+        }
         CpuStorage::U32(values) => Ok(Value::Indices(&values[start..end])),
-        _ => bail!("expected f32 or u32"),
+        _ => bail!("expected f32, f16 or u32"),
     }
+}
+
+/// The nearest number that 16-bit floats have, none of them infinite.
+fn nearest_half(x: f32) -> f16 {
+    let largest = f16::MAX.to_f32();
+    f16::from_f32(x.clamp(-largest, largest))
 }
 
 /// A size as kernels take it.

@@ -15,7 +15,7 @@ __device__ float total(float* sums, float number) {
 
 // layer_norm(x) * (1 + scale) + shift, shift and scale those of the row's group. A block has one row.
 KERNEL modulate(const float* __restrict__ x, const float* __restrict__ shift, const float* __restrict__ scale,
-                const unsigned* __restrict__ group_of, unsigned width, float* __restrict__ out) {
+                const unsigned* __restrict__ group_of, unsigned width, number* __restrict__ out) {
   __shared__ float sums[THREADS];
   const size_t row = (size_t)blockIdx.x * width, group = (size_t)group_of[blockIdx.x] * width;
   float sum = 0.f;
@@ -28,19 +28,22 @@ KERNEL modulate(const float* __restrict__ x, const float* __restrict__ shift, co
   }
   const float deviation = 1.f / sqrtf(total(sums, sum) / (float)width + EPSILON);
   for (unsigned c = threadIdx.x; c < width; c += THREADS) {
-    out[row + c] = fmaf((x[row + c] - mean) * deviation, 1.f + scale[group + c], shift[group + c]);
+    out[row + c] = narrow(fmaf((x[row + c] - mean) * deviation, 1.f + scale[group + c], shift[group + c]));
   }
 }
 
 // RMS norm over each run of `head` columns. A warp has one run.
-KERNEL rms_norm(const float* __restrict__ x, const float* __restrict__ gain, unsigned runs, unsigned head,
-                float* __restrict__ out) {
+KERNEL rms_norm(const number* __restrict__ x, const float* __restrict__ gain, unsigned runs, unsigned head,
+                number* __restrict__ out) {
   const unsigned run = blockIdx.x * blockDim.y + threadIdx.y;
   if (run >= runs) return;
   const size_t first = (size_t)run * head;
   float sum = 0.f;
-  for (unsigned c = threadIdx.x; c < head; c += 32) sum = fmaf(x[first + c], x[first + c], sum);
+  for (unsigned c = threadIdx.x; c < head; c += 32) {
+    const float value = wide(x[first + c]);
+    sum = fmaf(value, value, sum);
+  }
   for (unsigned apart = 16; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
   const float inverse = 1.f / sqrtf(sum / (float)head + EPSILON);
-  for (unsigned c = threadIdx.x; c < head; c += 32) out[first + c] = x[first + c] * inverse * gain[c];
+  for (unsigned c = threadIdx.x; c < head; c += 32) out[first + c] = narrow(wide(x[first + c]) * inverse * gain[c]);
 }

@@ -1,8 +1,8 @@
 //! Layer norm with modulation, and RMS norm of heads.
 
-use super::{Input, Kernel, Launch, Value, check_rows, kept, number};
+use super::{Input, Kernel, Launch, Value, Variant, check_rows, kept, number, runs};
 use crate::ops::Rows;
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 const EPSILON: f32 = 1e-6;
 /// Threads of a row; in the source as well.
@@ -12,19 +12,24 @@ const LANES: u16 = 32;
 /// Runs of a block.
 const RUNS: u32 = 4;
 
-pub(in super::super) static MODULATE: Kernel = Kernel {
+static MODULATE: Kernel = Kernel {
     name: "modulate",
     source: include_str!("norm.cu"),
     block: [THREADS as u32, 1],
     twin: modulate_twin,
 };
 
-pub(in super::super) static RMS_NORM: Kernel = Kernel {
+static RMS_NORM: Kernel = Kernel {
     name: "rms_norm",
     source: include_str!("norm.cu"),
     block: [LANES as u32, RUNS],
     twin: rms_norm_twin,
 };
+
+/// Whether the kernel, rather than the plain form, makes this result.
+pub(in super::super) fn modulates(tensors: [&Tensor; 3], dtype: DType) -> bool {
+    runs(&MODULATE, Variant::of(dtype), tensors, [])
+}
 
 /// As [`modulate`](crate::ops::modulate).
 pub(in super::super) fn modulate(
@@ -32,8 +37,9 @@ pub(in super::super) fn modulate(
     shift: &Tensor,
     scale: &Tensor,
     rows: &Rows,
+    dtype: DType,
 ) -> Result<Tensor> {
-    modulate_launch(x, shift, scale, rows)?.run()
+    modulate_launch(x, shift, scale, rows, dtype)?.run()
 }
 
 pub(super) fn modulate_launch(
@@ -41,6 +47,7 @@ pub(super) fn modulate_launch(
     shift: &Tensor,
     scale: &Tensor,
     rows: &Rows,
+    dtype: DType,
 ) -> Result<Launch> {
     let (count, width) = x.dims2()?;
     if count != rows.rows() || shift.dims2()? != (rows.groups(), width) {
@@ -58,7 +65,13 @@ pub(super) fn modulate_launch(
         Input::Number(number(width)?),
     ];
     let grid = [number(count)?, 1, 1];
-    Ok(Launch { kernel: &MODULATE, head: None, grid, inputs, shape: x.shape().clone() })
+    let (variant, shape) = (Variant::of(dtype), x.shape().clone());
+    Ok(Launch { kernel: &MODULATE, variant, grid, inputs, shape, dtype })
+}
+
+/// Whether the kernel, rather than the plain form, runs on these.
+pub(in super::super) fn rms_norms(x: &Tensor, gain: &Tensor) -> bool {
+    runs(&RMS_NORM, Variant::of(x.dtype()), [gain], [x])
 }
 
 /// As [`rms_norm`](crate::ops::rms_norm).
@@ -79,7 +92,8 @@ pub(super) fn rms_norm_launch(x: &Tensor, gain: &Tensor) -> Result<Launch> {
         Input::Number(number(head)?),
     ];
     let grid = [runs.div_ceil(RUNS), 1, 1];
-    Ok(Launch { kernel: &RMS_NORM, head: None, grid, inputs, shape: x.shape().clone() })
+    let (variant, shape, dtype) = (Variant::of(x.dtype()), x.shape().clone(), x.dtype());
+    Ok(Launch { kernel: &RMS_NORM, variant, grid, inputs, shape, dtype })
 }
 
 fn modulate_twin(inputs: &[Value<'_>], out: &mut [f32]) {
@@ -89,14 +103,14 @@ fn modulate_twin(inputs: &[Value<'_>], out: &mut [f32]) {
         Value::Floats(scale),
         Value::Indices(group_of),
         Value::Number(width),
-    ] = *inputs
+    ] = inputs
     else {
         unreachable!("the inputs of `modulate_launch`")
     };
-    let width = width as usize;
+    let width = *width as usize;
     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
     let count = width as f32;
-    for ((out, x), &group) in out.chunks_mut(width).zip(x.chunks(width)).zip(group_of) {
+    for ((out, x), &group) in out.chunks_mut(width).zip(x.chunks(width)).zip(*group_of) {
         let group = group as usize * width..(group as usize + 1) * width;
         let (shift, scale) = (&shift[group.clone()], &scale[group]);
         let mean = total::<{ THREADS as usize }>(x, |sum, x| sum + x) / count;
@@ -109,17 +123,17 @@ fn modulate_twin(inputs: &[Value<'_>], out: &mut [f32]) {
 }
 
 fn rms_norm_twin(inputs: &[Value<'_>], out: &mut [f32]) {
-    let [Value::Floats(x), Value::Floats(gain), Value::Number(_), Value::Number(head)] = *inputs
+    let [Value::Floats(x), Value::Floats(gain), Value::Number(_), Value::Number(head)] = inputs
     else {
         unreachable!("the inputs of `rms_norm_launch`")
     };
-    let length = head as usize;
+    let length = *head as usize;
     #[expect(clippy::cast_precision_loss, reason = "heads are far below 2^24 wide")]
-    let count = head as f32;
+    let count = *head as f32;
     for (out, x) in out.chunks_mut(length).zip(x.chunks(length)) {
         let squares = total::<{ LANES as usize }>(x, |sum, x| x.mul_add(x, sum));
         let inverse = 1.0 / (squares / count + EPSILON).sqrt();
-        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain.iter()) {
             *out = x * inverse * gain;
         }
     }

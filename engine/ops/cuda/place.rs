@@ -1,13 +1,18 @@
 //! Gathering rows and turning them by the phases of their places.
 
 use super::super::place::rotate;
-use super::{Input, Kernel, Launch, Value, check_rows, kept, number};
+use super::{Input, Kernel, Launch, Value, Variant, check_rows, kept, number, runs};
 use crate::ops::Phases;
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;
 
-pub(in super::super) static PLACE: Kernel =
+static PLACE: Kernel =
     Kernel { name: "place", source: include_str!("place.cu"), block: [256, 1], twin };
+
+/// Whether the kernel, rather than the plain form, runs on this.
+pub(in super::super) fn places(pool: &Tensor) -> bool {
+    runs(&PLACE, Variant::of(pool.dtype()), [], [pool])
+}
 
 /// Rows `index` of `pool`, as [`place`](crate::ops::place()).
 pub(in super::super) fn place(
@@ -39,10 +44,11 @@ pub(super) fn launch(pool: &Tensor, index: &Arc<[u32]>, phases: &Arc<Phases>) ->
     let threads = number(rows * width / 2)?;
     Ok(Launch {
         kernel: &PLACE,
-        head: None,
+        variant: Variant::of(pool.dtype()),
         grid: [threads.div_ceil(PLACE.block[0]), 1, 1],
         inputs,
         shape: (rows, width).into(),
+        dtype: pool.dtype(),
     })
 }
 
@@ -56,11 +62,11 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
         Value::Number(width),
         Value::Number(tokens),
         Value::Number(half),
-    ] = *inputs
+    ] = inputs
     else {
         unreachable!("the inputs of `launch`")
     };
-    let [rows, width, tokens, half] = [rows, width, tokens, half].map(|size| size as usize);
+    let [rows, width, tokens, half] = [rows, width, tokens, half].map(|size| *size as usize);
     for (row, out) in out.chunks_exact_mut(width).take(rows).enumerate() {
         let x = &pool[index[row] as usize * width..][..width];
         let phase = row % tokens * half..(row % tokens + 1) * half;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 typedef struct { unsigned x, y, z; } Index;
@@ -33,17 +34,28 @@ static unsigned half(float x) {
   const int exponent = ilogbf(size);
   return sign | (((unsigned)(exponent + 14) << 10) + (unsigned)nearbyintf(scalbnf(size, 10 - exponent)));
 }
-static float number(unsigned half) {
+static float unhalf(unsigned half) {
   const int exponent = half >> 10 & 31, digits = half & 1023;
-  const float size = exponent ? scalbnf(1024 + digits, exponent - 25) : scalbnf(digits, -24);
+  const float normal = exponent ? scalbnf(1024 + digits, exponent - 25) : scalbnf(digits, -24);
+  const float size = exponent < 31 ? normal : digits ? NAN : INFINITY;
   return half & 0x8000u ? -size : size;
 }
 static unsigned halves(float low, float high) { return half(low) | half(high) << 16; }
 
+#ifdef HALVES
+typedef unsigned short number;
+static float wide(number x) { return unhalf(x); }
+static number narrow(float x) { return (number)half(x); }
+#else
+typedef float number;
+static float wide(number x) { return x; }
+static number narrow(float x) { return x; }
+#endif
+
 // A warp's product of small matrices, from what each of its threads has of them.
 static unsigned fragments[1024][6];
 static float fragment(unsigned thread, unsigned word, unsigned high) {
-  return number(fragments[(current & ~31u) + thread][word] >> 16 * high & 0xffffu);
+  return unhalf(fragments[(current & ~31u) + thread][word] >> 16 * high & 0xffffu);
 }
 static void multiply(float* c, const unsigned* a, unsigned b0, unsigned b1) {
   unsigned* own = fragments[current];
@@ -60,9 +72,9 @@ static void multiply(float* c, const unsigned* a, unsigned b0, unsigned b1) {
   __syncthreads();
 }
 
-static void* input(size_t count) {
-  void* values = malloc(4 * count);
-  if (!values || fread(values, 4, count, stdin) != count) exit(3);
+static void* input(size_t size, size_t count) {
+  void* values = malloc(size * count);
+  if (!values || fread(values, size, count, stdin) != count) exit(3);
   return values;
 }
 

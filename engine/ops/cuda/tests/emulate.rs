@@ -2,6 +2,7 @@
 
 use super::super::{Input, Launch};
 use candle_core::DType;
+use half::f16;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -13,11 +14,10 @@ pub(super) fn run(launch: &Launch) -> Vec<f32> {
     let (source, program) = (dir.path().join("kernel.c"), dir.path().join("kernel"));
     std::fs::write(&source, [include_str!("emulate.c"), launch.kernel.source, &main].concat())
         .unwrap();
-    let head = launch.head.map(|head| format!("-DHEAD={head}"));
     let done = Command::new("cc")
         .args(["-std=gnu11", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"])
         .args(["-Wno-unused-function", "-Werror"])
-        .args(head)
+        .args(launch.variant.defines().map(|define| format!("-D{define}")))
         .arg("-o")
         .args([&program, &source])
         .arg("-lm")
@@ -59,6 +59,11 @@ fn program(launch: &Launch) -> (String, Vec<u8>) {
                 values.extend(index.iter().flat_map(|value| value.to_le_bytes()));
                 ("unsigned", index.len())
             }
+            Input::Tensor(tensor) if tensor.dtype() == DType::F16 => {
+                let halves = tensor.flatten_all().unwrap().to_vec1::<f16>().unwrap();
+                values.extend(halves.iter().flat_map(|value| value.to_le_bytes()));
+                ("number", halves.len())
+            }
             Input::Tensor(tensor) => {
                 let floats = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 values.extend(floats.iter().flat_map(|value| value.to_le_bytes()));
@@ -66,18 +71,24 @@ fn program(launch: &Launch) -> (String, Vec<u8>) {
             }
         };
         let _ = writeln!(inputs, "static {kind}* a{at};");
-        let _ = writeln!(read, "  a{at} = input({count});");
+        let _ = writeln!(read, "  a{at} = input(sizeof(*a{at}), {count});");
     }
     let (count, name) = (launch.shape.elem_count(), launch.kernel.name);
+    let (result, read_result) =
+        if launch.dtype == DType::F16 { ("number", "wide(out[at])") } else { ("float", "out[at]") };
     let ([x, y, z], [width, height]) = (launch.grid, launch.kernel.block);
     let text = format!(
-        "{inputs}static float out[{count}];
+        "{inputs}static {result} out[{count}];
 static void body(void) {{ {name}({names}out); }}
 int main(void) {{
 {read}  for (int backwards = 0; backwards < 2; backwards++) {{
-    for (unsigned at = 0; at < {count}; at++) out[at] = NAN;
+    // Not a number, of either type.
+    memset(out, 255, sizeof out);
     run({width}, {height}, {x}, {y}, {z}, backwards);
-    fwrite(out, 4, {count}, stdout);
+    for (unsigned at = 0; at < {count}; at++) {{
+      const float value = {read_result};
+      fwrite(&value, 4, 1, stdout);
+    }}
   }}
   return 0;
 }}
