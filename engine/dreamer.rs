@@ -2,12 +2,14 @@
 //!
 //! The caller runs the stages in order: [`Dreamer::preview`], [`Dreamer::retrieve`],
 //! [`Dreamer::plan`], [`Dreamer::pack`], [`Dreamer::encode`], [`Dreamer::denoise`],
-//! [`Dreamer::decode`], [`Dreamer::remember`].
+//! [`Dreamer::remember`], [`Dreamer::decode`]; and between two sections, if there is time, [`Dreamer::anticipate`].
 
 mod bookmark;
+mod context;
 mod latent;
 mod opening;
 mod options;
+mod remember;
 mod repeat;
 mod retrieval;
 
@@ -16,23 +18,21 @@ pub use options::{DreamOptions, EstimateBy};
 pub use repeat::Recipe;
 
 use crate::atlas::{BEARING, Canvas, Renderer, add_detail};
+use crate::codec::Painting;
 use crate::error::Error;
 use crate::graph::Graphs;
-use crate::model::{GroupKv, PlacedContext, spanned};
+use crate::model::{GroupKv, PlacedContext};
 use crate::noise::section_noise;
 use crate::pack::{
-    Arrangement, Grid, Group, HistoryView, Kernel, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
+    Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
 use crate::reckoning::Reckoning;
 use crate::sampler::{Sampling, Sight, sample, sample_at_once};
 use crate::world::World;
 use candle_core::{DType, Tensor};
-use half::f16;
 use input::Action;
 use latent::{check, feature_shape, gone, look, stored};
-use memory::{
-    BranchId, ByteLru, Estimate, Feature, FrameId, FrameStamp, History, Hit, Look, Ranking,
-};
+use memory::{BranchId, ByteLru, Estimate, FrameId, FrameStamp, History, Hit, Ranking};
 use std::sync::Arc;
 
 /// What a section was made from.
@@ -61,6 +61,8 @@ pub struct Account {
     pub kv_hits: usize,
     /// Groups that had to be encoded.
     pub kv_misses: usize,
+    /// Of these, those that were before the section was begun.
+    pub kv_anticipated: usize,
     /// Whether each of the plan's groups was there already.
     pub reused: Vec<bool>,
     /// Frames the ranking chose, best first.
@@ -99,6 +101,8 @@ pub struct Dreamer {
     packed: Vec<FrameId>,
     section: Section,
     account: Account,
+    /// What was encoded for the section to come before it was begun.
+    anticipated: Vec<Group>,
     /// Of the sampler, where all evaluations are given to the device at once.
     graphs: Option<Graphs>,
 }
@@ -118,6 +122,8 @@ struct Section {
     canvases: Vec<Canvas>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
+    /// Its pictures, where a GPU makes them by itself.
+    painting: Option<Painting>,
 }
 
 /// Whether an action with these features does anything.
@@ -165,6 +171,7 @@ impl Dreamer {
             packed: Vec::new(),
             section: Section::default(),
             account: Account::default(),
+            anticipated: Vec::new(),
             graphs: options.at_once.then(Graphs::default),
             tick: 0,
             pose: None,
@@ -223,9 +230,8 @@ impl Dreamer {
         self.pack()?;
         self.encode()?;
         self.denoise()?;
-        let frames = self.decode()?;
         self.remember()?;
-        Ok(frames)
+        self.decode()
     }
 
     /// Begins a section under `actions`, one for each of its frames, and estimates its look.
@@ -283,9 +289,16 @@ impl Dreamer {
     pub fn pack(&mut self) -> Result<(), Error> {
         let plan = self.account.plan.take().expect("`plan` comes before `pack`");
         self.gather(&plan)?;
-        self.account.kv_misses = self.section.missing.len();
-        self.account.kv_hits = plan.slots.len() - self.section.missing.len();
-        self.account.reused = self.section.groups.iter().map(|(kept, ..)| kept.is_some()).collect();
+        self.account.kv_anticipated =
+            plan.slots.iter().filter(|slot| self.anticipated.contains(&slot.group)).count();
+        // What was encoded ahead of the section is new all the same.
+        let reused = |(kept, group, _): &(Option<_>, Group, _)| {
+            kept.is_some() && !self.anticipated.contains(group)
+        };
+        self.account.reused = self.section.groups.iter().map(reused).collect();
+        self.account.kv_hits = self.account.reused.iter().filter(|&&reused| reused).count();
+        self.account.kv_misses = plan.slots.len() - self.account.kv_hits;
+        self.anticipated.clear();
         self.packed.clear();
         self.packed.extend(plan.retrieved());
         for slot in &plan.slots {
@@ -301,58 +314,6 @@ impl Dreamer {
             self.world.shown_from(&mut self.renderer, &places)?;
         self.account.places = places;
         Ok(())
-    }
-
-    fn gather(&mut self, plan: &PackPlan) -> Result<(), Error> {
-        self.section.groups.clear();
-        self.section.missing.clear();
-        for slot in &plan.slots {
-            let kept = if self.options.reuse { self.kv.get(&slot.group).cloned() } else { None };
-            if kept.is_none() {
-                self.section.missing.push(slot.group.clone());
-            }
-            self.section.groups.push((kept, slot.group.clone(), slot.position));
-        }
-        Ok(())
-    }
-
-    /// Encodes the groups that are missing.
-    pub fn encode(&mut self) -> Result<(), Error> {
-        let missing = std::mem::take(&mut self.section.missing);
-        let told = missing.iter().map(|group| self.group(group)).collect::<Result<Vec<_>, _>>()?;
-        let encoded = self.world.model.encode_each(0.0, &told)?.into_iter().map(Arc::new);
-        for (group, encoded) in missing.into_iter().zip(encoded) {
-            for (kept, other, _) in &mut self.section.groups {
-                if *other == group {
-                    *kept = Some(Arc::clone(&encoded));
-                }
-            }
-            // Of a tail, the next section's holds another frame.
-            if self.options.reuse && !group.is_tail() {
-                let bytes = encoded.bytes();
-                // One that is larger than the whole budget is simply not kept.
-                let _not_kept = self.kv.insert(group, encoded, bytes);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the network is told of a group: kernel, latents, mean action.
-    fn group(&self, group: &Group) -> Result<(Kernel, Tensor, Tensor), Error> {
-        let model = &self.world.model;
-        let config = model.config();
-        let mut latents = Vec::with_capacity(group.frames.len());
-        let mut action = vec![0.0_f32; config.action];
-        #[expect(clippy::cast_precision_loss, reason = "groups are short")]
-        let share = 1.0 / group.frames.len() as f32;
-        for frame in &group.frames {
-            latents.push(self.seen(*frame)?);
-            let record = self.history.warm().peek(*frame).ok_or_else(|| gone(*frame))?;
-            action.iter_mut().zip(record.action.iter()).for_each(|(sum, x)| *sum += share * x);
-        }
-        let shape = [group.kernel.frames(), config.channels, config.height, config.width];
-        let latents = model.tensor(spanned(group.kernel, &latents), &shape)?;
-        Ok((group.kernel, latents, model.tensor(action, &[config.action])?))
     }
 
     /// Runs the sampler; the result is rounded to the type it is stored in.
@@ -385,14 +346,6 @@ impl Dreamer {
         Ok(Some(self.world.model.tensor(self.seen(newest)?, &shape)?))
     }
 
-    fn placed(&self) -> Result<PlacedContext, Error> {
-        let groups = self.section.groups.iter().map(|(kv, group, position)| {
-            let kv = kv.as_ref().expect("`encode` comes before `denoise`");
-            (Arc::clone(kv), group.kernel, *position)
-        });
-        Ok(self.world.model.place(&groups.collect::<Vec<_>>())?)
-    }
-
     fn noise(&self) -> Result<Tensor, Error> {
         let config = self.world.model.config();
         let shape = [self.section_frames(), config.channels, config.height, config.width];
@@ -419,73 +372,18 @@ impl Dreamer {
     }
 
     /// The section's pictures, RGB, one after another: what its latents hold, with the detail of what the atlas shows of it.
-    pub fn decode(&self) -> Result<Vec<Vec<u8>>, Error> {
+    pub fn decode(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let latents = self.section.latents.as_ref().expect("`denoise` comes before `decode`");
-        let pixels = self.world.codec.decode(latents)?;
+        let pixels = match self.section.painting.take() {
+            Some(painting) => painting.wait()?,
+            None => self.world.codec.decode(latents)?,
+        };
         let size = pixels.len() / self.section_frames();
         let mut frames: Vec<Vec<u8>> = pixels.chunks(size).map(<[u8]>::to_vec).collect();
         for (frame, canvas) in frames.iter_mut().zip(&self.section.canvases) {
             add_detail(frame, canvas);
         }
         Ok(frames)
-    }
-
-    /// Takes the section into the history.
-    pub fn remember(&mut self) -> Result<(), Error> {
-        let latents = self.section.latents.take().expect("`denoise` comes before `remember`");
-        self.account.made.clear();
-        for (at, features) in std::mem::take(&mut self.section.actions).into_iter().enumerate() {
-            let frame = self.remember_frame(&latents.get(at)?, features)?;
-            self.account.made.push(frame);
-        }
-        Ok(())
-    }
-
-    /// latent: (C, H, W).
-    fn remember_frame(&mut self, latent: &Tensor, action: Arc<[f32]>) -> Result<FrameId, Error> {
-        let latent = stored(latent)?;
-        self.reckoning = match (self.map, self.pose) {
-            (Some(_), Some(pose)) => self.reckoning.at(pose),
-            _ => self.reckoning.after(&action),
-        };
-        let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
-        let look = Look {
-            latent,
-            action: Arc::clone(&action),
-            feature: Feature::new(
-                feature_shape(&self.world),
-                &look(&values, self.world.model.config().channels),
-            )?,
-            pose: self.pose,
-            reckoned: self.reckoning.place(),
-        };
-        let stamp = self.history.remember(self.tick, look)?;
-        if is_stirring(&action) {
-            self.stirred = self.tick;
-        }
-        self.tick += 1;
-        self.recent_actions.rotate_left(1);
-        self.recent_actions[1] = action;
-        Ok(stamp.frame)
-    }
-
-    /// A remembered latent as the network is shown it, in words under a schedule with `+D`: (C, H, W).
-    fn seen(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
-        let mut latent = self.latent(frame)?;
-        if let Some(codebook) = self.world.codebook.as_ref().filter(|_| self.schedule.is_discrete())
-        {
-            codebook.quantise(&mut latent);
-        }
-        Ok(latent)
-    }
-
-    /// A remembered latent: (C, H, W).
-    ///
-    /// # Errors
-    /// The frame was let go.
-    pub fn latent(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
-        let record = self.history.warm().peek(frame).ok_or_else(|| gone(frame))?;
-        Ok(record.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect())
     }
 
     /// The branch being walked.

@@ -81,11 +81,16 @@ pub trait Dream: Send {
         Ok(())
     }
 
+    /// Stores the section in the history.
+    fn remember(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Gives the section's pictures, [`Facts::section_frames`] of them.
     fn decode(&mut self) -> Result<Vec<Frame>>;
 
-    /// Stores the section in the history.
-    fn remember(&mut self) -> Result<()> {
+    /// Does what the next section takes in any case, while nobody waits for it.
+    fn anticipate(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -98,9 +103,8 @@ pub trait Dream: Send {
             self.pack()?;
             self.encode()?;
             self.denoise()?;
-            let frames = self.decode()?;
             self.remember()?;
-            Ok(frames)
+            self.decode()
         })
     }
 

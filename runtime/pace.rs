@@ -54,6 +54,8 @@ pub struct Pace {
     next_due: Duration,
     last_ready: Duration,
     recent: Recent,
+    /// What else sections took, after they were ready.
+    ahead: Recent,
 }
 
 impl Pace {
@@ -81,7 +83,13 @@ impl Pace {
             next_due: Duration::ZERO,
             last_ready: Duration::ZERO,
             recent: Recent::default(),
+            ahead: Recent::default(),
         }
+    }
+
+    /// Takes note of how long was worked for the next section before it is begun.
+    pub fn anticipated(&mut self, time: Duration) {
+        self.ahead.record(time);
     }
 
     /// When to sample the controls for the next section.
@@ -103,8 +111,9 @@ impl Pace {
             return Due { first: ready, spacing: Duration::ZERO, late: false };
         };
         // Too slow a machine shows its frames evenly, further apart, not in bursts.
-        let usual = self.recent.percentile(50).unwrap_or_default() / self.section_frames;
-        let spacing = period.max(usual);
+        let usual = |times: &Recent| times.percentile(50).unwrap_or_default();
+        let whole = usual(&self.recent) + usual(&self.ahead);
+        let spacing = period.max(whole / self.section_frames);
         // A little late keeps the beat; later than a frame, the beat starts anew.
         let late = ready > self.next_due;
         let first = if ready > self.next_due + period { ready } else { self.next_due };
@@ -150,6 +159,28 @@ mod tests {
             assert_eq!(start - began, MS(400), "begun as soon as the one before was ready");
             assert_eq!(due.spacing, MS(100));
             assert_eq!(due.first - before.first, MS(400));
+        }
+    }
+
+    #[test]
+    fn work_for_the_next_section_is_part_of_a_slow_machines_beat_and_of_no_ones_lead() {
+        let mut pace = Pace::at(20.0, 4);
+        let mut now = Duration::ZERO;
+        let mut placed = |take: [u64; 2]| {
+            let began = now.max(pace.start());
+            let due = pace.place(began, began + MS(take[0]));
+            pace.anticipated(MS(take[1]));
+            now = began + MS(take[0] + take[1]);
+            (began, due)
+        };
+        let fast: Vec<_> = (0..20).map(|_| placed([60, 30])).collect();
+        for (began, due) in &fast[1..] {
+            assert_eq!((due.first - *began, due.spacing), (MS(60), MS(50)));
+        }
+        let slow: Vec<_> = (0..100).map(|_| placed([300, 100])).collect();
+        for pair in slow[70..].windows(2) {
+            assert_eq!(pair[1].1.first - pair[0].1.first, MS(400), "evenly");
+            assert_eq!(pair[1].1.spacing, MS(100));
         }
     }
 

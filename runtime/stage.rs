@@ -21,19 +21,21 @@ pub enum Stage {
     Encode,
     /// Run the sampler.
     Denoise,
-    /// Turn latents into pictures.
-    Decode,
     /// Store the section in the history.
     Remember,
+    /// Turn latents into pictures.
+    Decode,
     /// Hand the pictures on.
     Publish,
+    /// Encode what the next section sees in any case, while nobody waits for it.
+    Anticipate,
     /// Show a picture (main thread).
     Present,
 }
 
 impl Stage {
     /// All stages, in the order in which a section meets them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Poll,
         Self::Preview,
         Self::Retrieve,
@@ -41,9 +43,10 @@ impl Stage {
         Self::Pack,
         Self::Encode,
         Self::Denoise,
-        Self::Decode,
         Self::Remember,
+        Self::Decode,
         Self::Publish,
+        Self::Anticipate,
         Self::Present,
     ];
 
@@ -60,6 +63,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Remember => "remember",
             Self::Publish => "publish",
+            Self::Anticipate => "anticipate",
             Self::Present => "present",
         }
     }
@@ -78,6 +82,7 @@ impl Stage {
             Self::Decode => tracing::debug_span!("decode"),
             Self::Remember => tracing::debug_span!("remember"),
             Self::Publish => tracing::debug_span!("publish"),
+            Self::Anticipate => tracing::debug_span!("anticipate"),
             Self::Present => tracing::debug_span!("present"),
         }
     }

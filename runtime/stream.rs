@@ -126,7 +126,7 @@ impl Stream<'_> {
             notices.for_each(|line| self.publish.notice(line));
             let pictures = cores::awake(|| self.dream(&actions))?;
             let due = self.place(polled_at, pictures.len(), actions.len())?;
-            self.ease(polled_at);
+            let took = self.clock.now().saturating_sub(polled_at);
             let frames: Vec<_> = pictures.into_iter().map(Arc::new).collect();
             self.steer.see(&frames, self.dream.room());
             let account = self.dream.account();
@@ -150,6 +150,11 @@ impl Stream<'_> {
             if self.stage(Stage::Publish, |it| it.publish.publish(&section))? == Pass::Leave {
                 break;
             }
+            let began = self.clock.now();
+            cores::awake(|| self.stage(Stage::Anticipate, |it| it.dream.anticipate()))?;
+            let ahead = self.clock.now().saturating_sub(began);
+            self.pace.anticipated(ahead);
+            self.ease(took + ahead);
             number += 1;
         }
         Ok(())
@@ -163,9 +168,8 @@ impl Stream<'_> {
         self.stage(Stage::Pack, |it| it.dream.pack())?;
         self.stage(Stage::Encode, |it| it.dream.encode())?;
         self.stage(Stage::Denoise, |it| it.dream.denoise())?;
-        let pictures = self.stage(Stage::Decode, |it| it.dream.decode())?;
         self.stage(Stage::Remember, |it| it.dream.remember())?;
-        Ok(pictures)
+        self.stage(Stage::Decode, |it| it.dream.decode())
     }
 
     /// Does what the player wished for between two sections.
@@ -183,9 +187,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Changes the evaluations of the sections to come where the rate asks for it.
-    fn ease(&mut self, polled_at: Duration) {
-        let took = self.clock.now().saturating_sub(polled_at);
+    /// Changes the evaluations of the sections to come where the rate asks for it; the last one took so long.
+    fn ease(&mut self, took: Duration) {
         let Some(evaluations) = self.effort.as_mut().and_then(|effort| effort.observe(took)) else {
             return;
         };

@@ -123,8 +123,6 @@ struct Dreaming {
     going_back: bool,
     /// Nor did the one in the making.
     went_back: bool,
-    /// The section's pictures, until they are remembered.
-    pictures: Vec<Frame>,
     thumbnails: Thumbnails,
 }
 
@@ -195,7 +193,6 @@ impl Dreaming {
             bookmark: None,
             going_back: false,
             went_back: false,
-            pictures: Vec::new(),
             thumbnails,
         })
     }
@@ -291,20 +288,28 @@ impl Dream for Dreaming {
         Ok(self.dreamer.denoise()?)
     }
 
-    fn decode(&mut self) -> Result<Vec<Frame>> {
-        let Facts { width, height, .. } = self.facts;
-        let frames = self.dreamer.decode()?.into_iter();
-        self.pictures = frames.map(|pixels| Frame { width, height, pixels }).collect();
-        Ok(self.pictures.clone())
-    }
-
     fn remember(&mut self) -> Result<()> {
         self.dreamer.remember()?;
-        shrink(&mut self.thumbnails, &self.dreamer, &std::mem::take(&mut self.pictures));
         if let Some(recall) = &mut self.recall {
             recall.remember(&self.dreamer, self.dreamer.section_frames());
         }
-        Ok(())
+        if self.dreamer.world().device.is_cpu() {
+            return Ok(());
+        }
+        // A GPU does it beside the decoding, which it has begun.
+        self.anticipate()
+    }
+
+    fn decode(&mut self) -> Result<Vec<Frame>> {
+        let Facts { width, height, .. } = self.facts;
+        let frames = self.dreamer.decode()?.into_iter();
+        let pictures: Vec<_> = frames.map(|pixels| Frame { width, height, pixels }).collect();
+        shrink(&mut self.thumbnails, &self.dreamer, &pictures);
+        Ok(pictures)
+    }
+
+    fn anticipate(&mut self) -> Result<()> {
+        Ok(self.dreamer.anticipate()?)
     }
 
     fn take_notices(&mut self) -> Vec<String> {

@@ -177,6 +177,54 @@ fn in_steady_state_one_group_a_tier_is_new() {
 }
 
 #[test]
+fn what_is_anticipated_is_what_the_next_section_sees() {
+    let world = tiny_world();
+    for (arrangement, tail) in [
+        (Arrangement::Recency, false),
+        (Arrangement::Default, false),
+        (Arrangement::Default, true),
+        (Arrangement::Permutation, false),
+    ] {
+        let schedule = if tail { "tc_f4k4f2k2f2k1_g1" } else { "td_f16k4f4k2f5k1_g1" };
+        let schedule = Some(schedule.parse().expect("a schedule"));
+        let options = DreamOptions { arrangement, schedule, ..DreamOptions::default() };
+        let begin = || {
+            let mut dreamer = Dreamer::new(Arc::clone(&world), options.clone()).expect("fits");
+            let start = &world.starts[0];
+            let frames: Vec<&[u8]> = start.frames().collect();
+            dreamer.open_with(&frames, &start.actions).expect("fits");
+            dreamer
+        };
+        let (mut plain, mut ahead) = (begin(), begin());
+        for section in 0..20_u8 {
+            let action = [Action { turn: 0.25 * f32::from(section % 3), ..Action::NEUTRAL }];
+            ahead.anticipate().expect("groups are encoded");
+            // Twice is as good as once.
+            ahead.anticipate().expect("nothing is left");
+            let (a, b) = (plain.section(&action), ahead.section(&action));
+            assert!(a.expect("a section") == b.expect("a section"), "{arrangement:?} {tail}");
+            let (a, b) = (plain.account(), ahead.account());
+            assert_eq!(a.kv_anticipated, 0);
+            assert!(a.reused.iter().zip(&b.reused).all(|(a, b)| a <= b), "what is new stays new");
+            if arrangement == Arrangement::Recency {
+                assert_eq!(a.reused, b.reused, "nothing is encoded in vain");
+            }
+            // Until there is as much to retrieve as there are places.
+            if section < 10 {
+                continue;
+            }
+            match arrangement {
+                // All of them but the tail, which is another for every section.
+                Arrangement::Recency | Arrangement::Default => {
+                    assert_eq!(b.kv_anticipated, 3, "one a tier");
+                }
+                Arrangement::Permutation => assert_eq!(b.kv_anticipated, 0),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_fork_retrieves_from_before_it_only_and_leaves_the_walk_as_it_was() {
     let world = tiny_world();
     let begin = || {

@@ -164,6 +164,7 @@ impl Dreamer {
             packed: self.packed.clone(),
             section: Section::default(),
             account: Account::default(),
+            anticipated: Vec::new(),
             graphs: self.graphs.clone(),
         }
     }
@@ -189,6 +190,7 @@ impl Dreamer {
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self, Error> {
         check(&schedule, &self.world)?;
         self.kv = ByteLru::new(self.options.kv_budget_bytes);
+        self.anticipated.clear();
         self.schedule = schedule;
         Ok(self)
     }

@@ -59,23 +59,23 @@ pub enum Part {
     Encode,
     /// All evaluations, history placed before them.
     Denoise,
-    /// Latents to pictures.
-    Decode,
     /// Into the history.
     Remember,
+    /// Latents to pictures; of a GPU, which has begun with them before, what is left of that.
+    Decode,
 }
 
 impl Part {
     const ALL: [Self; 5] =
-        [Self::Retrieve, Self::Encode, Self::Denoise, Self::Decode, Self::Remember];
+        [Self::Retrieve, Self::Encode, Self::Denoise, Self::Remember, Self::Decode];
 
     fn name(self) -> &'static str {
         match self {
             Self::Retrieve => "retrieve",
             Self::Encode => "encode",
             Self::Denoise => "denoise",
-            Self::Decode => "decode",
             Self::Remember => "remember",
+            Self::Decode => "decode",
         }
     }
 }
@@ -87,6 +87,8 @@ pub struct StageSpeed {
     pub part: Part,
     /// What it took, in milliseconds.
     pub ms: f64,
+    /// What of that a GPU's work took to be handed on, in milliseconds; none on a CPU.
+    pub launch_ms: Option<f64>,
     /// Its multiply-adds, in millions.
     pub million_multiply_adds: f64,
     /// The least that these take, in milliseconds.
@@ -173,6 +175,7 @@ fn rate(world: &World, clock: &Clock) -> Result<f64> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Spent {
     time: [Duration; Part::ALL.len()],
+    launch: [Duration; Part::ALL.len()],
     multiply_adds: [u64; Part::ALL.len()],
 }
 
@@ -227,8 +230,8 @@ impl Timed {
         }
         self.count(encodings);
         self.timed(Part::Denoise, Dreamer::denoise)?;
-        self.timed(Part::Decode, |dreamer| dreamer.decode().map(|_| ()))?;
-        self.timed(Part::Remember, Dreamer::remember)
+        self.timed(Part::Remember, Dreamer::remember)?;
+        self.timed(Part::Decode, |dreamer| dreamer.decode().map(|_| ()))
     }
 
     fn timed(
@@ -239,6 +242,7 @@ impl Timed {
         let began = self.clock.now();
         work(&mut self.dreamer)?;
         // A GPU is given its work, and does it later.
+        self.spent.launch[part as usize] += self.clock.now().saturating_sub(began);
         self.world.device.synchronize()?;
         self.spent.time[part as usize] += self.clock.now().saturating_sub(began);
         Ok(())
@@ -272,9 +276,12 @@ impl SpeedReport {
         let sections = f64::from(sections);
         let stages = Part::ALL.map(|part| {
             let counted = with.spent.multiply_adds[part as usize] as f64 / sections;
+            let ms = |time: Duration| time.as_secs_f64() * 1e3 / sections;
+            let launch_ms = ms(with.spent.launch[part as usize]);
             StageSpeed {
                 part,
-                ms: with.spent.time[part as usize].as_secs_f64() * 1e3 / sections,
+                ms: ms(with.spent.time[part as usize]),
+                launch_ms: (!with.world.device.is_cpu()).then_some(launch_ms),
                 million_multiply_adds: counted / 1e6,
                 floor_ms: counted / rate * 1e3,
             }
@@ -307,16 +314,17 @@ impl SpeedReport {
         for stage in &self.stages {
             ms += stage.ms;
             floor += stage.floor_ms;
-            let StageSpeed { part, ms, million_multiply_adds: millions, floor_ms } = *stage;
+            let StageSpeed { part, ms, launch_ms, million_multiply_adds: millions, floor_ms } =
+                *stage;
+            let _ = write!(text, "| {} | {ms:.2} ms", part.name());
+            if let Some(launch) = launch_ms {
+                let _ = write!(text, ", {launch:.2} of them to launch it");
+            }
             let _ = if millions > 0.0 {
                 let over = ms / floor_ms;
-                writeln!(
-                    text,
-                    "| {} | {ms:.2} ms | {millions:.0} million | {floor_ms:.2} ms | {over:.2} |",
-                    part.name()
-                )
+                writeln!(text, " | {millions:.0} million | {floor_ms:.2} ms | {over:.2} |")
             } else {
-                writeln!(text, "| {} | {ms:.2} ms | | | |", part.name())
+                writeln!(text, " | | | |")
             };
         }
         let _ = writeln!(text, "| section | {ms:.2} ms | | {floor:.2} ms | {:.2} |", ms / floor);

@@ -146,6 +146,10 @@ impl Dream for Arithmetic {
         self.call("remember")
     }
 
+    fn anticipate(&mut self) -> Result<()> {
+        self.call("anticipate")
+    }
+
     fn bookmark(&mut self) -> Result<()> {
         self.marked = Some(self.turned);
         Ok(())
