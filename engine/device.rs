@@ -47,6 +47,9 @@ fn in_one_stream() -> candle_core::Result<candle_core::CudaDevice> {
 
 /// Another stream of the same GPU, for work beside that of `device`; the CPU itself.
 ///
+/// Tensors of one go [`across`] to the other. candle lets both into one operation, for they are of one GPU, and nothing then
+/// makes one stream wait for the other.
+///
 /// # Errors
 /// When the GPU fails.
 pub(crate) fn beside(device: &Device) -> candle_core::Result<Device> {

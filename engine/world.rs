@@ -177,7 +177,8 @@ impl World {
             return Err(Error::Size { expected, got: latent.len().to_string() });
         }
         let values = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
-        let latent = self.model.tensor(values, &[1, model.channels, model.height, model.width])?;
+        let shape = (1, model.channels, model.height, model.width);
+        let latent = Tensor::from_vec::<_, f32>(values, shape, &Device::Cpu)?;
         Ok(self.codec.decode(&latent)?)
     }
 

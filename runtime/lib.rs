@@ -5,8 +5,8 @@
 //! A walk is a loop ([`stream`]). Each turn of it makes a *section*, a few frames long:
 //!
 //! ```text
-//!          ┌───────────────────────── dream thread ─────────────────────────┐
-//! input ─▶ poll ▶ preview ▶ retrieve ▶ plan ▶ pack ▶ encode ▶ denoise ▶ decode ▶ remember ▶ publish
+//!          ┌───────────────────────── dream thread ──────────────────────────┐
+//! input ─▶ poll ▶ preview ▶ retrieve ▶ plan ▶ pack ▶ encode ▶ denoise ▶ remember ▶ decode ▶ publish ▶ anticipate
 //!            ▲                                                                        │
 //!  keyboard, │                    bounded queue of frames with due times ◀────────────┤
 //!  mouse     │                                    │                                   │
@@ -21,7 +21,8 @@
 //!
 //! A section is begun as late as possible: at its due time less the 95th percentile of recent
 //! section times ([`pace`]), so that the controls it obeys are fresh. There is no run-ahead: one
-//! section is on the screen, one in the making.
+//! section is on the screen, one in the making. What the next one sees of the newest frames, whatever is done in it, is
+//! encoded before it is begun.
 //!
 //! # Entry points
 //!

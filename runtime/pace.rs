@@ -52,7 +52,8 @@ pub struct Pace {
     period: Option<Duration>,
     section_frames: u32,
     next_due: Duration,
-    last_ready: Duration,
+    /// When there was nothing left to do but wait.
+    idle_at: Duration,
     recent: Recent,
     /// What else sections took, after they were ready.
     ahead: Recent,
@@ -81,15 +82,16 @@ impl Pace {
             period: None,
             section_frames,
             next_due: Duration::ZERO,
-            last_ready: Duration::ZERO,
+            idle_at: Duration::ZERO,
             recent: Recent::default(),
             ahead: Recent::default(),
         }
     }
 
-    /// Takes note of how long was worked for the next section before it is begun.
-    pub fn anticipated(&mut self, time: Duration) {
-        self.ahead.record(time);
+    /// Takes note of work for the next section before that is begun.
+    pub fn anticipated(&mut self, began: Duration, ended: Duration) {
+        self.idle_at = ended;
+        self.ahead.record(ended.saturating_sub(began));
     }
 
     /// When to sample the controls for the next section.
@@ -102,10 +104,10 @@ impl Pace {
     pub fn place(&mut self, began: Duration, ready: Duration) -> Due {
         // The system wakes a little late, and that belongs to the lead a section needs.
         let woken_at = self.start();
-        let waited = woken_at > self.last_ready;
+        let waited = woken_at > self.idle_at;
         let overslept =
             if waited { began.saturating_sub(woken_at).min(OVERSLEPT) } else { Duration::ZERO };
-        self.last_ready = ready;
+        self.idle_at = ready;
         self.recent.record(ready.saturating_sub(began) + overslept);
         let Some(period) = self.period else {
             return Due { first: ready, spacing: Duration::ZERO, late: false };
@@ -168,15 +170,22 @@ mod tests {
         let mut now = Duration::ZERO;
         let mut placed = |take: [u64; 2]| {
             let began = now.max(pace.start());
-            let due = pace.place(began, began + MS(take[0]));
-            pace.anticipated(MS(take[1]));
-            now = began + MS(take[0] + take[1]);
+            let ready = began + MS(take[0]);
+            let due = pace.place(began, ready);
+            now = ready + MS(take[1]);
+            pace.anticipated(ready, now);
             (began, due)
         };
         let fast: Vec<_> = (0..20).map(|_| placed([60, 30])).collect();
         for (began, due) in &fast[1..] {
             assert_eq!((due.first - *began, due.spacing), (MS(60), MS(50)));
         }
+        // Begun late because there was work to do, not because the system woke late.
+        for _ in 0..100 {
+            placed([150, 80]);
+        }
+        let busy = placed([150, 80]);
+        assert_eq!(busy.1.first - busy.0, MS(150), "no more lead than a section takes");
         let slow: Vec<_> = (0..100).map(|_| placed([300, 100])).collect();
         for pair in slow[70..].windows(2) {
             assert_eq!(pair[1].1.first - pair[0].1.first, MS(400), "evenly");

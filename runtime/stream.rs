@@ -152,9 +152,9 @@ impl Stream<'_> {
             }
             let began = self.clock.now();
             cores::awake(|| self.stage(Stage::Anticipate, |it| it.dream.anticipate()))?;
-            let ahead = self.clock.now().saturating_sub(began);
-            self.pace.anticipated(ahead);
-            self.ease(took + ahead);
+            let ended = self.clock.now();
+            self.pace.anticipated(began, ended);
+            self.ease(took + ended.saturating_sub(began));
             number += 1;
         }
         Ok(())

@@ -293,11 +293,7 @@ impl Dream for Dreaming {
         if let Some(recall) = &mut self.recall {
             recall.remember(&self.dreamer, self.dreamer.section_frames());
         }
-        if self.dreamer.world().device.is_cpu() {
-            return Ok(());
-        }
-        // A GPU does it beside the decoding, which it has begun.
-        self.anticipate()
+        Ok(())
     }
 
     fn decode(&mut self) -> Result<Vec<Frame>> {

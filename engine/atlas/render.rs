@@ -142,7 +142,7 @@ pub(super) fn decoded(
     (width, height): (usize, usize),
 ) -> Result<Vec<u8>> {
     let shape = (1, codec.config().channels, height / CELL, width / CELL);
-    codec.decode(&Tensor::from_vec(view.values().collect(), shape, codec.device())?)
+    codec.decode(&Tensor::from_vec(view.values().collect(), shape, &Device::Cpu)?)
 }
 
 /// The views that are likely to show most of what is seen from a place, best first.

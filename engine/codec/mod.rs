@@ -135,11 +135,6 @@ impl Codec {
         &self.config
     }
 
-    /// Where its latents are.
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// Latents of RGB pictures, (B, height, width, 3) bytes: (B, C, height / 8, width / 8).
     ///
     /// # Errors
@@ -180,7 +175,7 @@ impl Codec {
 
     /// The tensors of the basis that fits these latents (B, C, h, w) of a codec that has none yet.
     pub(crate) fn fit_basis(&self, latents: &Tensor) -> Result<BTreeMap<String, Tensor>> {
-        basis::fit(self.painter.decoder(), &latents.permute((0, 2, 3, 1))?.contiguous()?)
+        self.painter.fit_basis(latents)
     }
 
     /// An untrained one of [`CodecConfig::tiny`].

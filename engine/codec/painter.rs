@@ -1,6 +1,6 @@
 //! From latents to the bytes of pictures, on a GPU beside the work that makes the next latents.
 
-use super::basis::Basis;
+use super::basis::{self, Basis};
 #[cfg(feature = "cuda")]
 use super::pinned::{Copying, Pinned};
 use super::{AT_ONCE, CodecConfig, Decoder};
@@ -9,6 +9,7 @@ use crate::ops::{Conv2d, Precision, vectorized};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// Bytes of a picture that are worth handing to another thread.
 const TASK_BYTES: usize = 1 << 12;
@@ -98,6 +99,13 @@ impl Painter {
         self.decoder.convolutions().try_for_each(Conv2d::halve)
     }
 
+    /// As [`Codec::fit_basis`](super::Codec::fit_basis).
+    pub(super) fn fit_basis(&self, latents: &Tensor) -> Result<BTreeMap<String, Tensor>> {
+        let latents = device::across(latents, &self.device)?.permute((0, 2, 3, 1))?;
+        basis::fit(&self.decoder, &latents.contiguous()?)
+    }
+
+    #[cfg(test)]
     pub(super) fn decoder(&self) -> &Decoder {
         &self.decoder
     }

@@ -1,6 +1,7 @@
 //! Memory that a GPU writes to by itself, while this thread does something else.
 
-use candle_core::cuda_backend::cudarc::driver::PinnedHostSlice;
+use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags;
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, PinnedHostSlice};
 use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{Result, Storage, Tensor, bail};
 use std::fmt;
@@ -16,7 +17,10 @@ pub(super) struct Pinned(Arc<Mutex<Vec<PinnedHostSlice<u8>>>>);
 /// A buffer that is being written.
 #[derive(Debug)]
 pub(super) struct Copying {
-    buffer: PinnedHostSlice<u8>,
+    /// There until it goes home.
+    buffer: Option<PinnedHostSlice<u8>>,
+    /// The buffer's own event is none: streams of devices made here record nothing by themselves.
+    written: CudaEvent,
     home: Pinned,
 }
 
@@ -36,9 +40,19 @@ impl Pinned {
         };
         let device = candle_core::backend::BackendStorage::device(storage);
         let bytes = storage.as_cuda_slice::<u8>()?.slice(start..end);
-        let mut buffer = self.take(end - start, device)?;
-        device.cuda_stream().memcpy_dtoh(&bytes, &mut buffer).w()?;
-        Ok(Copying { buffer, home: self.clone() })
+        let stream = device.cuda_stream();
+        // Made before there is a copy to wait for, recorded after it.
+        let written = stream.record_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC)).w()?;
+        let buffer = self.take(end - start, device)?;
+        let mut copying = Copying { buffer: Some(buffer), written, home: self.clone() };
+        let copied =
+            stream.memcpy_dtoh(&bytes, copying.buffer.as_mut().expect("it was just put there"));
+        if copied.is_err() || copying.written.record(&stream).is_err() {
+            // Whatever was begun ends before the buffer goes.
+            stream.synchronize().w()?;
+        }
+        copied.w()?;
+        Ok(copying)
     }
 
     fn take(&self, len: usize, device: &CudaDevice) -> Result<PinnedHostSlice<u8>> {
@@ -55,13 +69,24 @@ impl Pinned {
 
 impl Copying {
     /// The bytes, once they are there.
-    pub(super) fn wait(self) -> Result<Vec<u8>> {
-        let bytes = self.buffer.as_slice().w()?.to_vec();
+    pub(super) fn wait(mut self) -> Result<Vec<u8>> {
+        self.written.synchronize().w()?;
+        let buffer = self.buffer.take().expect("it goes home once");
+        let bytes = buffer.as_slice().w()?.to_vec();
         let mut free = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() == KEPT {
             free.remove(0);
         }
-        free.push(self.buffer);
+        free.push(buffer);
         Ok(bytes)
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        // A buffer that nobody waited for is not let go while it is written. A GPU that fails now writes no more.
+        if self.buffer.is_some() {
+            let _ = self.written.synchronize();
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Default for DreamOptions {
             ranking: None,
             estimate: EstimateBy::Last,
             reuse: true,
-            // About 300 groups of k1 of the shipped size.
+            // About 300 groups of k1 of the shipped size, twice as many on a GPU.
             kv_budget_bytes: 256 << 20,
             warm_frames: Warm::CAPACITY_DEFAULT,
             at_once: false,

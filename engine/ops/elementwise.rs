@@ -10,7 +10,13 @@ const CHUNK: usize = 1 << 14;
 
 /// GELU by its tanh approximation.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if fused(x) { x.apply_op1(Pointwise(&GELU)) } else { x.gelu() }
+    if fused(x) {
+        x.apply_op1(Pointwise(&GELU))
+    } else if cuda::gelus(x) {
+        cuda::gelu(x)
+    } else {
+        x.gelu()
+    }
 }
 
 /// SiLU, x · sigmoid(x).

@@ -29,7 +29,7 @@ pub(super) struct Led {
 }
 
 impl Teacher {
-    /// A copy of `average`, on `device`; `guidance` as in [`sample`](crate::sampler::sample).
+    /// A copy of `average` as play has it, on `device`; `guidance` as in [`sample`](crate::sampler::sample).
     pub(super) fn new(
         config: &ModelConfig,
         average: BTreeMap<String, Tensor>,

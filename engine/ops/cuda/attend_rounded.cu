@@ -14,8 +14,9 @@
 // Two 16-bit floats in a word.
 __device__ unsigned halves(float low, float high) {
   unsigned word;
-  low = fminf(fmaxf(low, -65504.f), 65504.f);
-  high = fminf(fmaxf(high, -65504.f), 65504.f);
+  // What is no number stays none.
+  if (low == low) low = fminf(fmaxf(low, -65504.f), 65504.f);
+  if (high == high) high = fminf(fmaxf(high, -65504.f), 65504.f);
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
   return word;
 }

@@ -6,46 +6,44 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaView, DeviceRepr, LaunchConfig, PushKernelArg as _,
 };
-use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, WrapErr as _};
+use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, DeviceId, WrapErr as _};
 use candle_core::{DType, Device, Layout, Result, Storage, bail};
 use half::f16;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Whether a kernel could be made for this device. Why not is said once for each kernel.
+/// Whether a kernel could be made for this device.
 pub(super) fn is_ready(kernel: &'static Kernel, variant: Variant, device: &Device) -> bool {
-    static READY: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
-    let Device::Cuda(device) = device else { return false };
-    let name = format!("{} {:?}", module(kernel, variant), device.id());
-    let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);
-    *ready.get_or_insert_default().entry(name).or_insert_with(|| {
-        let function = function(device, kernel, variant);
+    matches!(device, Device::Cuda(device) if function(device, kernel, variant).is_some())
+}
+
+/// The kernel on this device, made when it is first asked for; why it cannot be is said once.
+fn function(
+    device: &CudaDevice,
+    kernel: &'static Kernel,
+    variant: Variant,
+) -> Option<CudaFunction> {
+    type Made = HashMap<(&'static str, Variant, DeviceId), Option<CudaFunction>>;
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = made.get_or_insert_default();
+    let made = made.entry((kernel.name, variant, device.id()));
+    let function = made.or_insert_with(|| {
+        let function = make(device, kernel, variant);
         if let Err(error) = &function {
             tracing::warn!("without our kernel {}: {error}", kernel.name);
         }
-        function.is_ok()
-    })
+        function.ok()
+    });
+    function.clone()
 }
 
-fn module(kernel: &Kernel, variant: Variant) -> String {
-    variant.defines().fold(kernel.name.to_owned(), |name, define| format!("{name}-{define}"))
-}
-
-/// The kernel on this device, compiled when it is first asked for.
-fn function(device: &CudaDevice, kernel: &Kernel, variant: Variant) -> Result<CudaFunction> {
-    static PTX: Mutex<Option<HashMap<String, String>>> = Mutex::new(None);
-    let module = module(kernel, variant);
+fn make(device: &CudaDevice, kernel: &Kernel, variant: Variant) -> Result<CudaFunction> {
     let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
-    let architecture = format!("compute_{major}{minor}");
-    let mut ptx = PTX.lock().unwrap_or_else(PoisonError::into_inner);
-    let ptx = ptx.get_or_insert_default();
-    let key = format!("{module} {architecture}");
-    if !ptx.contains_key(&key) {
-        let made = compile(kernel, variant, &architecture).map_err(candle_core::Error::wrap)?;
-        ptx.insert(key.clone(), made);
-    }
-    let module = format!("oneiro-{module}");
-    Ok(device.get_or_load_custom_func(kernel.name, &module, &ptx[&key])?.into_cuda_function())
+    let ptx = compile(kernel, variant, &format!("compute_{major}{minor}"));
+    let ptx = ptx.map_err(candle_core::Error::wrap)?;
+    let module = format!("oneiro-{}-{variant:?}", kernel.name);
+    Ok(device.get_or_load_custom_func(kernel.name, &module, &ptx)?.into_cuda_function())
 }
 
 /// An input on the device.
@@ -58,7 +56,9 @@ enum View<'a> {
 
 pub(super) fn launch(launch: &Launch, first: &CudaStorage, layout: &Layout) -> Result<CudaStorage> {
     let device = first.device().clone();
-    let function = function(&device, launch.kernel, launch.variant)?;
+    let Some(function) = function(&device, launch.kernel, launch.variant) else {
+        bail!("there is no kernel {} for this device", launch.kernel.name)
+    };
     // The first input is held by the caller.
     let held: Vec<_> = launch.inputs[1..]
         .iter()

@@ -13,7 +13,7 @@ mod kept;
 mod launch;
 mod norm;
 mod place;
-mod residual;
+mod pointwise;
 #[cfg(any(test, feature = "cuda"))]
 mod source;
 #[cfg(test)]
@@ -25,7 +25,7 @@ pub(crate) use kept::{hold, sealed};
 pub(super) use kept::{indices, phases};
 pub(super) use norm::{modulate, modulates, rms_norm, rms_norms};
 pub(super) use place::{place, places};
-pub(super) use residual::{gated_add, gated_adds};
+pub(super) use pointwise::{gated_add, gated_adds, gelu, gelus};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use half::f16;

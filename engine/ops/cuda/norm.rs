@@ -28,7 +28,7 @@ static RMS_NORM: Kernel = Kernel {
 
 /// Whether the kernel, rather than the plain form, makes this result.
 pub(in super::super) fn modulates(tensors: [&Tensor; 3], dtype: DType) -> bool {
-    runs(&MODULATE, Variant::of(dtype), tensors, [])
+    matches!(dtype, DType::F16 | DType::F32) && runs(&MODULATE, Variant::of(dtype), tensors, [])
 }
 
 /// As [`modulate`](crate::ops::modulate).

@@ -11,7 +11,8 @@ __device__ float wide(number x) {
 }
 __device__ number narrow(float x) {
   number y;
-  x = fminf(fmaxf(x, -65504.f), 65504.f);
+  // What is no number stays none.
+  if (x == x) x = fminf(fmaxf(x, -65504.f), 65504.f);
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
   return y;
 }

@@ -54,9 +54,14 @@ fn rms_norm_launch(head: usize, dtype: DType) -> Launch {
     norm::rms_norm_launch(&x, &gain).unwrap()
 }
 
+fn gelu_launch(dtype: DType) -> Launch {
+    // From where it is nothing to where it is its argument.
+    pointwise::gelu_launch(&(numbers(&[7, 130], 7, dtype) * 6.0).unwrap()).unwrap()
+}
+
 fn gated_add_launch(dtype: DType) -> Launch {
     let ([x, gate, _], rows) = modulated();
-    residual::launch(&x, &numbers(&[5, 300], 6, dtype), &gate, &rows).unwrap()
+    pointwise::gated_add_launch(&x, &numbers(&[5, 300], 6, dtype), &gate, &rows).unwrap()
 }
 
 /// Two sequences that share keys, of numbers that no tile divides.
@@ -118,6 +123,10 @@ fn twins_follow_the_plain_forms() {
         // A product that is not rounded on its own.
         let got = gated_add(&x, &update, &gate, &rows).unwrap();
         close("gated_add", &got, &want, 2e-7);
+
+        let got = gelu_launch(dtype);
+        let Input::Tensor(x) = &got.inputs[0] else { unreachable!("its argument") };
+        close("gelu", &got.run().unwrap(), &x.gelu().unwrap(), 2e-7 + rounding);
     }
 }
 
@@ -153,6 +162,14 @@ fn sources_do_what_their_twins_do() {
             assert_eq!(bits(&run(&launch)), bits(&twin), "{} {dtype:?}", launch.kernel.name);
         }
     }
+    for dtype in TYPES {
+        let launch = gelu_launch(dtype);
+        let got = Tensor::from_vec(run(&launch), launch.shape.clone(), &candle_core::Device::Cpu);
+        // So is the hyperbolic tangent.
+        let tolerance = if dtype == DType::F16 { 1e-3 } else { 2e-7 };
+        let got = got.unwrap().to_dtype(dtype).unwrap();
+        close("gelu", &got, &launch.run().unwrap(), tolerance);
+    }
     let attentions = [
         // The exponential is the C library's here and Rust's there, each right to a unit or two.
         (&EXACT, DType::F32, 1e-6, [(8, [1, 1]), (16, [33, 65]), (128, [40, 32])]),
@@ -177,7 +194,7 @@ fn sources_compile() {
     let mut launches = Vec::new();
     for dtype in TYPES {
         launches.extend([place_launch(dtype), modulate_launch(dtype), gated_add_launch(dtype)]);
-        launches.push(rms_norm_launch(24, dtype));
+        launches.extend([rms_norm_launch(24, dtype), gelu_launch(dtype)]);
         launches.extend([16, 64, 128].map(|head| attend_launch(&ROUNDED, head, [1, 1], dtype)));
     }
     launches.extend([8, 64, 128].map(|head| attend_launch(&EXACT, head, [1, 1], DType::F32)));
@@ -204,6 +221,19 @@ fn shared_bytes(ptx: &str) -> usize {
     let bytes = declared
         .filter_map(|line| line.split_once('[')?.1.split_once(']')?.0.parse::<usize>().ok());
     bytes.sum()
+}
+
+#[test]
+fn what_is_no_number_stays_none() {
+    let values = Tensor::new(&[[f32::NAN, 1e9, -1e9, 0.5]], &candle_core::Device::Cpu).unwrap();
+    let nothing = values.zeros_like().unwrap();
+    let rows = Rows::new(&[1]);
+    let launch = norm::modulate_launch(&values, &nothing, &nothing, &rows, DType::F16).unwrap();
+    // One of a row, and so its mean and all others.
+    assert!(self::values(&launch.run().unwrap()).iter().all(|x| x.is_nan()));
+    #[cfg(target_os = "linux")]
+    assert!(emulate::run(&launch).iter().all(|x| x.is_nan()));
+    assert_eq!(nearest_half(1e9), f16::MAX);
 }
 
 #[test]

@@ -122,8 +122,8 @@ impl Walk for Dreamed {
         dreamer.encode()?;
         let encoding = clock.now().saturating_sub(packed);
         dreamer.denoise()?;
-        dreamer.decode()?;
         dreamer.remember()?;
+        dreamer.decode()?;
         let section = clock.now().checked_sub(began).context("clocks do not go back")?;
         let encoded = dreamer.account().kv_misses;
         Ok(Times { section, ranking: ranked.saturating_sub(estimated), encoding, encoded })

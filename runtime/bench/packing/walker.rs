@@ -172,8 +172,8 @@ impl Scene<'_> {
             dreamer.pack()?;
             dreamer.encode()?;
             dreamer.denoise()?;
-            frames.extend(dreamer.decode()?);
             dreamer.remember()?;
+            frames.extend(dreamer.decode()?);
             count.times.push(self.time().saturating_sub(start));
             self.count(&dreamer, before, &mut count);
         }

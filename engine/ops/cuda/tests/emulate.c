@@ -28,6 +28,7 @@ static float __shfl_xor_sync(unsigned all, float number, unsigned apart) {
 
 // A 16-bit float nearest to a number, by its bits, and the number that such bits are.
 static unsigned half(float x) {
+  if (x != x) return 0x7e00u;
   const unsigned sign = signbit(x) ? 0x8000u : 0u;
   const float size = fminf(fabsf(x), 65504.f);
   if (size < 0x1p-14f) return sign | (unsigned)nearbyintf(size * 0x1p24f);

@@ -1,4 +1,4 @@
-//! The gated residual.
+//! The gated residual, and GELU.
 
 use super::{Input, Kernel, Launch, Value, Variant, check_rows, kept, number, runs};
 use crate::ops::Rows;
@@ -7,8 +7,19 @@ use candle_core::{DType, Result, Tensor, bail};
 /// Threads of a block, each with one value.
 const THREADS: u32 = 256;
 
-static GATED_ADD: Kernel =
-    Kernel { name: "gated_add", source: include_str!("residual.cu"), block: [THREADS, 1], twin };
+static GATED_ADD: Kernel = Kernel {
+    name: "gated_add",
+    source: include_str!("pointwise.cu"),
+    block: [THREADS, 1],
+    twin: gated_add_twin,
+};
+
+static GELU: Kernel = Kernel {
+    name: "gelu",
+    source: include_str!("pointwise.cu"),
+    block: [THREADS, 1],
+    twin: gelu_twin,
+};
 
 /// Whether the kernel, rather than the plain form, runs on these.
 pub(in super::super) fn gated_adds(x: &Tensor, update: &Tensor, gate: &Tensor) -> bool {
@@ -22,10 +33,15 @@ pub(in super::super) fn gated_add(
     gate: &Tensor,
     rows: &Rows,
 ) -> Result<Tensor> {
-    launch(x, update, gate, rows)?.run()
+    gated_add_launch(x, update, gate, rows)?.run()
 }
 
-pub(super) fn launch(x: &Tensor, update: &Tensor, gate: &Tensor, rows: &Rows) -> Result<Launch> {
+pub(super) fn gated_add_launch(
+    x: &Tensor,
+    update: &Tensor,
+    gate: &Tensor,
+    rows: &Rows,
+) -> Result<Launch> {
     let (count, width) = x.dims2()?;
     if update.dims() != x.dims()
         || count != rows.rows()
@@ -55,7 +71,29 @@ pub(super) fn launch(x: &Tensor, update: &Tensor, gate: &Tensor, rows: &Rows) ->
     })
 }
 
-fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
+/// Whether the kernel, rather than the plain form, runs on this. Sums of 1 and little less than -1 are no work for 16 bits.
+pub(in super::super) fn gelus(x: &Tensor) -> bool {
+    runs(&GELU, Variant::of(x.dtype()), [], [x])
+}
+
+/// As [`gelu`](crate::ops::gelu()).
+pub(in super::super) fn gelu(x: &Tensor) -> Result<Tensor> {
+    gelu_launch(x)?.run()
+}
+
+pub(super) fn gelu_launch(x: &Tensor) -> Result<Launch> {
+    let values = number(x.elem_count())?;
+    Ok(Launch {
+        kernel: &GELU,
+        variant: Variant::of(x.dtype()),
+        grid: [values.div_ceil(THREADS), 1, 1],
+        inputs: vec![Input::Tensor(x.clone()), Input::Number(values)],
+        shape: x.shape().clone(),
+        dtype: x.dtype(),
+    })
+}
+
+fn gated_add_twin(inputs: &[Value<'_>], out: &mut [f32]) {
     let [
         Value::Floats(x),
         Value::Floats(update),
@@ -65,7 +103,7 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
         Value::Number(width),
     ] = inputs
     else {
-        unreachable!("the inputs of `launch`")
+        unreachable!("the inputs of `gated_add_launch`")
     };
     let width = *width as usize;
     let rows = out.chunks_mut(width).zip(x.chunks(width)).zip(update.chunks(width));
@@ -74,5 +112,15 @@ fn twin(inputs: &[Value<'_>], out: &mut [f32]) {
         for (((out, x), update), gate) in out.iter_mut().zip(x).zip(update).zip(gate) {
             *out = update.mul_add(*gate, *x);
         }
+    }
+}
+
+fn gelu_twin(inputs: &[Value<'_>], out: &mut [f32]) {
+    let [Value::Floats(x), Value::Number(_)] = inputs else {
+        unreachable!("the inputs of `gelu_launch`")
+    };
+    for (out, &x) in out.iter_mut().zip(x.iter()) {
+        let inner = 0.797_884_6 * x * (0.044_715 * x).mul_add(x, 1.0);
+        *out = 0.5 * x * (1.0 + inner.tanh());
     }
 }
