@@ -89,7 +89,8 @@ pub fn read(world: &Path, tell: &mut dyn FnMut(String)) -> Result<Found> {
     let dir = worlds::find(world)?;
     let (device, notice) = engine::device::best();
     if let Some(notice) = notice {
-        tell(notice);
+        // Stages follow each other faster than they are read.
+        tracing::warn!("{notice}");
     }
     let world = Arc::new(World::open(&dir, &device, |stage| tell(stage.to_owned()))?);
     let name = worlds::name(&dir, &world);
