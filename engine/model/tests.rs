@@ -111,7 +111,7 @@ fn worlds_that_come_with_the_program_fit_into_16_bit_floats() {
         let latents = world.codec.encode(&frames, world.config.height, world.config.width).unwrap();
         let action = Tensor::ones(world.config.model.action, DType::F32, &Device::Cpu).unwrap();
         let told = Tensor::ones((1, world.config.model.told()), DType::F32, &Device::Cpu).unwrap();
-        let noisy = random(&latents.narrow(0, 8, 1).unwrap().dims().to_vec(), 3);
+        let noisy = random(latents.narrow(0, 8, 1).unwrap().dims(), 3);
         let see = |model: &WorldModel| {
             let groups = [(4, 1, -7), (2, 5, -3), (1, 7, -1)].map(|(k, first, time)| {
                 let kernel = Kernel::simplified(k).unwrap();
