@@ -237,10 +237,12 @@ def oneiro(program, steps, data, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/oneiro", help="Oneiro's release build")
-    parser.add_argument("--steps", type=int, default=25, help="steps of each turn [25]")
+    parser.add_argument("--steps", type=int, default=25, help="steps of each turn, at least 25 [25]")
     parser.add_argument("--turns", type=int, default=3, help="turns of each [3]")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each [all cores]")
     arguments = parser.parse_args()
+    if arguments.steps < 25:
+        parser.error("--steps: expected at least 25, for a training tells its rate every 25 steps")
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
     rivals = {}
