@@ -21,7 +21,7 @@ use crate::atlas::{BEARING, Canvas, Renderer, add_detail};
 use crate::codec::Painting;
 use crate::error::Error;
 use crate::graph::Graphs;
-use crate::model::{GroupKv, PlacedContext};
+use crate::model::GroupKv;
 use crate::noise::section_noise;
 use crate::pack::{
     Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
@@ -267,7 +267,7 @@ impl Dreamer {
         let once = Sampling { evaluations: 1, guidance: 0.0, ..self.sampling };
         self.gather(&plan)?;
         self.encode()?;
-        let latents = self.sample(self.placed()?, once)?;
+        let latents = self.sample(once)?;
         let frames = latents.dim(0)?;
         (0..frames).map(|at| Ok(latents.get(at)?.flatten_all()?.to_vec1()?)).collect()
     }
@@ -318,14 +318,21 @@ impl Dreamer {
 
     /// Runs the sampler; the result is rounded to the type it is stored in.
     pub fn denoise(&mut self) -> Result<(), Error> {
-        let latents = self.sample(self.placed()?, self.sampling)?;
+        let latents = self.sample(self.sampling)?;
         let latents = latents.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
         self.section.latents = Some(latents);
         Ok(())
     }
 
-    fn sample(&self, context: PlacedContext, sampling: Sampling) -> Result<Tensor, Error> {
-        let (model, noise, actions) = (&self.world.model, self.noise()?, self.actions()?);
+    fn sample(&self, sampling: Sampling) -> Result<Tensor, Error> {
+        let (model, actions) = (&self.world.model, self.actions()?);
+        let shape = self.section_shape();
+        let count = shape.iter().product();
+        let (context, noise) = rayon::join(
+            || self.placed(),
+            || section_noise(self.options.seed, self.section.noise, count),
+        );
+        let (context, noise) = (context?, model.tensor(noise, &shape)?);
         let renderings = self.section.renderings.clone();
         let sight = Sight { context, newest: self.newest()?, renderings };
         let latents = match &self.graphs {
@@ -346,12 +353,10 @@ impl Dreamer {
         Ok(Some(self.world.model.tensor(self.seen(newest)?, &shape)?))
     }
 
-    fn noise(&self) -> Result<Tensor, Error> {
+    /// Frames, channels, rows and columns of a section.
+    fn section_shape(&self) -> [usize; 4] {
         let config = self.world.model.config();
-        let shape = [self.section_frames(), config.channels, config.height, config.width];
-        let count = shape.iter().product();
-        let values = section_noise(self.options.seed, self.section.noise, count);
-        Ok(self.world.model.tensor(values, &shape)?)
+        [self.section_frames(), config.channels, config.height, config.width]
     }
 
     /// The last three actions of every section frame, and the bearings of what it retrieves: (g, told).

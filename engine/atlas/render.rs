@@ -155,7 +155,11 @@ pub(super) fn nearest(views: &[View], here: Pose, left_out: impl Fn(usize) -> bo
     let views = views.iter().enumerate().filter(|&(number, _)| !left_out(number));
     let mut all: Vec<(f32, usize)> =
         views.filter_map(|(number, view)| Some((astray(view)?, number))).collect();
-    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    all.truncate(VIEWS);
+    let order = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+    if all.len() > VIEWS {
+        all.select_nth_unstable_by(VIEWS, order);
+        all.truncate(VIEWS);
+    }
+    all.sort_unstable_by(order);
     all.into_iter().map(|(_, number)| number).collect()
 }

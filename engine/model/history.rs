@@ -2,7 +2,8 @@
 
 use super::{WorldModel, group_phases};
 use crate::ops::{
-    PackedKeys, Phases, Route, Rows, View, attend, place, silu, turn_all, with_floats,
+    PackedKeys, PackedRight, Phases, Route, Rows, View, attend, place, silu, turn_heads,
+    with_floats,
 };
 use crate::pack::Kernel;
 use candle_core::{Result, Tensor};
@@ -22,13 +23,24 @@ impl GroupKv {
         self.layers.iter().map(|(keys, values)| bytes(keys) + bytes(values)).sum()
     }
 
-    /// Copies the keys of a block, rotated, and its values.
-    fn place(&self, at: usize, phases: &Phases, out: [&mut [f32]; 2]) -> Result<()> {
+    /// Copies the keys of a block, rotated, and its values into the tokens from `first`: (N, tokens, head) each.
+    fn place(
+        &self,
+        at: usize,
+        phases: &Phases,
+        first: usize,
+        [rotated, copied]: &mut [Vec<f32>; 2],
+    ) -> Result<()> {
         let (keys, values) = self.layer(at);
         with_floats([keys, values], |[keys, values]| {
-            let [rotated, copied] = out;
-            turn_all(keys, phases, rotated);
-            copied.copy_from_slice(values);
+            let (head, width) = (2 * phases.half, values.len() / phases.tokens());
+            let of_head = copied.len() * head / width;
+            turn_heads(keys, phases, first, rotated);
+            for (token, row) in (first..).zip(values.chunks_exact(width)) {
+                for (row, out) in row.chunks_exact(head).zip(copied.chunks_exact_mut(of_head)) {
+                    out[token * head..][..head].copy_from_slice(row);
+                }
+            }
             Ok(())
         })
     }
@@ -165,16 +177,15 @@ impl WorldModel {
             let condition = View::rows(condition, count, condition.len() / count);
             Ok(stack.keys_values(x, condition, &lengths, &phases))
         })?;
-        let mut first = 0;
-        let encoded = parts.iter().map(|part| {
-            let own = first..first + part.elem_count();
-            first = own.end;
-            let tensor =
-                |all: &[f32]| Tensor::from_slice(&all[own.clone()], part.shape(), part.device());
-            let layer = |[keys, values]: &[Vec<f32>; 2]| Ok((tensor(keys)?, tensor(values)?));
-            Ok(GroupKv { layers: layers.iter().map(layer).collect::<Result<_>>()? })
-        });
-        encoded.collect()
+        // From block by block to group by group.
+        let mut encoded = vec![GroupKv { layers: Vec::new() }; groups.len()];
+        for layer in layers {
+            for ((own, part), [keys, values]) in encoded.iter_mut().zip(&parts).zip(layer) {
+                let tensor = |all| Tensor::from_vec(all, part.shape(), part.device());
+                own.layers.push((tensor(keys)?, tensor(values)?));
+            }
+        }
+        Ok(encoded)
     }
 
     fn plain_encode(
@@ -215,29 +226,38 @@ impl WorldModel {
     ///
     /// Each is (keys and values, kernel, time of its first frame relative to the section).
     pub fn place(&self, groups: &[(Arc<GroupKv>, Kernel, i32)]) -> Result<PlacedContext> {
-        let (dim, head) = (self.config.dim, self.config.dim / self.config.heads);
+        let head = self.config.dim / self.config.heads;
         let parts: Vec<_> = groups
             .iter()
-            .map(|&(_, kernel, time)| group_phases(&self.config, kernel, time))
+            .map(|&(_, kernel, time)| self.phases.of_group(&self.config, kernel, time))
             .collect();
-        let tokens = parts.iter().map(Phases::tokens).sum();
+        let tokens = parts.iter().map(|part| part.tokens()).sum();
         if self.stack.is_some() {
-            let layer = |at: usize| {
-                let [mut keys, mut values] = [0, 1].map(|_| vec![0.0; tokens * dim]);
+            let layers = self.blocks.len();
+            if tokens == 0 {
+                return Ok(PlacedContext::new(Layers::Packed(vec![None; layers]), tokens));
+            }
+            // A thread's blocks share memory, which its cache holds until all heads are packed.
+            let memory = || [0, 1].map(|_| vec![0.0; tokens * self.config.dim]);
+            let layer = |memory: &mut [Vec<f32>; 2], at: usize| {
                 let mut first = 0;
                 for ((group, ..), phases) in groups.iter().zip(&parts) {
-                    let rows = first..first + phases.tokens() * dim;
-                    first = rows.end;
-                    group.place(at, phases, [&mut keys[rows.clone()], &mut values[rows]])?;
+                    group.place(at, phases, first, memory)?;
+                    first += phases.tokens();
                 }
-                let [keys, values] = [&keys, &values].map(|all| View::rows(all, tokens, dim));
-                Ok((tokens > 0).then(|| PackedKeys::new(keys, values, head)))
+                let [keys, values] = memory.each_ref().map(|all| all.chunks_exact(tokens * head));
+                let of_head = |(keys, values)| {
+                    let [keys, values] = [keys, values].map(|all| View::rows(all, tokens, head));
+                    [PackedRight::new(keys.transposed()), PackedRight::new(values)]
+                };
+                Ok(Some(PackedKeys::new(keys.zip(values).map(of_head).collect(), tokens)))
             };
-            let layers =
-                (0..self.blocks.len()).into_par_iter().map(layer).collect::<Result<_>>()?;
+            let each = layers.div_ceil(rayon::current_num_threads());
+            let layers = (0..layers).into_par_iter().with_min_len(each).map_init(memory, layer);
+            let layers = layers.collect::<Result<_>>()?;
             return Ok(PlacedContext::new(Layers::Packed(layers), tokens));
         }
-        let phases = Arc::new(Phases::concatenated(head / 2, &parts));
+        let phases = Arc::new(Phases::concatenated(head / 2, parts.iter().map(Arc::as_ref)));
         let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
         let layer = |at: usize| {
             if groups.is_empty() {

@@ -3,6 +3,8 @@
 use super::{Embedding, ModelConfig};
 use crate::ops::Phases;
 use crate::pack::Kernel;
+use memory::ByteLru;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Base of the frequencies, as in the released network.
 const THETA: f64 = 256.0;
@@ -103,6 +105,35 @@ pub fn group_phases(config: &ModelConfig, kernel: Kernel, time: i32) -> Phases {
     let times: Vec<i32> = (time..).take(kernel.frames()).collect();
     let embedding = config.embedding(kernel).expect("kernels are checked before");
     rotary(config).phases_of_boxes(&times, config.grid(), embedding)
+}
+
+/// Bytes of phases that are kept: those of some hundred groups.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Phases of the groups that were placed lately: from section to section, the newest frames' groups come to lie where
+/// others lay.
+#[derive(Debug)]
+pub(super) struct KeptPhases(Mutex<ByteLru<(Kernel, i32), Arc<Phases>>>);
+
+impl Default for KeptPhases {
+    fn default() -> Self {
+        Self(Mutex::new(ByteLru::new(KEPT_BYTES)))
+    }
+}
+
+impl KeptPhases {
+    /// [`group_phases`], of one network alone.
+    pub(super) fn of_group(&self, config: &ModelConfig, kernel: Kernel, time: i32) -> Arc<Phases> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(phases) = kept.get(&(kernel, time)) {
+            return Arc::clone(phases);
+        }
+        let phases = Arc::new(group_phases(config, kernel, time));
+        let bytes = size_of_val(&phases.real[..]) + size_of_val(&phases.imaginary[..]);
+        // One that is larger than all that is kept is simply not kept.
+        let _not_kept = kept.insert((kernel, time), Arc::clone(&phases), bytes);
+        phases
+    }
 }
 
 /// Phases of a section of `frames` frames, the first at time 0.

@@ -39,6 +39,22 @@ fn model(frozen: bool) -> WorldModel {
     model
 }
 
+#[test]
+fn kept_phases_are_those_of_each_kernel_and_time() {
+    let config = config();
+    let kept = super::rope::KeptPhases::default();
+    // The second time all are there already.
+    for _ in 0..2 {
+        for (k, time) in [(4, -9), (2, -9), (1, -9), (1, -1)] {
+            let kernel = Kernel::simplified(k).unwrap();
+            let want = super::group_phases(&config, kernel, time);
+            assert_eq!(*kept.of_group(&config, kernel, time), want, "k{k} at {time}");
+        }
+    }
+    let one = || kept.of_group(&config, Kernel::FINEST, -1);
+    assert!(Arc::ptr_eq(&one(), &one()), "they are computed once");
+}
+
 fn context(model: &WorldModel) -> PlacedContext {
     let ModelConfig { channels, height, width, action, .. } = config();
     let groups = [(4, -9), (2, -5), (1, -3), (1, -1)].map(|(k, time)| {

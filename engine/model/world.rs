@@ -4,6 +4,7 @@ use super::block::Block;
 use super::history::{Layers, Seating};
 use super::motion::Motion;
 use super::rendering::{Rendered, RenderingLayer};
+use super::rope::KeptPhases;
 use super::{
     ModelConfig, PlacedContext, StepSize, embed_cells, patchify, section_phases, unpatchify,
 };
@@ -93,6 +94,7 @@ pub struct WorldModel {
     pub(super) blocks: Vec<Block>,
     /// The blocks packed for play, once the weights no longer change.
     pub(super) stack: Option<Arc<Stack>>,
+    pub(super) phases: Arc<KeptPhases>,
     final_modulation: Linear,
     head: Linear,
 }
@@ -130,6 +132,7 @@ impl WorldModel {
             action_group: bare(config.action, condition, "action_group")?,
             blocks: blocks.collect::<Result<_>>()?,
             stack: None,
+            phases: Arc::default(),
             final_modulation: linear(condition, 2 * dim, "final_modulation")?,
             head: linear(dim, 4 * config.channels, "head")?,
             config: config.clone(),

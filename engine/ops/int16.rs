@@ -19,8 +19,9 @@ pub(super) use tile::both;
 pub(super) use tile::x86;
 
 use rayon::prelude::*;
+use std::array::from_fn;
 use std::ops::Range;
-use tile::{Target, add_product};
+use tile::{Target, add_product, panels_at_once};
 
 /// Rows of a left panel: so many sums in 512 bits hide how long each takes to be added to.
 const LEFT: usize = 12;
@@ -112,9 +113,9 @@ pub(crate) fn accumulate(
     }
 }
 
-/// Rows of which no panel is left part empty: lanes of so many waste nothing.
-pub(crate) const fn whole_rows(rows: usize) -> usize {
-    rows.next_multiple_of(LEFT)
+/// Rows that are multiplied without waste: a tile of fewer than [`LEFT`] is multiplied by fours.
+pub(crate) const fn even_rows(rows: usize) -> usize {
+    rows.next_multiple_of(4)
 }
 
 /// Adds the rows of the product that start at `first` to `out`.
@@ -125,40 +126,54 @@ fn multiply_rows(
     out: &mut [f32],
     packed: &mut Scratch,
 ) {
-    let width = right.columns;
-    let rows = out.len() / width;
-    let (pairs, blocks) = (right.depth.div_ceil(2), right.depth.div_ceil(BLOCK));
-    let (right_scales, _) = right.scales.as_chunks::<RIGHT>();
-    for block in 0..blocks {
-        let range = block * BLOCK..right.depth.min((block + 1) * BLOCK);
-        let block_pairs = range.len().div_ceil(2);
+    let (rows, at_once) = (out.len() / right.columns, panels_at_once());
+    for start in (0..right.depth).step_by(BLOCK) {
+        let range = start..right.depth.min(start + BLOCK);
         packed.pack(left, first, rows, range.clone());
-        for panel in 0..width.div_ceil(RIGHT) {
-            let at = (panel * pairs + range.start / 2) * RIGHT;
-            let right_panel = &right.pairs[at..at + block_pairs * RIGHT];
-            // The last panel has none after it.
-            let ahead = right.pairs.get(at + pairs * RIGHT..).unwrap_or_default();
-            let ahead = ahead.get(..block_pairs * RIGHT).unwrap_or(right_panel);
-            let columns = RIGHT.min(width - panel * RIGHT);
-            let right_scales = &right_scales[panel * blocks + block];
-            let left_panels = packed.pairs.chunks_exact(LEFT * block_pairs);
-            let left_scales = packed.scales[..rows].chunks(LEFT);
-            for (tile, (left_panel, left_scales)) in left_panels.zip(left_scales).enumerate() {
-                let out = &mut out[tile * LEFT * width + panel * RIGHT..];
-                let whole =
-                    |out, width| Target { out, width, left: left_scales, right: right_scales };
-                if columns == RIGHT {
-                    add_product(left_panel, right_panel, ahead, &mut whole(out, width));
-                    continue;
-                }
-                let mut sums = [0.0; LEFT * RIGHT];
-                add_product(left_panel, right_panel, ahead, &mut whole(&mut sums, RIGHT));
-                for (out, sums) in
-                    out.chunks_mut(width).zip(sums.chunks(RIGHT)).take(left_scales.len())
-                {
-                    out.iter_mut().zip(&sums[..columns]).for_each(|(out, sum)| *out += sum);
-                }
+        let mut panel = 0;
+        while panel * RIGHT < right.columns {
+            if at_once == 2 && (panel + 2) * RIGHT <= right.columns {
+                multiply_panels::<2>(packed, right, panel, &range, out);
+                panel += 2;
+            } else {
+                multiply_panels::<1>(packed, right, panel, &range, out);
+                panel += 1;
             }
+        }
+    }
+}
+
+/// Adds the product of packed rows and the right panels from `first`, over a block of the reduced dimension.
+fn multiply_panels<const PANELS: usize>(
+    packed: &Scratch,
+    right: &PackedRight,
+    first: usize,
+    range: &Range<usize>,
+    out: &mut [f32],
+) {
+    let (width, columns) = (right.columns, first * RIGHT..right.columns);
+    let rows = out.len() / width;
+    let panels: [_; PANELS] = from_fn(|at| right.panel(first + at, range).expect("a panel"));
+    let ((panels, scales), ahead) = (
+        (panels.map(|(pairs, _)| pairs), panels.map(|(_, scales)| scales)),
+        // The last ones have none after them.
+        from_fn(|at| right.panel(first + PANELS + at, range).unwrap_or(panels[at]).0),
+    );
+    let left_panels = packed.pairs.chunks_exact(LEFT * range.len().div_ceil(2));
+    let left_scales = packed.scales[..rows].chunks(LEFT);
+    for (tile, (left_panel, left)) in left_panels.zip(left_scales).enumerate() {
+        let out = &mut out[tile * LEFT * width + columns.start..];
+        if columns.len() >= PANELS * RIGHT {
+            let mut target = Target { out, width, left, right: scales };
+            add_product(left_panel, panels, ahead, &mut target);
+            continue;
+        }
+        // Only a last panel by itself is not whole.
+        let mut sums = [0.0; LEFT * RIGHT];
+        let mut target = Target { out: &mut sums, width: PANELS * RIGHT, left, right: scales };
+        add_product(left_panel, panels, ahead, &mut target);
+        for (out, sums) in out.chunks_mut(width).zip(sums.chunks(RIGHT)).take(left.len()) {
+            out.iter_mut().zip(&sums[..columns.len()]).for_each(|(out, sum)| *out += sum);
         }
     }
 }

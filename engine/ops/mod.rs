@@ -24,12 +24,12 @@ pub use conv::Conv2d;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::{hold, sealed};
 pub use elementwise::{add, gated_add, gelu, silu};
-pub(crate) use int16::View;
+pub(crate) use int16::{PackedRight, View};
 pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
 pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
 pub use place::{Phases, place};
-pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_all};
+pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_heads};
 
 use gather::gather;
 use wide::exp;

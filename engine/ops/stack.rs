@@ -7,13 +7,14 @@
 
 use super::attend::{scale, softmax_in_parts};
 use super::elementwise::{gated_add_row, gelu_in_place};
-use super::int16::{PackedRight, Scratch, View, accumulate, whole_rows};
+use super::int16::{PackedRight, Scratch, View, accumulate, even_rows};
 use super::norm::{modulate_row, rms_norm_row};
 use super::place::{Phases, rotate};
 use super::vectorized;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The weights of one block, as its layers store them: (out, in), biases (out).
 pub(crate) struct BlockWeights<'a> {
@@ -72,7 +73,7 @@ struct PackedBlock {
 }
 
 /// Keys, rotated to their positions, and values, packed head by head.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PackedKeys {
     /// Keys (head, tokens) and values (tokens, head) of each head.
     heads: Vec<[PackedRight; 2]>,
@@ -80,20 +81,26 @@ pub(crate) struct PackedKeys {
 }
 
 impl PackedKeys {
-    /// keys, values: (tokens, N · head).
-    pub(crate) fn new(keys: View<'_>, values: View<'_>, head: usize) -> Self {
-        let pack = |at: usize| {
+    /// For each head, keys (head, tokens) and values (tokens, head).
+    pub(crate) fn new(heads: Vec<[PackedRight; 2]>, tokens: usize) -> Self {
+        Self { heads, tokens }
+    }
+
+    /// Packs others in place of these: keys, values: (tokens, N · head).
+    fn pack(&mut self, keys: View<'_>, values: View<'_>, head: usize) {
+        self.tokens = keys.rows;
+        self.heads.resize_with(keys.columns / head, Default::default);
+        self.heads.par_iter_mut().enumerate().for_each(|(at, packed)| {
             let columns = at * head..(at + 1) * head;
             let [keys, values] = [keys, values].map(|all| all.part(0..all.rows, columns.clone()));
-            [PackedRight::new(keys.transposed()), PackedRight::new(values)]
-        };
-        let heads = (0..keys.columns / head).into_par_iter().map(pack).collect();
-        Self { heads, tokens: keys.rows }
+            packed[0].pack(keys.transposed());
+            packed[1].pack(values);
+        });
     }
 }
 
 /// Rows that one thread takes through the blocks, and its memory, used again in every block.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Lane {
     /// The first row's number.
     first: usize,
@@ -111,12 +118,30 @@ struct Lane {
     scratch: Scratch,
 }
 
+/// The memory of a run, used again by the next: evaluation after evaluation asks for the same sizes.
+#[derive(Debug, Default)]
+struct Workspace {
+    lanes: Vec<Lane>,
+    /// Shifts, scales and gates of each block, and what their product needs.
+    modulations: Vec<(Vec<f32>, Scratch)>,
+    /// The condition of each row.
+    condition_of: Vec<usize>,
+    /// (R, D): rotated.
+    keys: Vec<f32>,
+    /// (R, 3 · D).
+    qkv: Vec<f32>,
+    /// What the rows of each group attend to of their own.
+    own: Vec<PackedKeys>,
+}
+
 /// All blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
     blocks: Vec<PackedBlock>,
     width: usize,
     head: usize,
+    /// Of runs that are over.
+    workspaces: Arc<Mutex<Vec<Workspace>>>,
 }
 
 impl Stack {
@@ -133,7 +158,8 @@ impl Stack {
                 down: Projection::new(&[block.down])?,
             })
         };
-        Ok(Self { blocks: blocks.iter().map(pack).collect::<Result<_>>()?, width, head })
+        let blocks = blocks.iter().map(pack).collect::<Result<_>>()?;
+        Ok(Self { blocks, width, head, workspaces: Arc::default() })
     }
 
     /// Sections, each of as many rows: x (R, D), condition: (groups, condition) activated, the same number of rows for each
@@ -157,24 +183,31 @@ impl Stack {
     /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows
     /// attend to their group alone. What a group becomes does not depend on the others.
     ///
-    /// Answers keys (before their rotation) and values of each block: (R, D) each. What the last block makes of the rows
-    /// is not asked for.
+    /// Answers, for each block, the keys (before their rotation) and values of each group: (its rows, D) each. What the last
+    /// block makes of the rows is not asked for.
     pub(crate) fn keys_values(
         &self,
         x: &[f32],
         condition: View<'_>,
         lengths: &[usize],
         phases: &Phases,
-    ) -> Vec<[Vec<f32>; 2]> {
+    ) -> Vec<Vec<[Vec<f32>; 2]>> {
         let mut all = Vec::with_capacity(self.blocks.len());
         let history = vec![None; self.blocks.len() - 1];
         let width = self.width;
+        let groups: Vec<_> = ranges(lengths).collect();
         self.run(x, (condition, lengths), lengths, phases, &history, |qkv| {
-            let part = |at: usize| {
-                let rows = qkv.chunks_exact(3 * width).map(|row| &row[at * width..][..width]);
-                rows.collect::<Vec<_>>().concat()
+            let of_group = |rows: &Range<usize>| {
+                let rows = &qkv[3 * width * rows.start..3 * width * rows.end];
+                [1, 2].map(|part| {
+                    let mut values = Vec::with_capacity(rows.len() / 3);
+                    for row in rows.chunks_exact(3 * width) {
+                        values.extend_from_slice(&row[part * width..][..width]);
+                    }
+                    values
+                })
             };
-            all.push([1, 2].map(part));
+            all.push(groups.iter().map(of_group).collect());
         });
         all
     }
@@ -191,56 +224,73 @@ impl Stack {
         history: &[Option<PackedKeys>],
         mut take: impl FnMut(&[f32]),
     ) -> Vec<f32> {
-        let (width, head) = (self.width, self.head);
-        let of_row = conditioned.iter().enumerate();
-        let of_row: Vec<_> = of_row.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)).collect();
-        let modulate = |block: &PackedBlock| {
-            let mut values = vec![0.0; condition.rows * block.modulation.bias.len()];
-            block.modulation.apply(condition, &mut values, &mut Scratch::default());
-            Modulation { values, width, of_row: &of_row }
-        };
-        let modulations: Vec<_> = self.blocks.par_iter().map(modulate).collect();
-        let groups = ranges(groups);
-        let rows = x.len() / width;
-        // As many lanes as there are threads, where none is left with part of a panel.
-        let each = whole_rows(rows.div_ceil(rayon::current_num_threads()));
-        let lanes = x.chunks(each * width).enumerate();
-        let mut lanes: Vec<_> = lanes.map(|(at, x)| Lane::new(at * each, x, width)).collect();
-        let mut keys = vec![0.0; x.len()];
-        let mut qkv = vec![0.0; 3 * x.len()];
-        for (at, (block, modulation)) in self.blocks.iter().zip(&modulations).enumerate() {
+        let (width, head, rows) = (self.width, self.head, x.len() / self.width);
+        let mut work = self.workspaces().pop().unwrap_or_default();
+        let Workspace { lanes, modulations, condition_of, keys, qkv, own } = &mut work;
+        let modulations = at_least(modulations, self.blocks.len());
+        condition_of.clear();
+        let counts = conditioned.iter().enumerate();
+        condition_of.extend(counts.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)));
+        let blocks = self.blocks.par_iter().zip(&mut *modulations);
+        blocks.for_each(|(block, (values, scratch))| {
+            values.resize(condition.rows * block.modulation.bias.len(), 0.0);
+            block.modulation.apply(condition, values, scratch);
+        });
+        // As many lanes as there are threads, where none is left with part of a tile.
+        let each = even_rows(rows.div_ceil(rayon::current_num_threads()));
+        let lanes = at_least(lanes, rows.div_ceil(each));
+        for (at, (lane, x)) in lanes.iter_mut().zip(x.chunks(each * width)).enumerate() {
+            lane.begin(at * each, x, width);
+        }
+        keys.resize(x.len(), 0.0);
+        qkv.resize(3 * x.len(), 0.0);
+        let own = at_least(own, groups.len());
+        for (at, (block, (values, _))) in self.blocks.iter().zip(&*modulations).enumerate() {
+            let modulation = Modulation { values, width, condition_of };
             let outputs =
                 qkv.par_chunks_mut(3 * each * width).zip(keys.par_chunks_mut(each * width));
             lanes.par_iter_mut().zip(outputs).for_each(|(lane, (qkv, keys))| {
-                block.project(lane, modulation, phases, [qkv, keys]);
+                block.project(lane, &modulation, phases, [qkv, keys]);
             });
-            take(&qkv);
+            take(qkv);
             let Some(history) = history.get(at) else { break };
-            let keys = View::rows(&keys, rows, width);
-            let values = View::rows(&qkv, rows, 3 * width).part(0..rows, 2 * width..3 * width);
-            let own = groups.par_iter().map(|group| {
+            let keys = View::rows(keys, rows, width);
+            let values = View::rows(qkv, rows, 3 * width).part(0..rows, 2 * width..3 * width);
+            for (own, group) in own.iter_mut().zip(ranges(groups)) {
                 let [keys, values] = [keys, values].map(|all| all.part(group.clone(), 0..width));
-                PackedKeys::new(keys, values, head)
-            });
-            let own: Vec<_> = own.collect();
+                own.pack(keys, values, head);
+            }
             lanes.par_iter_mut().for_each(|lane| {
-                for (rows, own) in groups.iter().zip(&own) {
-                    attend(lane, rows, [history.as_ref(), Some(own)], head);
+                for (own, rows) in own.iter().zip(ranges(groups)) {
+                    attend(lane, &rows, [history.as_ref(), Some(own)], head);
                 }
-                block.feed(lane, modulation);
+                block.feed(lane, &modulation);
             });
         }
-        lanes.into_iter().map(|lane| lane.x).collect::<Vec<_>>().concat()
+        let mut out = Vec::with_capacity(x.len());
+        lanes.iter().for_each(|lane| out.extend_from_slice(&lane.x));
+        self.workspaces().push(work);
+        out
+    }
+
+    fn workspaces(&self) -> std::sync::MutexGuard<'_, Vec<Workspace>> {
+        // What a run that failed held is lost with it: nothing of it is in here.
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// The first `count` of all, of which more are made where there are fewer; none is let go, with its memory.
+fn at_least<T: Default>(all: &mut Vec<T>, count: usize) -> &mut [T] {
+    all.resize_with(all.len().max(count), T::default);
+    &mut all[..count]
+}
+
 /// Where groups of so many rows lie, one after another.
-fn ranges(lengths: &[usize]) -> Vec<Range<usize>> {
-    let each = lengths.iter().scan(0, |first, rows| {
+fn ranges(lengths: &[usize]) -> impl Iterator<Item = Range<usize>> + '_ {
+    lengths.iter().scan(0, |first, rows| {
         *first += rows;
         Some(*first - rows..*first)
-    });
-    each.collect()
+    })
 }
 
 /// A row (N · head) rotated by the phases of a token.
@@ -251,27 +301,35 @@ fn turn(row: &[f32], phases: &Phases, token: usize, out: &mut [f32]) {
     );
 }
 
-/// Rows (tokens, N · head), each rotated by the phases of its place.
-pub(crate) fn turn_all(rows: &[f32], phases: &Phases, out: &mut [f32]) {
-    let width = rows.len() / phases.tokens();
-    for (token, (row, out)) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate()
-    {
-        turn(row, phases, token, out);
-    }
+/// The heads of rows (tokens, N · head), each rotated by the phases of its place, one head after another: into the tokens
+/// from `first` of (N, tokens, head).
+pub(crate) fn turn_heads(rows: &[f32], phases: &Phases, first: usize, out: &mut [f32]) {
+    let (head, width) = (2 * phases.half, rows.len() / phases.tokens());
+    let of_head = out.len() * head / width;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (token, row) in rows.chunks_exact(width).enumerate() {
+                let at = (first + token) * head;
+                for (row, out) in row.chunks_exact(head).zip(out.chunks_exact_mut(of_head)) {
+                    rotate::<1>(row, phases.token(token), &mut out[at..][..head]);
+                }
+            }
+        },
+    );
 }
 
 /// Shifts, scales and gates of a block: for each condition, six of D.
 struct Modulation<'a> {
-    values: Vec<f32>,
+    values: &'a [f32],
     width: usize,
-    /// The condition of each row.
-    of_row: &'a [usize],
+    condition_of: &'a [usize],
 }
 
 impl Modulation<'_> {
     /// One of the six of a row: shift, scale and gate of the attention, then of the perceptron.
     fn of(&self, row: usize, which: usize) -> &[f32] {
-        &self.values[(self.of_row[row] * 6 + which) * self.width..][..self.width]
+        &self.values[(self.condition_of[row] * 6 + which) * self.width..][..self.width]
     }
 }
 
@@ -350,16 +408,13 @@ fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2],
 }
 
 impl Lane {
-    /// The rows `x` from `first`.
-    fn new(first: usize, x: &[f32], width: usize) -> Self {
-        Self {
-            first,
-            rows: x.len() / width,
-            x: x.to_vec(),
-            normed: vec![0.0; x.len()],
-            seen: vec![0.0; x.len()],
-            queries: vec![0.0; x.len()],
-            ..Self::default()
+    /// Takes the rows `x` from `first`.
+    fn begin(&mut self, first: usize, x: &[f32], width: usize) {
+        (self.first, self.rows) = (first, x.len() / width);
+        self.x.clear();
+        self.x.extend_from_slice(x);
+        for part in [&mut self.normed, &mut self.seen, &mut self.queries] {
+            part.resize(x.len(), 0.0);
         }
     }
 
@@ -381,3 +436,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

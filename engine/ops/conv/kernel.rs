@@ -178,8 +178,8 @@ mod x86 {
     ) {
         let tiles = &tiles[..TILES * 2 * filter.len() / LANES];
         // SAFETY: two values of a tile are a pair, and each tile has as many as the filter.
-        let sums = unsafe { wide_sums::<TILES>(tiles.as_ptr().cast(), filter, ahead) };
-        for (&sum, out) in sums.iter().zip(out) {
+        let sums = unsafe { wide_sums::<TILES, 1>(tiles.as_ptr().cast(), [filter], [ahead]) };
+        for (&[sum], out) in sums.iter().zip(out) {
             // SAFETY: sixteen values each.
             unsafe {
                 let scale = _mm512_loadu_ps(scales.as_ptr());

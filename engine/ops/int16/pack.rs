@@ -1,12 +1,15 @@
 //! Values of f32 to pairs of integers with scales, in the order in which tiles are multiplied.
 
 use super::super::vectorized;
-use super::{BLOCK, LEFT, LIMIT, RIGHT, TASK_ROWS, View, whole_rows};
+use super::{BLOCK, LEFT, LIMIT, RIGHT, TASK_ROWS, View};
 use rayon::prelude::*;
+use std::array::from_fn;
 use std::ops::Range;
 
 /// A right operand of so many pairs is packed by several threads: handing out costs as much as a few thousand.
 const SHARED_PAIRS: usize = 1 << 15;
+/// Pairs of a row that are rounded at a time: they fill a register, and so many rows of them the L1 cache at most.
+const RUN: usize = 16;
 
 /// The scale of values of which the largest is `largest`, and its inverse: what a value is multiplied by to become
 /// an integer of at most `limit`.
@@ -39,8 +42,24 @@ pub(in super::super) fn pair(values: [f32; 2], inverse: f32) -> u32 {
     round(values[0], inverse) | (round(values[1], inverse) << 16)
 }
 
+/// Values that are neighbours in memory, as pairs.
+///
+/// Here and below, what vectors are to be made of is copied into arrays of a fixed size first: the compiler then knows that
+/// nothing that is written lies where something is read.
+#[inline(always)]
+fn pairs(values: &[f32; 2 * RUN], inverse: f32) -> [u32; RUN] {
+    let values = *values;
+    let mut rounded = [0_u16; 2 * RUN];
+    for i in 0..2 * RUN {
+        #[expect(clippy::cast_possible_truncation, reason = "in the low half")]
+        let half = round(values[i], inverse) as u16;
+        rounded[i] = half;
+    }
+    from_fn(|i| u32::from(rounded[2 * i]) | u32::from(rounded[2 * i + 1]) << 16)
+}
+
 /// A right operand in packed form, so that weights are packed once and used for every product.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PackedRight {
     /// Panels of [`RIGHT`] columns, each with all pairs of the reduced dimension.
     pub(super) pairs: Vec<u32>,
@@ -53,11 +72,21 @@ pub(crate) struct PackedRight {
 impl PackedRight {
     /// Packs `right`: (depth, columns).
     pub(crate) fn new(right: View<'_>) -> Self {
+        let mut packed = Self::default();
+        packed.pack(right);
+        packed
+    }
+
+    /// Packs `right`, (depth, columns), in place of what was packed before.
+    pub(crate) fn pack(&mut self, right: View<'_>) {
         let (depth, columns) = (right.rows, right.columns);
         let (panels, blocks) = (columns.div_ceil(RIGHT), depth.div_ceil(BLOCK));
         let panel = depth.div_ceil(2) * RIGHT;
-        let mut pairs = vec![0_u32; panels * panel];
-        let mut scales = vec![0.0; panels * blocks * RIGHT];
+        let Self { pairs, scales, .. } = self;
+        // Every pair is written; columns that are missing to a whole panel have no scale.
+        pairs.resize(panels * panel, 0);
+        scales.clear();
+        scales.resize(panels * blocks * RIGHT, 0.0);
         let columns_as_rows = right.transposed();
         let fill = |(at, (pairs, scales)): (usize, (&mut [u32], &mut [f32]))| {
             for (block, scales) in scales.chunks_mut(RIGHT).enumerate() {
@@ -82,7 +111,15 @@ impl PackedRight {
             let panels = pairs.par_chunks_mut(panel).zip(scales.par_chunks_mut(scale_panel));
             panels.enumerate().for_each(fill);
         }
-        Self { pairs, scales, depth, columns }
+        (self.depth, self.columns) = (depth, columns);
+    }
+
+    /// Pairs, (pair, column), and scales of a panel over a block of the reduced dimension; none beyond the last panel.
+    pub(super) fn panel(&self, at: usize, block: &Range<usize>) -> Option<(&[u32], &[f32; RIGHT])> {
+        let pairs = self.pairs.chunks_exact(self.depth.div_ceil(2) * RIGHT).nth(at)?;
+        let blocks = self.depth.div_ceil(BLOCK);
+        let scales = &self.scales.as_chunks().0[at * blocks + block.start / BLOCK];
+        Some((&pairs[block.start / 2 * RIGHT..block.end.div_ceil(2) * RIGHT], scales))
     }
 }
 
@@ -191,14 +228,19 @@ fn pack_across<const R: usize>(
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
+    let inverses = *inverses;
+    let values = |column: usize| {
+        let values = source.values[first + column * source.column_stride..].first_chunk::<R>();
+        *values.expect("as many rows")
+    };
     let (slots, _) = out.as_chunks_mut::<R>();
     for (column, slots) in range.step_by(2).zip(slots) {
-        let at = first + column * source.column_stride;
-        let low = &source.values[at..at + R];
-        let high = &source.values[at + source.column_stride..][..R];
+        let (low, high) = (values(column), values(column + 1));
+        let mut pairs = [0; R];
         for i in 0..R {
-            slots[i] = pair([low[i], high[i]], inverses[i]);
+            pairs[i] = pair([low[i], high[i]], inverses[i]);
         }
+        *slots = pairs;
     }
 }
 
@@ -211,8 +253,6 @@ fn pack_along<const R: usize>(
     inverses: &[f32; R],
     out: &mut [u32],
 ) {
-    // So many pairs of every row are rounded at a time, then turned.
-    const RUN: usize = 16;
     let mut rows = [&[][..]; R];
     for (row, values) in rows.iter_mut().enumerate() {
         *values = &source.values[(first + row) * source.row_stride..][range.clone()];
@@ -223,10 +263,8 @@ fn pack_along<const R: usize>(
         for ((run, row), &inverse) in runs.iter_mut().zip(&rows).zip(inverses) {
             let values = &row[at * 2 * RUN..][..2 * count];
             // 2 · RUN of them, but for the last run.
-            if let Some((values, _)) = values.split_first_chunk::<32>() {
-                for i in 0..RUN {
-                    run[i] = pair([values[2 * i], values[2 * i + 1]], inverse);
-                }
+            if let Some(values) = values.first_chunk() {
+                *run = pairs(values, inverse);
             } else {
                 for (slot, values) in run.iter_mut().zip(values.chunks_exact(2)) {
                     *slot = pair([values[0], values[1]], inverse);
@@ -235,9 +273,11 @@ fn pack_along<const R: usize>(
         }
         let (slots, _) = out.as_chunks_mut::<R>();
         for (pair, slots) in slots.iter_mut().enumerate().take(count) {
+            let mut turned = [0; R];
             for row in 0..R {
-                slots[row] = runs[row][pair];
+                turned[row] = runs[row][pair];
             }
+            *slots = turned;
         }
     }
 }
@@ -283,7 +323,7 @@ impl Scratch {
     /// Packs `rows` rows of `left` from `first`, columns `range`.
     pub(super) fn pack(&mut self, left: View<'_>, first: usize, rows: usize, range: Range<usize>) {
         let count = range.len().div_ceil(2);
-        let whole = whole_rows(rows);
+        let whole = rows.next_multiple_of(LEFT);
         self.pairs.resize(whole * count, 0);
         self.scales.resize(whole, 0.0);
         self.inverses.resize(whole, 0.0);
@@ -301,7 +341,6 @@ impl Scratch {
         }
         // Pairs for which the visited lines stay in the L1 cache: rows that are neighbours in memory are read across
         // all panels at once, so that each line is visited once.
-        const RUN: usize = 16;
         let (inverses, _) = self.inverses.as_chunks::<LEFT>();
         let mut turned = [0_u32; RUN * LEFT];
         for start in range.clone().step_by(2 * RUN) {
@@ -324,11 +363,12 @@ impl Scratch {
 /// Packs values that are neighbours in memory; what is missing to a whole pair is zero.
 #[inline(always)]
 fn pack_row(values: &[f32], inverse: f32, out: &mut [u32]) {
-    let (pairs, rest) = values.as_chunks::<2>();
-    for (out, &values) in out.iter_mut().zip(pairs) {
-        *out = pair(values, inverse);
+    let (runs, rest) = values.as_chunks();
+    let (whole, slots) = out.split_at_mut(runs.len() * RUN);
+    for (out, values) in whole.as_chunks_mut().0.iter_mut().zip(runs) {
+        *out = pairs(values, inverse);
     }
-    if let (Some(out), [value]) = (out.get_mut(pairs.len()), rest) {
-        *out = pair([*value, 0.0], inverse);
+    for (out, values) in slots.iter_mut().zip(rest.chunks(2)) {
+        *out = pair([values[0], values.get(1).copied().unwrap_or(0.0)], inverse);
     }
 }

@@ -77,37 +77,60 @@ fn one_large_value_leaves_other_blocks_exact() {
 }
 
 /// What a form of the product adds to `before`, under scales.
-fn added(rows: usize, before: f32, product: impl FnOnce(&mut Target<'_>)) -> Vec<f32> {
-    const WIDTH: usize = RIGHT + 3;
-    let (left, right) = (values(rows, 7), values(RIGHT, 8));
-    let right = right.first_chunk().unwrap();
-    let mut out = vec![before; (rows - 1) * WIDTH + RIGHT];
-    product(&mut Target { out: &mut out, width: WIDTH, left: &left, right });
+fn added<const PANELS: usize>(
+    rows: usize,
+    before: f32,
+    product: impl FnOnce(&mut Target<'_, PANELS>),
+) -> Vec<f32> {
+    let width = PANELS * RIGHT + 3;
+    let (left, right) = (values(rows, 7), values(PANELS * RIGHT, 8));
+    let right = from_fn(|panel| right[panel * RIGHT..].first_chunk().unwrap());
+    let mut out = vec![before; (rows - 1) * width + PANELS * RIGHT];
+    product(&mut Target { out: &mut out, width, left: &left, right });
     out
 }
 
-#[test]
-fn every_cpu_gives_the_same_bits() {
+fn check_every_cpu<const PANELS: usize>() {
     let packed = |count, seed| -> Vec<u32> {
         values(2 * count, seed).chunks(2).map(|x| pair([x[0], x[1]], LIMIT)).collect()
     };
-    let (left, right) = (packed(128 * LEFT, 5), packed(128 * RIGHT, 6));
+    let (left, right) = (packed(128 * LEFT, 5), packed(128 * PANELS * RIGHT, 6));
+    let right: [_; PANELS] = from_fn(|panel| &right[128 * RIGHT * panel..][..128 * RIGHT]);
     for rows in 1..=LEFT {
-        let want = added(rows, 0.5, |target| add_plain(&left, &right, target));
-        assert_eq!(added(rows, 0.5, |target| add_product(&left, &right, &right, target)), want);
+        let want = added(rows, 0.5, |target| add_plain(&left, right, target));
+        assert_eq!(added(rows, 0.5, |target| add_product(&left, right, right, target)), want);
         #[cfg(target_arch = "x86_64")]
         if x86::has_middle() {
-            // SAFETY: the CPU has what is asked for, both panels hold 128 pairs, and the target is whole.
+            // SAFETY: the CPU has what is asked for, all panels hold 128 pairs, and the target is whole.
             #[expect(unsafe_code, reason = "features are found when the program runs")]
             let got = added(rows, 0.5, |target| unsafe {
-                x86::add_middle(&left, &right, &right, target);
+                x86::add_middle(&left, right, right, target);
             });
             assert_eq!(got, want, "{rows} rows with AVX2");
         }
         assert!(want.iter().any(|&x| x != 0.5), "something is added");
-        let gaps = want.iter().enumerate().filter(|(at, _)| at % (RIGHT + 3) >= RIGHT);
+        let width = PANELS * RIGHT + 3;
+        let gaps = want.iter().enumerate().filter(|(at, _)| at % width >= PANELS * RIGHT);
         assert!(gaps.into_iter().all(|(_, &x)| x == 0.5), "nothing is added between the rows");
     }
+}
+
+#[test]
+fn every_cpu_gives_the_same_bits() {
+    check_every_cpu::<1>();
+    check_every_cpu::<2>();
+}
+
+#[test]
+fn memory_that_is_used_again_leaves_no_trace() {
+    // A larger one before a smaller, with a panel that is not whole, and values that are no numbers.
+    let (large, small) = (vec![f32::NAN; 700 * 40], values(70 * 33, 3));
+    let small = View::rows(&small, 70, 33);
+    let mut again = PackedRight::new(View::rows(&large, 700, 40));
+    again.pack(small);
+    let fresh = PackedRight::new(small);
+    assert_eq!((&again.pairs, &again.scales), (&fresh.pairs, &fresh.scales));
+    assert_eq!((again.depth, again.columns), (70, 33));
 }
 
 #[test]

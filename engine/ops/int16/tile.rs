@@ -1,31 +1,33 @@
-//! The innermost product: a few rows by 16 columns, summed in registers.
+//! The innermost product: a few rows by 16 columns, or twice as many, summed in registers.
 
 use super::{LEFT, RIGHT};
 
-/// Where a tile's product is added: `out[row * width + column]`, for `scales[0].len()` rows and [`RIGHT`] columns.
-pub(super) struct Target<'a> {
+/// Where a tile's products with some right panels, whose columns are neighbours, are added: `out[row * width + column]`, for
+/// `left.len()` rows and [`RIGHT`] columns of each panel.
+pub(super) struct Target<'a, const PANELS: usize> {
     pub(super) out: &'a mut [f32],
     pub(super) width: usize,
-    /// Of the rows.
+    /// Scales of the rows.
     pub(super) left: &'a [f32],
     /// Of the columns.
-    pub(super) right: &'a [f32; RIGHT],
+    pub(super) right: [&'a [f32; RIGHT]; PANELS],
 }
 
-impl Target<'_> {
+impl<const PANELS: usize> Target<'_, PANELS> {
     /// Whether every row and column has its place.
     fn is_whole(&self) -> bool {
         let rows = self.left.len();
         (1..=LEFT).contains(&rows)
-            && self.width >= RIGHT
-            && self.out.len() >= (rows - 1) * self.width + RIGHT
+            && self.width >= PANELS * RIGHT
+            && self.out.len() >= (rows - 1) * self.width + PANELS * RIGHT
     }
 
-    /// Adds the sums of a row.
+    /// Adds the sums of a row and a panel.
     #[inline(always)]
-    fn add(&mut self, row: usize, sums: &[i32; RIGHT]) {
-        let (left, out) = (self.left[row], &mut self.out[row * self.width..][..RIGHT]);
-        for ((out, &sum), &right) in out.iter_mut().zip(sums).zip(self.right) {
+    fn add(&mut self, row: usize, panel: usize, sums: &[i32; RIGHT]) {
+        let left = self.left[row];
+        let out = &mut self.out[row * self.width + panel * RIGHT..][..RIGHT];
+        for ((out, &sum), &right) in out.iter_mut().zip(sums).zip(self.right[panel]) {
             #[expect(clippy::cast_precision_loss, reason = "more than 24 bits are rounded")]
             let sum = sum as f32;
             *out += sum * (left * right);
@@ -33,14 +35,29 @@ impl Target<'_> {
     }
 }
 
-/// Adds the product of a left panel, (row, pair), and a right panel, (pair, column), over the same pairs. `ahead` is the right panel to come after
-/// this one: it is fetched meanwhile, for the caches fetch nothing on their own from so far ahead.
+/// Right panels that are multiplied at a time: two, where their sums with a whole left panel find registers, so that what is
+/// loaded of the left one serves twice.
+pub(super) fn panels_at_once() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if x86::has_wide() {
+        return 2;
+    }
+    1
+}
+
+/// Adds the products of a left panel, (row, pair), and right panels, (pair, column), over the same pairs. `ahead` are the right
+/// panels to come after these: they are fetched meanwhile, for the caches fetch nothing on their own from so far ahead.
 ///
 /// # Panics
 /// When the panels do not fit, or `target` has no place for all of it.
-pub(super) fn add_product(left: &[u32], right: &[u32], ahead: &[u32], target: &mut Target<'_>) {
-    assert_eq!(left.len() * RIGHT, right.len() * LEFT, "panels over the same pairs");
-    assert_eq!(right.len(), ahead.len(), "panels over as many pairs");
+pub(super) fn add_product<const PANELS: usize>(
+    left: &[u32],
+    right: [&[u32]; PANELS],
+    ahead: [&[u32]; PANELS],
+    target: &mut Target<'_, PANELS>,
+) {
+    let fits = |panel: &[u32]| left.len() * RIGHT == panel.len() * LEFT;
+    assert!(right.iter().chain(&ahead).all(|panel| fits(panel)), "panels over the same pairs");
     assert!(target.is_whole(), "a place for every sum");
     #[cfg(target_arch = "x86_64")]
     {
@@ -48,11 +65,12 @@ pub(super) fn add_product(left: &[u32], right: &[u32], ahead: &[u32], target: &m
         if x86::has_wide() {
             // SAFETY: the CPU has what is asked for, and the assertions above are the contract of lengths.
             return unsafe {
-                // One row is a condition, up to four a coarse group: no need to multiply twelve.
+                // One row is a condition, up to four a coarse group, eight the end of a lane: no need to multiply twelve.
                 match target.left.len() {
-                    1 => x86::add_wide::<1>(left, right, ahead, target),
-                    2..=4 => x86::add_wide::<4>(left, right, ahead, target),
-                    _ => x86::add_wide::<LEFT>(left, right, ahead, target),
+                    1 => x86::add_wide::<1, PANELS>(left, right, ahead, target),
+                    2..=4 => x86::add_wide::<4, PANELS>(left, right, ahead, target),
+                    5..=8 => x86::add_wide::<8, PANELS>(left, right, ahead, target),
+                    _ => x86::add_wide::<LEFT, PANELS>(left, right, ahead, target),
                 }
             };
         }
@@ -66,18 +84,24 @@ pub(super) fn add_product(left: &[u32], right: &[u32], ahead: &[u32], target: &m
 }
 
 /// The same without any instructions of its own.
-pub(super) fn add_plain(left: &[u32], right: &[u32], target: &mut Target<'_>) {
-    let (right, _) = right.as_chunks::<RIGHT>();
-    for (row, left) in left.chunks_exact(right.len()).enumerate().take(target.left.len()) {
-        let mut sums = [0_i32; RIGHT];
-        for (&left, right) in left.iter().zip(right) {
-            let [a, b] = both(left);
-            for (sum, &right) in sums.iter_mut().zip(right) {
-                let [c, d] = both(right);
-                *sum += a * c + b * d;
+pub(super) fn add_plain<const PANELS: usize>(
+    left: &[u32],
+    right: [&[u32]; PANELS],
+    target: &mut Target<'_, PANELS>,
+) {
+    for (panel, right) in right.into_iter().enumerate() {
+        let (right, _) = right.as_chunks::<RIGHT>();
+        for (row, left) in left.chunks_exact(right.len()).enumerate().take(target.left.len()) {
+            let mut sums = [0_i32; RIGHT];
+            for (&left, right) in left.iter().zip(right) {
+                let [a, b] = both(left);
+                for (sum, &right) in sums.iter_mut().zip(right) {
+                    let [c, d] = both(right);
+                    *sum += a * c + b * d;
+                }
             }
+            target.add(row, panel, &sums);
         }
-        target.add(row, &sums);
     }
 }
 
@@ -144,84 +168,91 @@ pub(in super::super) mod x86 {
         sums
     }
 
-    /// Sums of `ROWS` rows by the columns of a right panel, in registers, while `ahead` is fetched.
+    /// Sums of `ROWS` rows by the columns of each right panel, in registers, while `ahead` are fetched.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F and VNNI; the rest is as for [`middle_sums`].
+    /// The CPU has AVX-512 F and VNNI, `left` leads to `ROWS` rows of `right[0].len() / RIGHT` pairs, and all panels of both
+    /// kinds are of one length.
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(in super::super::super) unsafe fn wide_sums<const ROWS: usize>(
+    pub(in super::super::super) unsafe fn wide_sums<const ROWS: usize, const PANELS: usize>(
         left: *const u32,
-        right: &[u32],
-        ahead: &[u32],
-    ) -> [__m512i; ROWS] {
-        let pairs = right.len() / RIGHT;
-        let mut sums = [_mm512_setzero_si512(); ROWS];
-        let (mut a, mut b, mut c) = (left, right.as_ptr(), ahead.as_ptr());
-        for _ in 0..pairs {
-            // SAFETY: for each pair, the bound of the loop, there is one in each row, and RIGHT columns.
+        right: [&[u32]; PANELS],
+        ahead: [&[u32]; PANELS],
+    ) -> [[__m512i; PANELS]; ROWS] {
+        let pairs = right[0].len() / RIGHT;
+        let mut sums = [[_mm512_setzero_si512(); PANELS]; ROWS];
+        let [right, ahead] = [right, ahead].map(|panels| panels.map(<[u32]>::as_ptr));
+        for pair in 0..pairs {
+            // SAFETY: for each pair, the bound of the loop, there is one in each row, and RIGHT columns of each panel.
             unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(c.cast());
-                let columns = _mm512_loadu_si512(b.cast());
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    let pair = a.add(row * pairs).read_unaligned();
-                    *sum =
-                        _mm512_dpwssd_epi32(*sum, _mm512_set1_epi32(pair.cast_signed()), columns);
+                let mut columns = [_mm512_setzero_si512(); PANELS];
+                for panel in 0..PANELS {
+                    _mm_prefetch::<_MM_HINT_T0>(ahead[panel].add(pair * RIGHT).cast());
+                    columns[panel] = _mm512_loadu_si512(right[panel].add(pair * RIGHT).cast());
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let pair = left.add(row * pairs + pair).read_unaligned();
+                    let pair = _mm512_set1_epi32(pair.cast_signed());
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = _mm512_dpwssd_epi32(*sum, pair, column);
+                    }
                 }
             }
-            (a, b, c) = (a.wrapping_add(1), b.wrapping_add(RIGHT), c.wrapping_add(RIGHT));
         }
         sums
     }
 
-    /// By parts of 6 rows, whose sums stay in registers.
+    /// Panel after panel, by parts of 6 rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX2, `left.len() / LEFT == right.len() / RIGHT`, `ahead` is as long as `right`, and `target` is whole.
+    /// The CPU has AVX2, `left.len() / LEFT` is `panel.len() / RIGHT` of all panels, and `target` is whole.
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) unsafe fn add_middle(
+    pub(in super::super) unsafe fn add_middle<const PANELS: usize>(
         left: &[u32],
-        right: &[u32],
-        ahead: &[u32],
-        target: &mut Target<'_>,
+        right: [&[u32]; PANELS],
+        ahead: [&[u32]; PANELS],
+        target: &mut Target<'_, PANELS>,
     ) {
         let rows = target.left.len();
-        // SAFETY: the contract is the same.
-        unsafe {
-            match rows {
-                1 => add_part::<1>(left, right, ahead, 0, target),
-                _ => add_part::<6>(left, right, ahead, 0, target),
-            }
-            if rows > 6 {
-                add_part::<6>(left, right, ahead, 6, target);
+        for panel in 0..PANELS {
+            let panels = [right[panel], ahead[panel]];
+            // SAFETY: the contract is the same.
+            unsafe {
+                match rows {
+                    1 => add_part::<1, PANELS>(left, panels, [0, panel], target),
+                    _ => add_part::<6, PANELS>(left, panels, [0, panel], target),
+                }
+                if rows > 6 {
+                    add_part::<6, PANELS>(left, panels, [6, panel], target);
+                }
             }
         }
     }
 
-    /// `ROWS` rows from `first`, as far as there are so many.
+    /// `ROWS` rows from `first`, as far as there are so many, by one panel.
     ///
     /// # Safety
     /// As [`add_middle`].
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn add_part<const ROWS: usize>(
+    unsafe fn add_part<const ROWS: usize, const PANELS: usize>(
         left: &[u32],
-        right: &[u32],
-        ahead: &[u32],
-        first: usize,
-        target: &mut Target<'_>,
+        [right, ahead]: [&[u32]; 2],
+        [first, panel]: [usize; 2],
+        target: &mut Target<'_, PANELS>,
     ) {
         assert!(first + ROWS <= LEFT, "a part of a tile");
         let pairs = right.len() / RIGHT;
         // SAFETY: the left panel has LEFT rows of so many pairs.
         let sums = unsafe { middle_sums::<ROWS>(left[first * pairs..].as_ptr(), right, ahead) };
-        let right = target.right.as_chunks::<8>().0;
+        let right = target.right[panel].as_chunks::<8>().0;
         for (row, sums) in (first..target.left.len()).zip(&sums) {
             let left = _mm256_set1_ps(target.left[row]);
-            let out = &mut target.out[row * target.width..][..RIGHT];
+            let out = &mut target.out[row * target.width + panel * RIGHT..][..RIGHT];
             for ((sum, right), out) in sums.iter().zip(right).zip(out.as_chunks_mut::<8>().0) {
                 // SAFETY: eight values each.
                 unsafe {
@@ -237,28 +268,30 @@ pub(in super::super) mod x86 {
     /// At most `ROWS` rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F and VNNI, `left.len() / LEFT == right.len() / RIGHT`, `ahead` is as long as `right`, and
-    /// `target` is whole.
+    /// The CPU has AVX-512 F and VNNI, `left.len() / LEFT` is `panel.len() / RIGHT` of all panels, and `target` is whole.
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) unsafe fn add_wide<const ROWS: usize>(
+    pub(super) unsafe fn add_wide<const ROWS: usize, const PANELS: usize>(
         left: &[u32],
-        right: &[u32],
-        ahead: &[u32],
-        target: &mut Target<'_>,
+        right: [&[u32]; PANELS],
+        ahead: [&[u32]; PANELS],
+        target: &mut Target<'_, PANELS>,
     ) {
         const { assert!(ROWS <= LEFT) };
-        // SAFETY: the left panel has LEFT rows of as many pairs as the right one.
-        let sums = unsafe { wide_sums::<ROWS>(left.as_ptr(), right, ahead) };
-        for ((row, &left), &sum) in target.left.iter().enumerate().zip(&sums) {
-            let out = &mut target.out[row * target.width..][..RIGHT];
-            // SAFETY: sixteen values each.
-            unsafe {
-                let right = _mm512_loadu_ps(target.right.as_ptr());
-                let scale = _mm512_mul_ps(_mm512_set1_ps(left), right);
-                let term = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-                let sum = _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), term);
-                _mm512_storeu_ps(out.as_mut_ptr(), sum);
+        // SAFETY: the left panel has LEFT rows of as many pairs as the right ones.
+        let sums = unsafe { wide_sums::<ROWS, PANELS>(left.as_ptr(), right, ahead) };
+        for ((row, &left), sums) in target.left.iter().enumerate().zip(&sums) {
+            let out = &mut target.out[row * target.width..][..PANELS * RIGHT];
+            let out = out.as_chunks_mut::<RIGHT>().0;
+            for ((&sum, right), out) in sums.iter().zip(target.right).zip(out) {
+                // SAFETY: sixteen values each.
+                unsafe {
+                    let scale =
+                        _mm512_mul_ps(_mm512_set1_ps(left), _mm512_loadu_ps(right.as_ptr()));
+                    let term = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
+                    let sum = _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), term);
+                    _mm512_storeu_ps(out.as_mut_ptr(), sum);
+                }
             }
         }
     }
