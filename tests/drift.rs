@@ -138,7 +138,8 @@ fn a_way_is_on_the_map_where_its_beginning_is() {
         let output = oneiro(dir.path(), &words.split(' ').collect::<Vec<_>>());
         let error = String::from_utf8_lossy(&output.stderr);
         let said = error
-            .contains("expected a world with an atlas whose views can be warped for map, got Tiny");
+            .contains("expected a world with an atlas whose views can be warped for map, got Tiny")
+            && error.contains("--arm map=WORLD");
         assert!(output.status.code() == Some(1) && said, "{world}: {error}");
     }
 }

@@ -60,7 +60,7 @@ pub struct DriftArgs {
     /// or where there are none all that need no training]
     #[arg(long, value_name = "ARMS", value_delimiter = ',')]
     pub arms: Vec<Arm>,
-    /// Add the schedules of FramePack's Table 1
+    /// Add the schedules of FramePack's Table 1; those with +D take a world with words: --arm NAME=WORLD
     #[arg(long)]
     pub table1: bool,
     /// An arm with the world that was trained for it; may be given again
@@ -251,7 +251,8 @@ impl Work<'_> {
         for arm in &arms {
             let world = self.worlds.of(arm);
             let words = world.codebook.as_ref().map(Codebook::words);
-            arm.check(&world.config, words, world.shown_atlas().is_some())?;
+            arm.check(&world.config, words, world.shown_atlas().is_some())
+                .with_context(|| format!("give {arm} a world of its own by --arm {arm}=WORLD"))?;
             arm.way(&world.schedule, None, 0)?;
         }
         let of_start = |(number, start): (usize, &Start)| {
