@@ -32,6 +32,7 @@ impl GroupKv {
         [rotated, copied]: &mut [Vec<f32>; 2],
     ) -> Result<()> {
         let (keys, values) = self.layer(at);
+        assert_eq!(values.dim(0)?, phases.tokens(), "as many tokens as the kernel makes");
         with_floats([keys, values], |[keys, values]| {
             let (head, width) = (2 * phases.half, values.len() / phases.tokens());
             let of_head = copied.len() * head / width;
@@ -237,7 +238,7 @@ impl WorldModel {
             if tokens == 0 {
                 return Ok(PlacedContext::new(Layers::Packed(vec![None; layers]), tokens));
             }
-            // A thread's blocks share memory, which its cache holds until all heads are packed.
+            // Blocks that one thread takes share memory, which its cache holds until all heads are packed.
             let memory = || [0, 1].map(|_| vec![0.0; tokens * self.config.dim]);
             let layer = |memory: &mut [Vec<f32>; 2], at: usize| {
                 let mut first = 0;
@@ -252,8 +253,7 @@ impl WorldModel {
                 };
                 Ok(Some(PackedKeys::new(keys.zip(values).map(of_head).collect(), tokens)))
             };
-            let each = layers.div_ceil(rayon::current_num_threads());
-            let layers = (0..layers).into_par_iter().with_min_len(each).map_init(memory, layer);
+            let layers = (0..layers).into_par_iter().map_init(memory, layer);
             let layers = layers.collect::<Result<_>>()?;
             return Ok(PlacedContext::new(Layers::Packed(layers), tokens));
         }

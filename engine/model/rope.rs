@@ -107,7 +107,7 @@ pub fn group_phases(config: &ModelConfig, kernel: Kernel, time: i32) -> Phases {
     rotary(config).phases_of_boxes(&times, config.grid(), embedding)
 }
 
-/// Bytes of phases that are kept: those of some hundred groups.
+/// Bytes of phases that are kept: those of more than a hundred groups of the shipped size.
 const KEPT_BYTES: usize = 2 << 20;
 
 /// Phases of the groups that were placed lately: from section to section, the newest frames' groups come to lie where

@@ -28,7 +28,7 @@ const LEFT: usize = 12;
 /// Columns of a right panel: 16 pairs are a line of the cache, and two registers of 256 bits or one of 512.
 pub(super) const RIGHT: usize = 16;
 /// Values along the reduced dimension that share a scale. A right panel of so many takes 8 KiB: with the one that comes
-/// after it and a left panel it fits the L1 cache.
+/// after it and a left panel it fits an L1 cache of 32 KiB, and two with the next two one of 48.
 const BLOCK: usize = 256;
 /// The largest integer of an operand.
 const LIMIT: f32 = limit(BLOCK);
@@ -113,7 +113,8 @@ pub(crate) fn accumulate(
     }
 }
 
-/// Rows that are multiplied without waste: a tile of fewer than [`LEFT`] is multiplied by fours.
+/// Rows that are multiplied without waste on wide vectors, where a tile of fewer than [`LEFT`] is multiplied by fours; with
+/// AVX2 by sixes.
 pub(crate) const fn even_rows(rows: usize) -> usize {
     rows.next_multiple_of(4)
 }

@@ -126,6 +126,8 @@ struct Workspace {
     modulations: Vec<(Vec<f32>, Scratch)>,
     /// The condition of each row.
     condition_of: Vec<usize>,
+    /// The rows of each group.
+    groups: Vec<Range<usize>>,
     /// (R, D): rotated.
     keys: Vec<f32>,
     /// (R, 3 · D).
@@ -212,22 +214,24 @@ impl Stack {
         all
     }
 
-    /// Runs the blocks. Conditions are each of so many rows; the rows of each of `groups` attend to each other, and to the
-    /// history. A block for which there is no entry in `history` only makes its queries, keys (before their rotation) and
+    /// Runs the blocks. Conditions are each of so many rows; the rows of each group, of `lengths`, attend to each other, and
+    /// to the history. A block for which there is no entry in `history` only makes its queries, keys (before their rotation) and
     /// values, (R, 3 · D), which `take` is given of every block.
     fn run(
         &self,
         x: &[f32],
         (condition, conditioned): (View<'_>, &[usize]),
-        groups: &[usize],
+        lengths: &[usize],
         phases: &Phases,
         history: &[Option<PackedKeys>],
         mut take: impl FnMut(&[f32]),
     ) -> Vec<f32> {
         let (width, head, rows) = (self.width, self.head, x.len() / self.width);
         let mut work = self.workspaces().pop().unwrap_or_default();
-        let Workspace { lanes, modulations, condition_of, keys, qkv, own } = &mut work;
+        let Workspace { lanes, modulations, condition_of, groups, keys, qkv, own } = &mut work;
         let modulations = at_least(modulations, self.blocks.len());
+        groups.clear();
+        groups.extend(ranges(lengths));
         condition_of.clear();
         let counts = conditioned.iter().enumerate();
         condition_of.extend(counts.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)));
@@ -236,7 +240,7 @@ impl Stack {
             values.resize(condition.rows * block.modulation.bias.len(), 0.0);
             block.modulation.apply(condition, values, scratch);
         });
-        // As many lanes as there are threads, where none is left with part of a tile.
+        // As many lanes as there are threads, each but the last of whole tiles.
         let each = even_rows(rows.div_ceil(rayon::current_num_threads()));
         let lanes = at_least(lanes, rows.div_ceil(each));
         for (at, (lane, x)) in lanes.iter_mut().zip(x.chunks(each * width)).enumerate() {
@@ -256,13 +260,13 @@ impl Stack {
             let Some(history) = history.get(at) else { break };
             let keys = View::rows(keys, rows, width);
             let values = View::rows(qkv, rows, 3 * width).part(0..rows, 2 * width..3 * width);
-            for (own, group) in own.iter_mut().zip(ranges(groups)) {
+            own.par_iter_mut().zip(&*groups).for_each(|(own, group)| {
                 let [keys, values] = [keys, values].map(|all| all.part(group.clone(), 0..width));
                 own.pack(keys, values, head);
-            }
+            });
             lanes.par_iter_mut().for_each(|lane| {
-                for (own, rows) in own.iter().zip(ranges(groups)) {
-                    attend(lane, &rows, [history.as_ref(), Some(own)], head);
+                for (own, rows) in own.iter().zip(&*groups) {
+                    attend(lane, rows, [history.as_ref(), Some(own)], head);
                 }
                 block.feed(lane, &modulation);
             });

@@ -339,8 +339,8 @@ impl Scratch {
             }
             return;
         }
-        // Pairs for which the visited lines stay in the L1 cache: rows that are neighbours in memory are read across
-        // all panels at once, so that each line is visited once.
+        // Run by run, for whose pairs the visited lines stay in the L1 cache: rows that are neighbours in memory are read
+        // across all panels at once, so that each line is visited once.
         let (inverses, _) = self.inverses.as_chunks::<LEFT>();
         let mut turned = [0_u32; RUN * LEFT];
         for start in range.clone().step_by(2 * RUN) {

@@ -70,7 +70,7 @@ impl Input {
     }
 }
 
-/// Where each vector of a workspace lies, and how much it may hold.
+/// Where the vectors of a workspace lie, and how much they may hold.
 fn places(work: &Workspace) -> Vec<(*const f32, usize)> {
     let of_lane = |lane: &Lane| {
         let Lane { x, normed, seen, queries, scores: [history, own], head, hidden, .. } = lane;
@@ -79,7 +79,8 @@ fn places(work: &Workspace) -> Vec<(*const f32, usize)> {
     };
     let shared = work.modulations.iter().map(|(values, _)| values).chain([&work.keys, &work.qkv]);
     let shared = shared.map(|part| (part.as_ptr(), part.capacity()));
-    work.lanes.iter().flat_map(of_lane).chain(shared).collect()
+    let own = work.own.iter().map(|own| (own.heads.as_ptr().cast(), own.heads.capacity()));
+    work.lanes.iter().flat_map(of_lane).chain(shared).chain(own).collect()
 }
 
 #[test]
