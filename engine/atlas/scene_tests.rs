@@ -115,6 +115,20 @@ fn a_view_shows_itself_and_nothing_of_what_lies_behind_it() {
 }
 
 #[test]
+fn the_nearest_views_are_the_best_of_all_in_order() {
+    let views = &ROOMS.atlas.views;
+    for here in views.iter().step_by(100).map(|view| view.pose) {
+        let near = nearest(views, here, |_| false);
+        assert!(near.len() > 1 && near.len() < views.len() / 10, "some of many");
+        // The best is simple to find: the others are so, too, once those before them are left out.
+        for (at, number) in near.iter().enumerate() {
+            let rest = nearest(views, here, |other| near[..at].contains(&other));
+            assert_eq!(rest.first(), Some(number));
+        }
+    }
+}
+
+#[test]
 fn warped_neighbours_are_nearer_to_what_is_seen_than_they_are_themselves() {
     let Shots { atlas, pictures } = &*ROOMS;
     let scenery = views(|view| view).fit().unwrap();

@@ -67,6 +67,17 @@ fn context(model: &WorldModel) -> PlacedContext {
     model.place(&groups).unwrap()
 }
 
+#[test]
+#[should_panic(expected = "as many tokens as the kernel makes")]
+fn a_group_is_placed_under_its_own_kernel_alone() {
+    let model = model(true);
+    let ModelConfig { channels, height, width, action, .. } = config();
+    let kernel = Kernel::simplified(2).unwrap();
+    let latents = random(&[2, channels, height, width], 40);
+    let kv = model.encode(kernel, &latents, &random(&[action], 47)).unwrap();
+    let _ = model.place(&[(Arc::new(kv), Kernel::FINEST, -1)]);
+}
+
 /// A section of two frames, with or without a history.
 fn estimate(model: &WorldModel, history: bool) -> Tensor {
     let ModelConfig { channels, height, width, action, .. } = config();
