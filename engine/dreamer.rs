@@ -27,7 +27,7 @@ use crate::pack::{
     Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
 };
 use crate::reckoning::Reckoning;
-use crate::sampler::{Sampling, Sight, sample, sample_at_once};
+use crate::sampler::{Sampling, Sight, sample_at_once, sample_by};
 use crate::world::World;
 use candle_core::{DType, Tensor};
 use input::Action;
@@ -327,19 +327,25 @@ impl Dreamer {
     fn sample(&self, sampling: Sampling) -> Result<Tensor, Error> {
         let (model, actions) = (&self.world.model, self.actions()?);
         let shape = self.section_shape();
-        let count = shape.iter().product();
-        let (context, noise) = rayon::join(
-            || self.placed(),
-            || section_noise(self.options.seed, self.section.noise, count),
-        );
-        let (context, noise) = (context?, model.tensor(noise, &shape)?);
+        let newest = self.newest()?;
         let renderings = self.section.renderings.clone();
-        let sight = Sight { context, newest: self.newest()?, renderings };
-        let latents = match &self.graphs {
-            Some(graphs) => sample_at_once(graphs, model, &noise, &actions, &sight, sampling)?,
-            None => sample(model, &noise, &actions, &sight, sampling)?,
+        let noise = || {
+            let count = shape.iter().product();
+            model.tensor(section_noise(self.options.seed, self.section.noise, count), &shape)
         };
-        Ok(latents)
+        if let Some(graphs) = &self.graphs {
+            let sight = Sight { context: self.placed()?, newest, renderings };
+            return Ok(sample_at_once(graphs, model, &noise()?, &actions, &sight, sampling)?);
+        }
+        // What needs no history, and is not made by all threads, is made beside placing that.
+        let (context, begun) = rayon::join(
+            || self.placed(),
+            || Ok((noise()?, model.lead(newest.as_ref(), renderings.as_ref(), &actions)?)),
+        );
+        let (noise, lead) = begun.map_err(Error::Tensor)?;
+        let sight = Sight { context: context?, newest, renderings };
+        let (leads, sights) = (std::slice::from_ref(&lead), std::slice::from_ref(&sight));
+        Ok(sample_by(model, &noise, (&actions, leads), sights, None, sampling)?)
     }
 
     /// The frame just before the section as the network is shown it, (C, H, W); none where the plan

@@ -130,8 +130,18 @@ pub fn sample_led(
 ) -> Result<Tensor> {
     let leads = sights.iter().map(|sight| sight.lead(model, actions));
     let leads = leads.collect::<Result<Vec<_>>>()?;
-    // Another history has another newest frame, if any.
-    let bare = model.lead(None, None, actions)?;
+    sample_by(model, noise, (actions, &leads), sights, from, sampling)
+}
+
+/// The same where it is known already what leads the section at each of these evaluations.
+pub(crate) fn sample_by(
+    model: &WorldModel,
+    noise: &Tensor,
+    (actions, leads): (&Tensor, &[Lead]),
+    sights: &[Sight],
+    from: Option<(&PlacedContext, f32)>,
+    sampling: Sampling,
+) -> Result<Tensor> {
     let mut x = noise.clone();
     for (at, pair) in sampling.levels().windows(2).enumerate() {
         let (level, next) = (pair[0], pair[1]);
@@ -149,6 +159,8 @@ pub fn sample_led(
             estimate(&[&leads[at]], &sight.context)?.remove(0)
         };
         if let Some((other, share)) = from {
+            // Another history has another newest frame, if any.
+            let bare = model.lead(None, None, actions)?;
             clean = led_on(&clean, &estimate(&[&bare], other)?[0], share)?;
         }
         x = euler(&x, clean, f64::from(next / level))?;

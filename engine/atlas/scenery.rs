@@ -3,7 +3,7 @@
 use super::Pose;
 use super::ground::Ground;
 use super::walls::Walls;
-use crate::ops::vectorized;
+use crate::ops::{share, vectorized};
 use rayon::prelude::*;
 
 /// Widest margin of walls that is believed, in squares: eight steps.
@@ -170,13 +170,16 @@ impl Scenery {
             picture,
             guessing,
         };
-        let rows = canvas.pixels.par_chunks_exact_mut(3 * width);
-        let rows = rows.zip(canvas.seen.par_chunks_exact_mut(width)).enumerate();
-        rows.with_min_len(TASK_ROWS).for_each(|(row, (pixels, seen))| {
-            vectorized(
-                #[inline(always)]
-                || sight.paint(row, pixels, seen),
-            );
+        let pixels = canvas.pixels.chunks_mut(TASK_ROWS * 3 * width);
+        let tasks = pixels.zip(canvas.seen.chunks_mut(TASK_ROWS * width)).enumerate();
+        share(tasks, |(task, (pixels, seen))| {
+            let rows = pixels.chunks_exact_mut(3 * width).zip(seen.chunks_exact_mut(width));
+            for (row, (pixels, seen)) in (task * TASK_ROWS..).zip(rows) {
+                vectorized(
+                    #[inline(always)]
+                    || sight.paint(row, pixels, seen),
+                );
+            }
         });
     }
 }

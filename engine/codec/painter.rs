@@ -5,10 +5,9 @@ use super::basis::{self, Basis};
 use super::pinned::{Copying, Pinned};
 use super::{AT_ONCE, CodecConfig, Decoder};
 use crate::device;
-use crate::ops::{Conv2d, Precision, vectorized};
+use crate::ops::{Conv2d, Precision, share, vectorized};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Bytes of a picture that are worth handing to another thread.
@@ -135,8 +134,8 @@ impl Painter {
 pub(super) fn bytes(pictures: &Tensor) -> Result<Vec<u8>> {
     let values = pictures.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let mut out = vec![0; values.len()];
-    let parts = out.par_chunks_mut(TASK_BYTES).zip(values.par_chunks(TASK_BYTES));
-    parts.for_each(|(out, values)| {
+    let parts = out.chunks_mut(TASK_BYTES).zip(values.chunks(TASK_BYTES));
+    share(parts, |(out, values)| {
         vectorized(
             #[inline(always)]
             || {

@@ -1,8 +1,7 @@
 //! Between space and channels, in PyTorch's order of channels: (channel, row, column).
 
-use crate::ops::with_floats;
+use crate::ops::{make_with, with_floats};
 use candle_core::{DType, Result, Tensor};
-use rayon::prelude::*;
 
 /// (B, H, W, C) to (B, H / by, W / by, C · by²): each channel's blocks become channels.
 pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
@@ -28,20 +27,24 @@ pub(super) fn shuffle(x: &Tensor, by: usize) -> Result<Tensor> {
 
 /// [`shuffle`] line by line: lines of `width` pixels, each of so many channels for each of `by` rows and columns.
 fn interleaved(x: &[f32], [width, channels, by]: [usize; 3]) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
     let line = width * channels * by * by;
-    out.par_chunks_exact_mut(line).zip(x.par_chunks_exact(line)).for_each(|(out, x)| {
-        for (row, out) in out.chunks_exact_mut(line / by).enumerate() {
-            let pixels = x.chunks_exact(line / width).zip(out.chunks_exact_mut(by * channels));
-            for (pixel, out) in pixels {
-                for (column, out) in out.chunks_exact_mut(channels).enumerate() {
-                    let values = pixel[row * by + column..].iter().step_by(by * by);
-                    out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+    make_with(
+        x.len(),
+        [x.len(), line],
+        || (),
+        |(), [_, at], out| {
+            let x = &x[at * line..][..line];
+            for (row, out) in out.chunks_exact_mut(line / by).enumerate() {
+                let pixels = x.chunks_exact(line / width).zip(out.chunks_exact_mut(by * channels));
+                for (pixel, out) in pixels {
+                    for (column, out) in out.chunks_exact_mut(channels).enumerate() {
+                        let values = pixel[row * by + column..].iter().step_by(by * by);
+                        out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+                    }
                 }
             }
-        }
-    });
-    out
+        },
+    )
 }
 
 #[cfg(test)]

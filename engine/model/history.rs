@@ -2,8 +2,7 @@
 
 use super::{WorldModel, group_phases};
 use crate::ops::{
-    PackedKeys, PackedRight, Phases, Route, Rows, View, attend, place, silu, turn_heads,
-    with_floats,
+    PackedKeys, Phases, Route, Rows, View, attend, place, share_with, silu, turn_heads, with_floats,
 };
 use crate::pack::Kernel;
 use candle_core::{Result, Tensor};
@@ -75,8 +74,8 @@ pub(super) struct Seating {
 pub(super) enum Layers {
     /// As the plain blocks take them: (L, D).
     Plain(Vec<Option<(Tensor, Tensor)>>),
-    /// As the packed blocks do.
-    Packed(Vec<Option<PackedKeys>>),
+    /// As the packed blocks do, where there is any.
+    Packed(Option<Vec<PackedKeys>>),
 }
 
 impl PlacedContext {
@@ -169,9 +168,12 @@ impl WorldModel {
         let lengths = parts.iter().map(|part| part.dim(0)).collect::<Result<Vec<_>>>()?;
         let actions: Vec<_> = groups.iter().map(|(.., action)| action).collect();
         let condition = silu(&self.group_condition(&[level], &Tensor::stack(&actions, 0)?)?)?;
-        let phases = groups.iter().map(|(kernel, ..)| group_phases(&self.config, *kernel, 0));
+        let phases: Vec<_> = groups
+            .iter()
+            .map(|&(kernel, ..)| self.phases.of_group(&self.config, kernel, 0))
+            .collect();
         let half = self.config.dim / self.config.heads / 2;
-        let phases = Phases::concatenated(half, &phases.collect::<Vec<_>>());
+        let phases = Phases::concatenated(half, phases.iter().map(Arc::as_ref));
         // One run for all, so that weights are read from memory once.
         let layers = with_floats([&Tensor::cat(&parts, 0)?, &condition], |[x, condition]| {
             let count = groups.len();
@@ -234,28 +236,8 @@ impl WorldModel {
             .collect();
         let tokens = parts.iter().map(|part| part.tokens()).sum();
         if self.stack.is_some() {
-            let layers = self.blocks.len();
-            if tokens == 0 {
-                return Ok(PlacedContext::new(Layers::Packed(vec![None; layers]), tokens));
-            }
-            // Blocks that one thread takes share memory, which its cache holds until all heads are packed.
-            let memory = || [0, 1].map(|_| vec![0.0; tokens * self.config.dim]);
-            let layer = |memory: &mut [Vec<f32>; 2], at: usize| {
-                let mut first = 0;
-                for ((group, ..), phases) in groups.iter().zip(&parts) {
-                    group.place(at, phases, first, memory)?;
-                    first += phases.tokens();
-                }
-                let [keys, values] = memory.each_ref().map(|all| all.chunks_exact(tokens * head));
-                let of_head = |(keys, values)| {
-                    let [keys, values] = [keys, values].map(|all| View::rows(all, tokens, head));
-                    [PackedRight::new(keys.transposed()), PackedRight::new(values)]
-                };
-                Ok(Some(PackedKeys::new(keys.zip(values).map(of_head).collect(), tokens)))
-            };
-            let layers = (0..layers).into_par_iter().map_init(memory, layer);
-            let layers = layers.collect::<Result<_>>()?;
-            return Ok(PlacedContext::new(Layers::Packed(layers), tokens));
+            let packed = (tokens > 0).then(|| self.place_packed(groups, &parts, tokens));
+            return Ok(PlacedContext::new(Layers::Packed(packed.transpose()?), tokens));
         }
         let phases = Arc::new(Phases::concatenated(head / 2, parts.iter().map(Arc::as_ref)));
         let all: Arc<[u32]> = (0_u32..).take(tokens).collect();
@@ -270,6 +252,30 @@ impl WorldModel {
         };
         let layers = (0..self.blocks.len()).map(layer).collect::<Result<_>>()?;
         Ok(PlacedContext::new(Layers::Plain(layers), tokens))
+    }
+
+    /// The groups' keys, turned by `phases`, and their values, as the packed blocks take them.
+    fn place_packed(
+        &self,
+        groups: &[(Arc<GroupKv>, Kernel, i32)],
+        phases: &[Arc<Phases>],
+        tokens: usize,
+    ) -> Result<Vec<PackedKeys>> {
+        let head = self.config.dim / self.config.heads;
+        // Blocks that one thread takes share memory, which its cache holds until all heads are packed.
+        let memory = || [0, 1].map(|_| vec![0.0; tokens * self.config.dim]);
+        let mut placed: Vec<_> = self.blocks.iter().map(|_| Ok(PackedKeys::default())).collect();
+        share_with(placed.iter_mut().enumerate(), memory, |turned, (at, placed)| {
+            let mut first = 0;
+            let done = groups.iter().zip(phases).try_for_each(|((group, ..), phases)| {
+                group.place(at, phases, first, turned)?;
+                first += phases.tokens();
+                Ok(())
+            });
+            *placed =
+                done.map(|()| PackedKeys::new(turned.each_ref().map(Vec::as_slice), tokens, head));
+        });
+        placed.into_iter().collect()
     }
 
     /// Encodes the groups of a plan with each other, every one seeing itself and those before it in time, at

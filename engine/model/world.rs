@@ -250,7 +250,9 @@ impl WorldModel {
         };
         let begun: Vec<_> = leads.iter().map(begin).collect::<Result<_>>()?;
         let seen = match (&self.stack, &context.layers) {
-            (Some(stack), Layers::Packed(history)) => self.packed_blocks(stack, &begun, history)?,
+            (Some(stack), Layers::Packed(history)) => {
+                self.packed_blocks(stack, &begun, history.as_deref())?
+            }
             (_, Layers::Plain(history)) => {
                 let blocks = |(x, condition): &(Tensor, Tensor)| {
                     self.plain_blocks(x.clone(), condition, &rows, history, &routes)
@@ -274,7 +276,7 @@ impl WorldModel {
         &self,
         stack: &Stack,
         begun: &[(Tensor, Tensor)],
-        history: &[Option<PackedKeys>],
+        history: Option<&[PackedKeys]>,
     ) -> Result<Vec<Tensor>> {
         let frames = begun[0].1.dim(0)?;
         let (xs, conditions): (Vec<_>, Vec<_>) = begun.iter().map(|(x, c)| (x, c)).unzip();

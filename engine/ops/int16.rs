@@ -18,6 +18,7 @@ pub(super) use tile::both;
 #[cfg(target_arch = "x86_64")]
 pub(super) use tile::x86;
 
+use super::share::share;
 use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
@@ -34,6 +35,9 @@ const BLOCK: usize = 256;
 const LIMIT: f32 = limit(BLOCK);
 /// Rows given to one task: a multiple of [`LEFT`] that keeps a packed block in the L2 cache.
 const TASK_ROWS: usize = 8 * LEFT;
+/// A right operand of so many pairs is given to several threads, some columns to each, where one task has all rows: reading it
+/// from memory takes several times as long as handing out.
+const SHARED_RIGHT: usize = 1 << 17;
 
 /// The largest integer of operands of which so many products can be summed in 32 bits.
 const fn limit(products: usize) -> f32 {
@@ -86,12 +90,40 @@ pub(crate) fn multiply(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     let width = right.columns;
     assert!(bias.is_none_or(|bias| bias.len() == width), "a bias for every column");
+    if (1..=TASK_ROWS).contains(&left.rows) && right.pairs.len() >= SHARED_RIGHT {
+        return multiply_columns(left, right, bias);
+    }
     // Each row begins as its bias: memory is passed over once before sums are added to it.
     let mut out = bias.map_or_else(|| vec![0.0; left.rows * width], |bias| bias.repeat(left.rows));
     if !out.is_empty() {
         out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-            multiply_rows(left, right, task * TASK_ROWS, out, &mut Scratch::default());
+            let first = task * TASK_ROWS;
+            multiply_rows(left, right, (first, right.panels()), out, &mut Scratch::default());
         });
+    }
+    out
+}
+
+/// The same, some columns on each thread.
+fn multiply_columns(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -> Vec<f32> {
+    let all = right.panels().end;
+    let each = all.div_ceil(rayon::current_num_threads()).next_multiple_of(2);
+    let mut parts: Vec<_> = (0..all).step_by(each).map(|first| (first, Vec::new())).collect();
+    share(&mut parts, |(first, out)| {
+        let panels = *first..all.min(*first + each);
+        let columns = panels.start * RIGHT..right.columns.min(panels.end * RIGHT);
+        *out = match bias {
+            Some(bias) => bias[columns].repeat(left.rows),
+            None => vec![0.0; left.rows * columns.len()],
+        };
+        multiply_rows(left, right, (0, panels), out, &mut Scratch::default());
+    });
+    let mut out = Vec::with_capacity(left.rows * right.columns);
+    for row in 0..left.rows {
+        for (_, part) in &parts {
+            let width = part.len() / left.rows;
+            out.extend_from_slice(&part[row * width..][..width]);
+        }
     }
     out
 }
@@ -109,7 +141,7 @@ pub(crate) fn accumulate(
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     assert_eq!(out.len(), left.rows * right.columns, "size of a product");
     if !out.is_empty() {
-        multiply_rows(left, right, 0, out, scratch);
+        multiply_rows(left, right, (0, right.panels()), out, scratch);
     }
 }
 
@@ -119,40 +151,44 @@ pub(crate) const fn even_rows(rows: usize) -> usize {
     rows.next_multiple_of(4)
 }
 
-/// Adds the rows of the product that start at `first` to `out`.
+/// Adds to `out` the rows of the product that start at `first`, of the columns of some panels.
 fn multiply_rows(
     left: View<'_>,
     right: &PackedRight,
-    first: usize,
+    (first, panels): (usize, Range<usize>),
     out: &mut [f32],
     packed: &mut Scratch,
 ) {
-    let (rows, at_once) = (out.len() / right.columns, panels_at_once());
+    let first_column = panels.start * RIGHT;
+    let width = right.columns.min(panels.end * RIGHT) - first_column;
+    let (rows, at_once) = (out.len() / width, panels_at_once());
     for start in (0..right.depth).step_by(BLOCK) {
         let range = start..right.depth.min(start + BLOCK);
         packed.pack(left, first, rows, range.clone());
-        let mut panel = 0;
-        while panel * RIGHT < right.columns {
-            if at_once == 2 && (panel + 2) * RIGHT <= right.columns {
-                multiply_panels::<2>(packed, right, panel, &range, out);
+        let mut panel = panels.start;
+        while panel < panels.end {
+            let columns = panel * RIGHT - first_column..width;
+            if at_once == 2 && columns.len() >= 2 * RIGHT {
+                multiply_panels::<2>(packed, right, (panel, columns), &range, out);
                 panel += 2;
             } else {
-                multiply_panels::<1>(packed, right, panel, &range, out);
+                multiply_panels::<1>(packed, right, (panel, columns), &range, out);
                 panel += 1;
             }
         }
     }
 }
 
-/// Adds the product of packed rows and the right panels from `first`, over a block of the reduced dimension.
+/// Adds the product of packed rows and the right panels from `first`, over a block of the reduced dimension; `columns` of the
+/// rows of `out` are theirs and those of the panels after them.
 fn multiply_panels<const PANELS: usize>(
     packed: &Scratch,
     right: &PackedRight,
-    first: usize,
+    (first, columns): (usize, Range<usize>),
     range: &Range<usize>,
     out: &mut [f32],
 ) {
-    let (width, columns) = (right.columns, first * RIGHT..right.columns);
+    let width = columns.end;
     let rows = out.len() / width;
     let panels: [_; PANELS] = from_fn(|at| right.panel(first + at, range).expect("a panel"));
     let ((panels, scales), ahead) = (

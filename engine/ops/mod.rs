@@ -15,6 +15,7 @@ mod linear;
 mod norm;
 mod pass;
 mod place;
+mod share;
 mod stack;
 mod wide;
 
@@ -24,11 +25,12 @@ pub use conv::Conv2d;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::{hold, sealed};
 pub use elementwise::{add, gated_add, gelu, silu};
-pub(crate) use int16::{PackedRight, View};
+pub(crate) use int16::View;
 pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
 pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
 pub use place::{Phases, place};
+pub(crate) use share::{make_with, share, share_with};
 pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_heads};
 
 use gather::gather;

@@ -10,9 +10,9 @@ use super::elementwise::{gated_add_row, gelu_in_place};
 use super::int16::{PackedRight, Scratch, View, accumulate, even_rows};
 use super::norm::{modulate_row, rms_norm_row};
 use super::place::{Phases, rotate};
+use super::share::share;
 use super::vectorized;
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,21 +81,28 @@ pub(crate) struct PackedKeys {
 }
 
 impl PackedKeys {
-    /// For each head, keys (head, tokens) and values (tokens, head).
-    pub(crate) fn new(heads: Vec<[PackedRight; 2]>, tokens: usize) -> Self {
-        Self { heads, tokens }
+    /// Packs keys and values of (tokens, head) each, head after head.
+    pub(crate) fn new([keys, values]: [&[f32]; 2], tokens: usize, head: usize) -> Self {
+        let of_heads = keys.chunks_exact(tokens * head).zip(values.chunks_exact(tokens * head));
+        let pack = |(keys, values)| {
+            let [keys, values] = [keys, values].map(|all| View::rows(all, tokens, head));
+            [PackedRight::new(keys.transposed()), PackedRight::new(values)]
+        };
+        Self { heads: of_heads.map(pack).collect(), tokens }
     }
 
-    /// Packs others in place of these: keys, values: (tokens, N · head).
-    fn pack(&mut self, keys: View<'_>, values: View<'_>, head: usize) {
+    /// Each head's keys and values, of (tokens, N · head) each, to be packed in place of what is there.
+    fn packing<'a>(
+        &'a mut self,
+        [keys, values]: [View<'a>; 2],
+        head: usize,
+    ) -> impl Iterator<Item = (&'a mut [PackedRight; 2], [View<'a>; 2])> {
         self.tokens = keys.rows;
         self.heads.resize_with(keys.columns / head, Default::default);
-        self.heads.par_iter_mut().enumerate().for_each(|(at, packed)| {
+        self.heads.iter_mut().enumerate().map(move |(at, packed)| {
             let columns = at * head..(at + 1) * head;
-            let [keys, values] = [keys, values].map(|all| all.part(0..all.rows, columns.clone()));
-            packed[0].pack(keys.transposed());
-            packed[1].pack(values);
-        });
+            (packed, [keys, values].map(|all| all.part(0..all.rows, columns.clone())))
+        })
     }
 }
 
@@ -165,7 +172,8 @@ impl Stack {
     }
 
     /// Sections, each of as many rows: x (R, D), condition: (groups, condition) activated, the same number of rows for each
-    /// group; phases: of the rows; history: for each block, what all rows attend to besides those of their section.
+    /// group; phases: of the rows; history: for each block, what all rows attend to besides those of their section, if there
+    /// is any.
     ///
     /// Answers (R, D).
     pub(crate) fn forward(
@@ -174,12 +182,13 @@ impl Stack {
         condition: View<'_>,
         sections: usize,
         phases: &Phases,
-        history: &[Option<PackedKeys>],
+        history: Option<&[PackedKeys]>,
     ) -> Vec<f32> {
         let rows = x.len() / self.width;
         let each = vec![rows / condition.rows; condition.rows];
         let of_sections = vec![rows / sections; sections];
-        self.run(x, (condition, &each), &of_sections, phases, history, |_| {})
+        let attended = (self.blocks.len(), history);
+        self.run(x, (condition, &each), &of_sections, phases, attended, |_| {})
     }
 
     /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows
@@ -195,10 +204,10 @@ impl Stack {
         phases: &Phases,
     ) -> Vec<Vec<[Vec<f32>; 2]>> {
         let mut all = Vec::with_capacity(self.blocks.len());
-        let history = vec![None; self.blocks.len() - 1];
         let width = self.width;
         let groups: Vec<_> = ranges(lengths).collect();
-        self.run(x, (condition, lengths), lengths, phases, &history, |qkv| {
+        let attended = (self.blocks.len() - 1, None);
+        self.run(x, (condition, lengths), lengths, phases, attended, |qkv| {
             let of_group = |rows: &Range<usize>| {
                 let rows = &qkv[3 * width * rows.start..3 * width * rows.end];
                 [1, 2].map(|part| {
@@ -215,16 +224,16 @@ impl Stack {
     }
 
     /// Runs the blocks. Conditions are each of so many rows; the rows of each group, of `lengths`, attend to each other, and
-    /// to the history. A block for which there is no entry in `history` only makes its queries, keys (before their rotation) and
-    /// values, (R, 3 · D), which `take` is given of every block.
+    /// to the history, in the first `attending` blocks. The one after these only makes its queries, keys (before their rotation)
+    /// and values, (R, 3 · D), which `take` is given of every block.
     fn run(
         &self,
         x: &[f32],
         (condition, conditioned): (View<'_>, &[usize]),
         lengths: &[usize],
         phases: &Phases,
-        history: &[Option<PackedKeys>],
-        mut take: impl FnMut(&[f32]),
+        (attending, history): (usize, Option<&[PackedKeys]>),
+        mut take: impl FnMut(&[f32]) + Send,
     ) -> Vec<f32> {
         let (width, head, rows) = (self.width, self.head, x.len() / self.width);
         let mut work = self.workspaces().pop().unwrap_or_default();
@@ -235,8 +244,7 @@ impl Stack {
         condition_of.clear();
         let counts = conditioned.iter().enumerate();
         condition_of.extend(counts.flat_map(|(at, &rows)| std::iter::repeat_n(at, rows)));
-        let blocks = self.blocks.par_iter().zip(&mut *modulations);
-        blocks.for_each(|(block, (values, scratch))| {
+        share(self.blocks.iter().zip(&mut *modulations), |(block, (values, scratch))| {
             values.resize(condition.rows * block.modulation.bias.len(), 0.0);
             block.modulation.apply(condition, values, scratch);
         });
@@ -249,26 +257,40 @@ impl Stack {
         keys.resize(x.len(), 0.0);
         qkv.resize(3 * x.len(), 0.0);
         let own = at_least(own, groups.len());
-        for (at, (block, (values, _))) in self.blocks.iter().zip(&*modulations).enumerate() {
-            let modulation = Modulation { values, width, condition_of };
-            let outputs =
-                qkv.par_chunks_mut(3 * each * width).zip(keys.par_chunks_mut(each * width));
-            lanes.par_iter_mut().zip(outputs).for_each(|(lane, (qkv, keys))| {
-                block.project(lane, &modulation, phases, [qkv, keys]);
-            });
-            take(qkv);
-            let Some(history) = history.get(at) else { break };
-            let keys = View::rows(keys, rows, width);
+        let modulation = |at: usize| Modulation { values: &modulations[at].0, width, condition_of };
+        let project = |at: usize, lane: &mut Lane, outputs: [&mut [f32]; 2]| {
+            self.blocks[at].project(lane, &modulation(at), phases, outputs);
+        };
+        each_lane(lanes, [qkv, keys], |lane, outputs| project(0, lane, outputs));
+        for (at, block) in self.blocks.iter().enumerate() {
+            if at == attending {
+                take(qkv);
+                break;
+            }
+            let history = history.map(|history| &history[at]);
+            let own_keys = View::rows(keys, rows, width);
             let values = View::rows(qkv, rows, 3 * width).part(0..rows, 2 * width..3 * width);
-            own.par_iter_mut().zip(&*groups).for_each(|(own, group)| {
-                let [keys, values] = [keys, values].map(|all| all.part(group.clone(), 0..width));
-                own.pack(keys, values, head);
+            let heads = own.iter_mut().zip(&*groups).flat_map(|(own, group)| {
+                own.packing([own_keys, values].map(|all| all.part(group.clone(), 0..width)), head)
             });
-            lanes.par_iter_mut().for_each(|lane| {
-                for (own, rows) in own.iter().zip(&*groups) {
-                    attend(lane, rows, [history.as_ref(), Some(own)], head);
+            let take = Mutex::new(&mut take);
+            // What is taken takes longest: it comes first.
+            share(std::iter::once(None).chain(heads.map(Some)), |heads| match heads {
+                Some(([to_keys, to_values], [keys, values])) => {
+                    to_keys.pack(keys.transposed());
+                    to_values.pack(values);
                 }
-                block.feed(lane, &modulation);
+                None => take.lock().unwrap_or_else(PoisonError::into_inner)(qkv),
+            });
+            // On to the next block's keys: what is not asked of other rows needs no meeting.
+            each_lane(lanes, [qkv, keys], |lane, outputs| {
+                for (own, rows) in own.iter().zip(&*groups) {
+                    attend(lane, rows, [history, Some(own)], head);
+                }
+                block.feed(lane, &modulation(at));
+                if at + 1 < self.blocks.len() {
+                    project(at + 1, lane, outputs);
+                }
             });
         }
         let mut out = Vec::with_capacity(x.len());
@@ -287,6 +309,18 @@ impl Stack {
 fn at_least<T: Default>(all: &mut Vec<T>, count: usize) -> &mut [T] {
     all.resize_with(all.len().max(count), T::default);
     &mut all[..count]
+}
+
+/// Gives each lane, on a thread of its own, its rows of queries, keys and values, (R, 3 · D), and of keys, (R, D).
+fn each_lane(
+    lanes: &mut [Lane],
+    [qkv, keys]: [&mut [f32]; 2],
+    work: impl Fn(&mut Lane, [&mut [f32]; 2]) + Sync,
+) {
+    // All lanes but the last are of as many rows as the first.
+    let of_lane = lanes[0].x.len();
+    let outputs = qkv.chunks_mut(3 * of_lane).zip(keys.chunks_mut(of_lane));
+    share(lanes.iter_mut().zip(outputs), |(lane, (qkv, keys))| work(lane, [qkv, keys]));
 }
 
 /// Where groups of so many rows lie, one after another.

@@ -7,6 +7,7 @@
 //! order. So neither the number of threads nor the CPU changes a bit of the result.
 
 use super::super::int16::{larger, pair, round, scale};
+use super::super::share::make_with;
 use super::super::{exp, vectorized};
 use super::kernel::{LANES, multiply};
 use super::{Before, Pictures};
@@ -91,24 +92,20 @@ impl PackedFilter {
         assert_eq!(self.inputs, pictures.channels, "channels that the filter takes");
         assert_eq!(self.outputs, bias.len(), "one bias for each output");
         let line = pictures.width * self.outputs;
-        let mut out = vec![0.0; pictures.count * pictures.height * line];
-        assert!(onto.is_none_or(|onto| onto.len() == out.len()), "something to add to all");
+        let len = pictures.count * pictures.height * line;
+        assert!(onto.is_none_or(|onto| onto.len() == len), "something to add to all");
+        assert_eq!(x.len(), pictures.count * pictures.len(), "whole pictures");
         let task_lines = STEP * TASK.div_ceil(pictures.width.div_ceil(STEP).max(1));
-        let each = x.par_chunks(pictures.len().max(1));
-        let picture = (pictures.height * line).max(1);
-        each.zip(out.par_chunks_mut(picture)).enumerate().for_each(|(at, (x, out))| {
-            let tasks = out.par_chunks_mut(task_lines * line).enumerate();
-            tasks.for_each_init(Scratch::default, |scratch, (task, out)| {
-                let onto =
-                    onto.map(|all| &all[at * picture + task * task_lines * line..][..out.len()]);
-                let lines = out.len() / line;
-                let scale = scratch.transform(x, pictures, before, (task * task_lines, lines));
-                let target =
-                    Target { width: pictures.width, outputs: self.outputs, scale, bias, onto };
-                self.multiply_tiles(scratch, &target, out);
-            });
-        });
-        out
+        let sizes = [pictures.height * line, task_lines * line];
+        make_with(len, sizes, Scratch::default, |scratch, [picture, task], out| {
+            let x = &x[picture * pictures.len()..][..pictures.len()];
+            let first = picture * sizes[0] + task * sizes[1];
+            let onto = onto.map(|onto| &onto[first..][..out.len()]);
+            let lines = out.len() / line;
+            let scale = scratch.transform(x, pictures, before, (task * task_lines, lines));
+            let target = Target { width: pictures.width, outputs: self.outputs, scale, bias, onto };
+            self.multiply_tiles(scratch, &target, out);
+        })
     }
 
     /// Fills some lines of a picture from their transformed tiles.

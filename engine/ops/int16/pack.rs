@@ -114,6 +114,11 @@ impl PackedRight {
         (self.depth, self.columns) = (depth, columns);
     }
 
+    /// All panels.
+    pub(super) fn panels(&self) -> Range<usize> {
+        0..self.columns.div_ceil(RIGHT)
+    }
+
     /// Pairs, (pair, column), and scales of a panel over a block of the reduced dimension; none beyond the last panel.
     pub(super) fn panel(&self, at: usize, block: &Range<usize>) -> Option<(&[u32], &[f32; RIGHT])> {
         let pairs = self.pairs.chunks_exact(self.depth.div_ceil(2) * RIGHT).nth(at)?;

@@ -69,6 +69,24 @@ fn follows_the_exact_product() {
 }
 
 #[test]
+fn threads_that_share_columns_give_the_bits_of_one() {
+    // Enough for several threads, and no whole panel at the end.
+    let (rows, depth, columns) = (4, 700, 16 * 48 + 7);
+    let (a, b) = (values(rows * depth, 5), values(depth * columns, 6));
+    let (left, right) = (View::rows(&a, rows, depth), View::rows(&b, depth, columns));
+    let (right, bias) = (PackedRight::new(right), values(columns, 7));
+    assert!(right.pairs.len() >= SHARED_RIGHT);
+    for bias in [None, Some(&bias[..])] {
+        let mut alone = bias.map_or_else(|| vec![0.0; rows * columns], |bias| bias.repeat(rows));
+        accumulate(left, &right, &mut alone, &mut Scratch::default());
+        for threads in [1, 2, 3, 64] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(|| multiply(left, &right, bias)) == alone, "{threads} threads");
+        }
+    }
+}
+
+#[test]
 fn one_large_value_leaves_other_blocks_exact() {
     let mut a = vec![1.0; 2 * BLOCK];
     a[3] = 1e6;

@@ -62,7 +62,7 @@ impl Input {
 
     fn forward(&self, stack: &Stack) -> Vec<f32> {
         let sections = self.lengths.len();
-        stack.forward(&self.x, self.condition(), sections, &self.phases(), &[None, None])
+        stack.forward(&self.x, self.condition(), sections, &self.phases(), None)
     }
 
     fn keys_values(&self, stack: &Stack) -> Vec<Vec<[Vec<f32>; 2]>> {
