@@ -1,51 +1,146 @@
-//! Counted work of the networks: how many multiply-adds a section cannot do without.
+//! Counted work of the networks: how many multiply-adds a section cannot do without, and how many bytes must come from
+//! memory or go there.
 //!
-//! Products of matrices and attention only; norms, curves and roundings are not counted. Over the rate at which
-//! the machine multiplies matrices ([`Product`]), this is the least time that a stage can take.
+//! Products of matrices and attention only; norms, curves and roundings are not counted, nor are numbers that are made and
+//! used on the way. Over the rate at which the machine multiplies matrices ([`Product`]), or reads its memory
+//! ([`Reading`]), whichever takes longer, this is the least time that a stage can take.
 
-use crate::codec::CodecConfig;
+use crate::codec::{CELL, COLOURS, CodecConfig};
 use crate::model::ModelConfig;
-use crate::ops::{Linear, Precision};
+use crate::ops::{Linear, Precision, square_sum};
 use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Mul};
 
-/// Multiply-adds of one evaluation for a section of `frames` frames beside `history` placed tokens.
-pub fn evaluation(config: &ModelConfig, frames: usize, history: usize) -> u64 {
+/// What a piece of work cannot do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Products of two numbers, each added to a sum.
+    pub multiply_adds: u64,
+    /// Bytes that are read or written once: weights, kept keys and values, pictures.
+    pub bytes: u64,
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            multiply_adds: self.multiply_adds + other.multiply_adds,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Mul<u64> for Work {
+    type Output = Self;
+
+    fn mul(self, times: u64) -> Self {
+        Self { multiply_adds: times * self.multiply_adds, bytes: times * self.bytes }
+    }
+}
+
+impl Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+/// Bytes of a number of a weight.
+fn of_weight(precision: Precision) -> usize {
+    if precision.is_int16() { 2 } else { 4 }
+}
+
+/// Bytes of a kept key's or value's number.
+fn of_kept(config: &ModelConfig, device: &Device) -> usize {
+    if config.precision.is_int16() && !device.is_cpu() { 2 } else { 4 }
+}
+
+/// One evaluation for a section of `frames` frames beside `history` placed tokens.
+pub fn evaluation(config: &ModelConfig, frames: usize, history: usize, device: &Device) -> Work {
     let ModelConfig { dim, depth, condition, channels, .. } = *config;
     let tokens = frames * config.frame_tokens();
     let block = 12 * dim * dim * tokens + 2 * dim * tokens * (history + tokens);
-    let modulation = frames * condition * dim * (6 * depth + 2);
-    let ends = 2 * tokens * 4 * channels * dim;
-    (depth * block + modulation + ends) as u64
+    let modulation = condition * dim * (6 * depth + 2);
+    let ends = 2 * 4 * channels * dim;
+    let weights = 12 * dim * dim * depth + modulation + ends;
+    let kept = 2 * dim * depth * history;
+    Work {
+        multiply_adds: (depth * block + frames * modulation + tokens * ends) as u64,
+        bytes: (weights * of_weight(config.precision) + kept * of_kept(config, device)) as u64,
+    }
 }
 
-/// Multiply-adds of making the keys and values of one group: the last block's are all that it is asked for.
+/// Making the keys and values of groups in one run: the last block's are all that it is asked for.
 ///
 /// # Panics
-/// When the kernel has no [embedding](ModelConfig::embedding).
-pub fn group(config: &ModelConfig, kernel: Kernel) -> u64 {
+/// When a kernel has no [embedding](ModelConfig::embedding).
+pub fn groups(config: &ModelConfig, kernels: &[Kernel], device: &Device) -> Work {
+    if kernels.is_empty() {
+        return Work::default();
+    }
+    let ModelConfig { dim, depth, condition, .. } = *config;
+    let weights = (12 * (depth - 1) + 2) * dim * dim + 6 * condition * dim * depth;
+    let weights = (weights * of_weight(config.precision)) as u64;
+    let each = kernels.iter().map(|&kernel| group(config, kernel, device));
+    Work { multiply_adds: 0, bytes: weights } + each.sum()
+}
+
+/// One of them, without the weights of the blocks.
+fn group(config: &ModelConfig, kernel: Kernel, device: &Device) -> Work {
     let ModelConfig { dim, depth, condition, channels, .. } = *config;
     let tokens = kernel.tokens(config.cells());
     let k = config.embedding(kernel).expect("kernels are checked before").k;
     let block = 12 * dim * dim * tokens + 2 * dim * tokens * tokens;
     let last = 2 * dim * dim * tokens;
     let modulation = condition * dim * 6 * depth;
-    let embedding = tokens * channels * 4 * k * k * k * dim;
-    ((depth - 1) * block + last + modulation + embedding) as u64
+    let embedding = channels * 4 * k * k * k * dim;
+    let kept = 2 * dim * depth * tokens;
+    let bytes = embedding * of_weight(config.precision) + kept * of_kept(config, device);
+    Work {
+        multiply_adds: ((depth - 1) * block + last + modulation + tokens * embedding) as u64,
+        bytes: bytes as u64,
+    }
 }
 
-/// Multiply-adds of one picture of `cells` latent cells, (rows, columns), as its filters are defined. In integers, on a
-/// CPU, they are made in a form that needs four of nine of them: what this says is the network's, so that forms can be held
-/// against each other.
-pub fn picture(config: &CodecConfig, (rows, columns): (usize, usize)) -> u64 {
+/// One picture of `cells` latent cells, (rows, columns), as its filters are defined. In integers, on a CPU, they are made in
+/// a form that needs four of nine of the multiply-adds: what this says is the network's, so that forms can be held against each
+/// other.
+pub fn picture(config: &CodecConfig, (rows, columns): (usize, usize)) -> Work {
     let CodecConfig { channels, low, mid, high, blocks, high_blocks, .. } = *config;
     let at_low = channels * low + 2 * blocks * low * low + low * 4 * mid;
     let at_mid = 2 * blocks * mid * mid + mid * 4 * high;
-    let at_high = 2 * high_blocks * high * high + high * 4 * crate::codec::COLOURS;
-    (9 * rows * columns * (at_low + 4 * at_mid + 16 * at_high)) as u64
+    let at_high = 2 * high_blocks * high * high + high * 4 * COLOURS;
+    let weights = 9 * (at_low + at_mid + at_high) * of_weight(config.precision);
+    Work {
+        multiply_adds: (9 * rows * columns * (at_low + 4 * at_mid + 16 * at_high)) as u64,
+        bytes: (weights + rows * columns * CELL * CELL * COLOURS) as u64,
+    }
+}
+
+/// A picture that is put together from views, and encoded: each of its pixels is read and written once.
+pub fn rendering(config: &CodecConfig, (rows, columns): (usize, usize)) -> Work {
+    let cell = CELL * CELL * COLOURS;
+    let filter = 9 * cell * config.channels;
+    Work {
+        multiply_adds: (rows * columns * filter) as u64,
+        bytes: (2 * rows * columns * cell + filter * of_weight(config.precision)) as u64,
+    }
+}
+
+/// A section of `frames` latents into the history: read, and written in 16 bits.
+pub fn remembering(config: &ModelConfig, frames: usize) -> Work {
+    Work { multiply_adds: 0, bytes: (frames * config.latent_len() * (4 + 2)) as u64 }
 }
 
 /// A product large enough to run at the machine's full rate.
@@ -87,6 +182,41 @@ impl Product {
     }
 }
 
+/// Memory that is read, of more than caches hold.
+#[derive(Debug)]
+pub struct Reading(Tensor);
+
+impl Reading {
+    const NUMBERS: usize = 1 << 26;
+
+    /// 256 MB on a device.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new(device: &Device) -> Result<Self> {
+        Tensor::ones(Self::NUMBERS, DType::F32, device).map(Self)
+    }
+
+    /// Bytes that pass in one run.
+    pub fn bytes(&self) -> u64 {
+        let once = size_of::<f32>() * Self::NUMBERS;
+        // What is copied is written as well.
+        (if self.0.device().is_cpu() { once } else { 2 * once }) as u64
+    }
+
+    /// Reads all once: on a CPU by all threads of the pool, on a GPU to copy it there.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn run(&self) -> Result<()> {
+        if self.0.device().is_cpu() {
+            black_box(square_sum(&self.0)?);
+            return Ok(());
+        }
+        black_box(self.0.copy()?).device().synchronize()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,15 +225,42 @@ mod tests {
     fn counts_are_those_made_by_hand() {
         // 48 tokens, 8 blocks 256 wide, 280 tokens of history:
         // 8 · (12 · 65 536 · 48 + 2 · 256 · 48 · 328) + 128 · 256 · 50 + 2 · 48 · 64 · 256.
-        let base = ModelConfig::base();
-        assert_eq!(evaluation(&base, 1, 280), 366_477_312 + 1_638_400 + 1_572_864);
+        let (base, cpu) = (ModelConfig::base(), Device::Cpu);
+        let once = evaluation(&base, 1, 280, &cpu);
+        assert_eq!(once.multiply_adds, 366_477_312 + 1_638_400 + 1_572_864);
+        // Weights of two bytes, 280 tokens of 8 times 512 numbers of four.
+        assert_eq!(once.bytes, 2 * (8 * 786_432 + 1_638_400 + 32_768) + 4 * 280 * 4_096);
         // One frame at k1: 48 tokens that see themselves; the last block makes keys and values only.
-        let k1 = group(&base, Kernel::FINEST);
+        let k1 = groups(&base, &[Kernel::FINEST], &cpu);
         let block = 12 * 65_536 * 48 + 2 * 256 * 48 * 48;
-        assert_eq!(k1, 7 * block + 2 * 65_536 * 48 + 128 * 256 * 48 + 48 * 16 * 4 * 256);
+        let want = 7 * block + 2 * 65_536 * 48 + 128 * 256 * 48 + 48 * 16 * 4 * 256;
+        assert_eq!(k1.multiply_adds, want);
+        let of_blocks = 2 * (7 * 786_432 + 131_072 + 128 * 256 * 48);
+        let own = 2 * 16_384 + 4 * 48 * 4_096;
+        assert_eq!(k1.bytes, of_blocks + own);
+        // Two read the weights of the blocks once, none reads nothing.
+        let twice = groups(&base, &[Kernel::FINEST; 2], &cpu);
+        assert_eq!([twice.multiply_adds, twice.bytes], [2 * want, of_blocks + 2 * own]);
+        assert_eq!(groups(&base, &[], &cpu), Work::default());
         // 192 cells: 9 · (16 · 128 + 4 · 128² + 128 · 384) at 1/8, and so on.
+        let codec = CodecConfig::base();
         let cells = 9 * (2_048 + 65_536 + 49_152) + 36 * (36_864 + 18_432) + 144 * (4_608 + 576);
-        assert_eq!(picture(&CodecConfig::base(), (12, 16)), 192 * cells);
+        assert_eq!(picture(&codec, (12, 16)).multiply_adds, 192 * cells);
+        let weights = 9 * (116_736 + 55_296 + 5_184);
+        assert_eq!(picture(&codec, (12, 16)).bytes, 2 * weights + 3 * 128 * 96);
+        // 3 · 64 values of a cell and its neighbours to 16.
+        let filter = 9 * 192 * 16;
+        let want = Work { multiply_adds: 192 * filter, bytes: 2 * 3 * 128 * 96 + 2 * filter };
+        assert_eq!(rendering(&codec, (12, 16)), want);
+        assert_eq!(remembering(&base, 2).bytes, 2 * 6 * 16 * 192);
+    }
+
+    #[test]
+    fn memory_is_read_whole() {
+        let reading = Reading::new(&Device::Cpu).unwrap();
+        assert_eq!(reading.bytes(), 4 << 26);
+        assert_eq!(square_sum(&reading.0).unwrap(), f64::from(1 << 26));
+        reading.run().unwrap();
     }
 
     #[test]

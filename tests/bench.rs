@@ -158,10 +158,19 @@ fn stages_stand_beside_what_must_be_computed() {
     };
     // The window is full after the opening, so that every section sees as much.
     let history = world.schedule.history_tokens(world.config.model.cells());
-    let evaluation = engine::cost::evaluation(&world.config.model, 1, history);
-    assert_eq!(counted(Part::Denoise), f64::from(4 + guided) * evaluation as f64);
+    let evaluation =
+        engine::cost::evaluation(&world.config.model, 1, history, &candle_core::Device::Cpu);
+    let multiply_adds = evaluation.multiply_adds as f64;
+    assert_eq!(counted(Part::Denoise), f64::from(4 + guided) * multiply_adds);
     assert!(counted(Part::Encode) > 0.0, "the newest frame is a new group");
     assert_eq!(counted(Part::Remember), 0.0);
+    for stage in report.stages.iter().filter(|stage| stage.part != Part::Retrieve) {
+        // Nothing is rendered where there is no atlas; all else reads or writes something.
+        let at_rate =
+            [stage.million_multiply_adds / report.rate, stage.megabytes / report.bandwidth];
+        let floor = at_rate[0].max(at_rate[1]);
+        assert!(stage.megabytes > 0.0 && (stage.floor_ms / floor - 1.0).abs() < 1e-6, "{stage:?}");
+    }
     // Without reuse all groups are made for each evaluation, with it the new ones once.
     assert!(report.reuse_gain_counted > 2.0, "{}", report.reuse_gain_counted);
     assert!(report.table().contains("| denoise | "));

@@ -1,7 +1,7 @@
 //! How fast a section is made, and how far that is from what must be computed: `oneiro bench speed`.
 //!
-//! Each stage of multiply-adds stands beside its counted floor ([`engine::cost`]) at the rate at which this
-//! machine multiplies matrices, measured in the same run. Beside the walk that reuses keys and values goes one
+//! Each stage stands beside its counted floor ([`engine::cost`]): its multiply-adds at the rate at which this machine multiplies
+//! matrices, or its bytes at the rate at which it reads memory, whichever takes longer, both measured in the same run. Beside the walk that reuses keys and values goes one
 //! that runs its history through the network at every evaluation, as a network must that lets history see the
 //! section; both make the same frames from the same noise.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use engine::cost::{self, Product};
+use engine::cost::{self, Product, Reading, Work};
 use engine::dreamer::{DreamOptions, Dreamer};
 use engine::ops::Precision;
 use engine::world::World;
@@ -25,8 +25,8 @@ use crate::cores;
 
 /// Sections before the first that counts: the recent window and the caches fill.
 const WARM_UP: u32 = 24;
-/// Products of which the fastest tells the machine's rate: others are disturbed.
-const PRODUCTS: usize = 12;
+/// Products, and readings of memory, of which the fastest tells the machine's rate: others are disturbed.
+const TRIES: usize = 12;
 
 /// Options of `bench speed`.
 #[derive(Args, Clone, Debug)]
@@ -91,7 +91,9 @@ pub struct StageSpeed {
     pub launch_ms: Option<f64>,
     /// Its multiply-adds, in millions.
     pub million_multiply_adds: f64,
-    /// The least that these take, in milliseconds.
+    /// What must come from memory or go there, in megabytes.
+    pub megabytes: f64,
+    /// The least that either takes, in milliseconds.
     pub floor_ms: f64,
 }
 
@@ -104,6 +106,8 @@ pub struct SpeedReport {
     pub threads: usize,
     /// Billions of multiply-adds a second in large products.
     pub rate: f64,
+    /// Gigabytes of memory read a second.
+    pub bandwidth: f64,
     /// Frames a second, all stages included.
     pub fps: f64,
     /// The stages in order.
@@ -139,7 +143,7 @@ pub(super) fn measure(
     sections: u32,
     clock: &Clock,
 ) -> Result<SpeedReport> {
-    let rate = rate(world, clock)?;
+    let rates = Rates::measured(world, clock)?;
     let bar = super::progress(usize::try_from(sections)?, "sections");
     let walk = |reuse| Timed::new(world, DreamOptions { reuse, ..options.clone() }, clock);
     let mut walks = [walk(true)?, walk(false)?];
@@ -154,29 +158,48 @@ pub(super) fn measure(
     }
     bar.finish_and_clear();
     let [with, without] = walks;
-    Ok(SpeedReport::new(&with, &without, sections, rate))
+    Ok(SpeedReport::new(&with, &without, sections, rates))
 }
 
-/// Multiply-adds a second in large products: the best of both precisions.
-fn rate(world: &World, clock: &Clock) -> Result<f64> {
-    let mut best = Duration::MAX;
-    for precision in [world.config.model.precision, Precision::F32] {
-        let product = Product::new(precision, &world.device)?;
-        for _ in 0..PRODUCTS {
-            let began = clock.now();
-            product.run()?;
-            best = best.min(clock.now().saturating_sub(began));
+/// What the machine can do in a second.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    /// Multiply-adds in large products: the best of both precisions.
+    multiply_adds: f64,
+    /// Bytes of memory read.
+    bytes: f64,
+}
+
+impl Rates {
+    fn measured(world: &World, clock: &Clock) -> Result<Self> {
+        let fastest = |run: &dyn Fn() -> Result<()>| -> Result<f64> {
+            let mut best = Duration::MAX;
+            for _ in 0..TRIES {
+                let began = clock.now();
+                run()?;
+                best = best.min(clock.now().saturating_sub(began));
+            }
+            Ok(best.as_secs_f64().max(1e-9))
+        };
+        let mut product = f64::INFINITY;
+        for precision in [world.config.model.precision, Precision::F32] {
+            let of_precision = Product::new(precision, &world.device)?;
+            product = product.min(fastest(&|| Ok(of_precision.run()?))?);
         }
+        let reading = Reading::new(&world.device)?;
+        Ok(Self {
+            multiply_adds: Product::MULTIPLY_ADDS as f64 / product,
+            bytes: reading.bytes() as f64 / fastest(&|| Ok(reading.run()?))?,
+        })
     }
-    Ok(Product::MULTIPLY_ADDS as f64 / best.as_secs_f64().max(1e-9))
 }
 
-/// Time and multiply-adds so far.
+/// Time and work so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spent {
     time: [Duration; Part::ALL.len()],
     launch: [Duration; Part::ALL.len()],
-    multiply_adds: [u64; Part::ALL.len()],
+    work: [Work; Part::ALL.len()],
 }
 
 /// A walk that is timed, stage by stage.
@@ -255,35 +278,37 @@ impl Timed {
         let frames = self.dreamer.section_frames();
         let account = self.dreamer.account();
         let slots = account.plan.iter().flat_map(|plan| &plan.slots);
-        let (mut history, mut groups) = (0, 0);
-        for (slot, reused) in slots.zip(&account.reused) {
-            history += slot.tokens;
-            if !reused {
-                groups += cost::group(&config.model, slot.group.kernel);
-            }
-        }
-        let cells = (config.model.height, config.model.width);
-        let evaluation = cost::evaluation(&config.model, frames, history);
-        let counted = &mut self.spent.multiply_adds;
-        counted[Part::Encode as usize] += u64::from(encodings) * groups;
-        counted[Part::Denoise as usize] += u64::from(evaluations) * evaluation;
-        counted[Part::Decode as usize] += frames as u64 * cost::picture(&config.codec, cells);
+        let history = slots.clone().map(|slot| slot.tokens).sum();
+        let new = slots.zip(&account.reused).filter(|(_, reused)| !**reused);
+        let new: Vec<_> = new.map(|(slot, _)| slot.group.kernel).collect();
+        let (model, device) = (&config.model, &self.world.device);
+        let cells = (model.height, model.width);
+        let rendered = account.places.len() as u64;
+        let work = &mut self.spent.work;
+        work[Part::Retrieve as usize] += cost::rendering(&config.codec, cells) * rendered;
+        work[Part::Encode as usize] += cost::groups(model, &new, device) * u64::from(encodings);
+        let evaluation = cost::evaluation(model, frames, history, device);
+        work[Part::Denoise as usize] += evaluation * u64::from(evaluations);
+        work[Part::Remember as usize] += cost::remembering(model, frames);
+        work[Part::Decode as usize] += cost::picture(&config.codec, cells) * frames as u64;
     }
 }
 
 impl SpeedReport {
-    fn new(with: &Timed, without: &Timed, sections: u32, rate: f64) -> Self {
+    fn new(with: &Timed, without: &Timed, sections: u32, rates: Rates) -> Self {
         let sections = f64::from(sections);
         let stages = Part::ALL.map(|part| {
-            let counted = with.spent.multiply_adds[part as usize] as f64 / sections;
+            let Work { multiply_adds, bytes } = with.spent.work[part as usize];
+            let [multiply_adds, bytes] = [multiply_adds, bytes].map(|all| all as f64 / sections);
             let ms = |time: Duration| time.as_secs_f64() * 1e3 / sections;
             let launch_ms = ms(with.spent.launch[part as usize]);
             StageSpeed {
                 part,
                 ms: ms(with.spent.time[part as usize]),
                 launch_ms: (!with.world.device.is_cpu()).then_some(launch_ms),
-                million_multiply_adds: counted / 1e6,
-                floor_ms: counted / rate * 1e3,
+                million_multiply_adds: multiply_adds / 1e6,
+                megabytes: bytes / 1e6,
+                floor_ms: (multiply_adds / rates.multiply_adds).max(bytes / rates.bytes) * 1e3,
             }
         });
         let networks = [Part::Encode as usize, Part::Denoise as usize];
@@ -291,13 +316,14 @@ impl SpeedReport {
             networks.iter().map(|&part| walk.spent.time[part].as_secs_f64()).sum()
         };
         let counted = |walk: &Timed| -> f64 {
-            networks.iter().map(|&part| walk.spent.multiply_adds[part] as f64).sum()
+            networks.iter().map(|&part| walk.spent.work[part].multiply_adds as f64).sum()
         };
         let all: f64 = stages.iter().map(|stage| stage.ms).sum();
         Self {
             evaluations: with.evaluations(),
             threads: rayon::current_num_threads(),
-            rate: rate / 1e9,
+            rate: rates.multiply_adds / 1e9,
+            bandwidth: rates.bytes / 1e9,
             fps: with.dreamer.section_frames() as f64 * 1e3 / all,
             stages: stages.to_vec(),
             reuse_gain: time(without) / time(with),
@@ -308,30 +334,30 @@ impl SpeedReport {
     /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "| stage | time | multiply-adds | floor | time over floor |\n|---|---|---|---|---|\n",
+            "| stage | time | multiply-adds | bytes | floor | time over floor |\n|---|---|---|---|---|---|\n",
         );
         let (mut ms, mut floor) = (0.0, 0.0);
         for stage in &self.stages {
+            let millions = stage.million_multiply_adds;
             ms += stage.ms;
             floor += stage.floor_ms;
-            let StageSpeed { part, ms, launch_ms, million_multiply_adds: millions, floor_ms } =
-                *stage;
-            let _ = write!(text, "| {} | {ms:.2} ms", part.name());
-            if let Some(launch) = launch_ms {
+            let _ = write!(text, "| {} | {:.2} ms", stage.part.name(), stage.ms);
+            if let Some(launch) = stage.launch_ms {
                 let _ = write!(text, ", {launch:.2} of them to launch it");
             }
             let _ = if millions > 0.0 {
-                let over = ms / floor_ms;
-                writeln!(text, " | {millions:.0} million | {floor_ms:.2} ms | {over:.2} |")
+                write!(text, " | {millions:.0} million")
             } else {
-                writeln!(text, " | | | |")
+                write!(text, " | ")
             };
+            let _ =
+                writeln!(text, " | {:.2} MB{}", stage.megabytes, over(stage.ms, stage.floor_ms));
         }
-        let _ = writeln!(text, "| section | {ms:.2} ms | | {floor:.2} ms | {:.2} |", ms / floor);
+        let _ = writeln!(text, "| section | {ms:.2} ms | | {}", over(ms, floor));
         let _ = writeln!(
             text,
-            "\nFilters are counted as they are defined; in integers, on a CPU, four of nine products are made.\n\n{:.1} frames/s with {} runs of the network for each section; large products: {:.1} billion multiply-adds/s on {} threads",
-            self.fps, self.evaluations, self.rate, self.threads
+            "\nFilters are counted as they are defined; in integers, on a CPU, four of nine products are made.\n\n{:.1} frames/s with {} runs of the network for each section; large products: {:.1} billion multiply-adds/s on {} threads, memory: {:.1} GB/s",
+            self.fps, self.evaluations, self.rate, self.threads, self.bandwidth
         );
         let share = self.reuse_gain / self.reuse_gain_counted;
         let _ = writeln!(
@@ -343,4 +369,9 @@ impl SpeedReport {
         );
         text
     }
+}
+
+/// The cells of a floor; none where nothing is counted.
+fn over(ms: f64, floor: f64) -> String {
+    if floor > 0.0 { format!(" | {floor:.2} ms | {:.2} |", ms / floor) } else { " | | |".into() }
 }
