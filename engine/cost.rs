@@ -2,8 +2,10 @@
 //! memory or go there.
 //!
 //! Products of matrices and attention only; norms, curves and roundings are not counted, nor are numbers that are made and
-//! used on the way. Over the rate at which the machine multiplies matrices ([`Product`]), or reads its memory
-//! ([`Reading`]), whichever takes longer, this is the least time that a stage can take.
+//! used on the way. Weights, kept keys and values and pictures are, once for each run of a network, as if no cache held them
+//! from one to the next. Over the rate at which the machine multiplies matrices ([`Product`]), or reads its memory
+//! ([`Reading`]), whichever takes longer, this is the least time that a stage can take: less only where caches hold all
+//! weights, and multiplying is fast enough for reading them to count.
 
 use crate::codec::{CELL, COLOURS, CodecConfig};
 use crate::model::ModelConfig;
@@ -11,7 +13,7 @@ use crate::ops::{Linear, Precision, square_sum};
 use crate::pack::Kernel;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hint::black_box;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul};
@@ -56,14 +58,25 @@ impl Sum for Work {
     }
 }
 
-/// Bytes of a number of a weight.
+/// Bytes of a number of the weights of products in blocks and filters.
 fn of_weight(precision: Precision) -> usize {
     if precision.is_int16() { 2 } else { 4 }
 }
 
-/// Bytes of a kept key's or value's number.
+/// The same of the other weights: on a GPU these keep 32 bits.
+fn of_other(config: &ModelConfig, device: &Device) -> usize {
+    if device.is_cpu() { of_weight(config.precision) } else { 4 }
+}
+
+/// Bytes of a number of kept keys and values: in integers on a CPU these are turned and rounded for each section.
 fn of_kept(config: &ModelConfig, device: &Device) -> usize {
-    if config.precision.is_int16() && !device.is_cpu() { 2 } else { 4 }
+    if device.is_cpu() { 4 } else { of_weight(config.precision) }
+}
+
+/// Placing `history` tokens, once for a section: their keys and values are read.
+pub fn placing(config: &ModelConfig, history: usize, device: &Device) -> Work {
+    let bytes = 2 * config.dim * config.depth * history * of_kept(config, device);
+    Work { multiply_adds: 0, bytes: bytes as u64 }
 }
 
 /// One evaluation for a section of `frames` frames beside `history` placed tokens.
@@ -73,11 +86,12 @@ pub fn evaluation(config: &ModelConfig, frames: usize, history: usize, device: &
     let block = 12 * dim * dim * tokens + 2 * dim * tokens * (history + tokens);
     let modulation = condition * dim * (6 * depth + 2);
     let ends = 2 * 4 * channels * dim;
-    let weights = 12 * dim * dim * depth + modulation + ends;
-    let kept = 2 * dim * depth * history;
+    let products = 12 * dim * dim * depth + 2 * dim * depth * history;
+    let bytes =
+        products * of_weight(config.precision) + (modulation + ends) * of_other(config, device);
     Work {
         multiply_adds: (depth * block + frames * modulation + tokens * ends) as u64,
-        bytes: (weights * of_weight(config.precision) + kept * of_kept(config, device)) as u64,
+        bytes: bytes as u64,
     }
 }
 
@@ -89,42 +103,40 @@ pub fn groups(config: &ModelConfig, kernels: &[Kernel], device: &Device) -> Work
     if kernels.is_empty() {
         return Work::default();
     }
-    let ModelConfig { dim, depth, condition, .. } = *config;
-    let weights = (12 * (depth - 1) + 2) * dim * dim + 6 * condition * dim * depth;
-    let weights = (weights * of_weight(config.precision)) as u64;
-    let each = kernels.iter().map(|&kernel| group(config, kernel, device));
-    Work { multiply_adds: 0, bytes: weights } + each.sum()
-}
-
-/// One of them, without the weights of the blocks.
-fn group(config: &ModelConfig, kernel: Kernel, device: &Device) -> Work {
     let ModelConfig { dim, depth, condition, channels, .. } = *config;
-    let tokens = kernel.tokens(config.cells());
-    let k = config.embedding(kernel).expect("kernels are checked before").k;
-    let block = 12 * dim * dim * tokens + 2 * dim * tokens * tokens;
-    let last = 2 * dim * dim * tokens;
-    let modulation = condition * dim * 6 * depth;
-    let embedding = channels * 4 * k * k * k * dim;
-    let kept = 2 * dim * depth * tokens;
-    let bytes = embedding * of_weight(config.precision) + kept * of_kept(config, device);
-    Work {
-        multiply_adds: ((depth - 1) * block + last + modulation + tokens * embedding) as u64,
-        bytes: bytes as u64,
-    }
+    let embedding = |k: usize| channels * 4 * k * k * k * dim;
+    let modulation = 6 * condition * dim * depth;
+    let k_of = |kernel: &Kernel| config.embedding(*kernel).expect("kernels are checked before").k;
+    let embeddings: BTreeSet<usize> = kernels.iter().map(k_of).collect();
+    let others = modulation + embeddings.into_iter().map(embedding).sum::<usize>();
+    let weights = (12 * (depth - 1) + 2) * dim * dim * of_weight(config.precision)
+        + others * of_other(config, device);
+    let each = kernels.iter().map(|kernel| {
+        let tokens = kernel.tokens(config.cells());
+        let block = 12 * dim * dim * tokens + 2 * dim * tokens * tokens;
+        let last = 2 * dim * dim * tokens;
+        let ends = modulation + tokens * embedding(k_of(kernel));
+        Work {
+            multiply_adds: ((depth - 1) * block + last + ends) as u64,
+            bytes: (2 * dim * depth * tokens * of_kept(config, device)) as u64,
+        }
+    });
+    Work { multiply_adds: 0, bytes: weights as u64 } + each.sum()
 }
 
-/// One picture of `cells` latent cells, (rows, columns), as its filters are defined. In integers, on a CPU, they are made in
-/// a form that needs four of nine of the multiply-adds: what this says is the network's, so that forms can be held against each
-/// other.
-pub fn picture(config: &CodecConfig, (rows, columns): (usize, usize)) -> Work {
+/// So many pictures of `cells` latent cells, (rows, columns), in one run, as its filters are defined. In integers, on a CPU,
+/// they are made in a form that needs four of nine of the multiply-adds: what this says is the network's, so that forms can be
+/// held against each other.
+pub fn pictures(config: &CodecConfig, (rows, columns): (usize, usize), count: usize) -> Work {
     let CodecConfig { channels, low, mid, high, blocks, high_blocks, .. } = *config;
     let at_low = channels * low + 2 * blocks * low * low + low * 4 * mid;
     let at_mid = 2 * blocks * mid * mid + mid * 4 * high;
     let at_high = 2 * high_blocks * high * high + high * 4 * COLOURS;
     let weights = 9 * (at_low + at_mid + at_high) * of_weight(config.precision);
+    let cells = count * rows * columns;
     Work {
-        multiply_adds: (9 * rows * columns * (at_low + 4 * at_mid + 16 * at_high)) as u64,
-        bytes: (weights + rows * columns * CELL * CELL * COLOURS) as u64,
+        multiply_adds: (9 * cells * (at_low + 4 * at_mid + 16 * at_high)) as u64,
+        bytes: (weights + cells * CELL * CELL * COLOURS) as u64,
     }
 }
 
@@ -187,9 +199,9 @@ impl Product {
 pub struct Reading(Tensor);
 
 impl Reading {
-    const NUMBERS: usize = 1 << 26;
+    const NUMBERS: usize = 1 << 25;
 
-    /// 256 MB on a device.
+    /// 128 MB on a device.
     ///
     /// # Errors
     /// When memory is short.
@@ -210,10 +222,14 @@ impl Reading {
     /// When memory is short.
     pub fn run(&self) -> Result<()> {
         if self.0.device().is_cpu() {
-            black_box(square_sum(&self.0)?);
+            black_box(self.sum()?);
             return Ok(());
         }
         black_box(self.0.copy()?).device().synchronize()
+    }
+
+    fn sum(&self) -> Result<f64> {
+        square_sum(&self.0)
     }
 }
 
@@ -228,26 +244,28 @@ mod tests {
         let (base, cpu) = (ModelConfig::base(), Device::Cpu);
         let once = evaluation(&base, 1, 280, &cpu);
         assert_eq!(once.multiply_adds, 366_477_312 + 1_638_400 + 1_572_864);
-        // Weights of two bytes, 280 tokens of 8 times 512 numbers of four.
-        assert_eq!(once.bytes, 2 * (8 * 786_432 + 1_638_400 + 32_768) + 4 * 280 * 4_096);
+        // Of two bytes, as are the keys and values of 280 tokens, 8 times 512 numbers, once they are placed.
+        let weights = 8 * 786_432 + 1_638_400 + 32_768;
+        assert_eq!(once.bytes, 2 * (weights + 280 * 4_096));
+        assert_eq!(placing(&base, 280, &cpu), Work { multiply_adds: 0, bytes: 4 * 280 * 4_096 });
         // One frame at k1: 48 tokens that see themselves; the last block makes keys and values only.
         let k1 = groups(&base, &[Kernel::FINEST], &cpu);
         let block = 12 * 65_536 * 48 + 2 * 256 * 48 * 48;
         let want = 7 * block + 2 * 65_536 * 48 + 128 * 256 * 48 + 48 * 16 * 4 * 256;
         assert_eq!(k1.multiply_adds, want);
-        let of_blocks = 2 * (7 * 786_432 + 131_072 + 128 * 256 * 48);
-        let own = 2 * 16_384 + 4 * 48 * 4_096;
-        assert_eq!(k1.bytes, of_blocks + own);
-        // Two read the weights of the blocks once, none reads nothing.
+        let weights = 2 * (7 * 786_432 + 131_072 + 128 * 256 * 48 + 16_384);
+        let own = 4 * 48 * 4_096;
+        assert_eq!(k1.bytes, weights + own);
+        // Two read all weights once, none reads nothing.
         let twice = groups(&base, &[Kernel::FINEST; 2], &cpu);
-        assert_eq!([twice.multiply_adds, twice.bytes], [2 * want, of_blocks + 2 * own]);
+        assert_eq!([twice.multiply_adds, twice.bytes], [2 * want, weights + 2 * own]);
         assert_eq!(groups(&base, &[], &cpu), Work::default());
         // 192 cells: 9 · (16 · 128 + 4 · 128² + 128 · 384) at 1/8, and so on.
         let codec = CodecConfig::base();
         let cells = 9 * (2_048 + 65_536 + 49_152) + 36 * (36_864 + 18_432) + 144 * (4_608 + 576);
-        assert_eq!(picture(&codec, (12, 16)).multiply_adds, 192 * cells);
-        let weights = 9 * (116_736 + 55_296 + 5_184);
-        assert_eq!(picture(&codec, (12, 16)).bytes, 2 * weights + 3 * 128 * 96);
+        let two = pictures(&codec, (12, 16), 2);
+        assert_eq!(two.multiply_adds, 2 * 192 * cells);
+        assert_eq!(two.bytes, 2 * 9 * (116_736 + 55_296 + 5_184) + 2 * 3 * 128 * 96);
         // 3 · 64 values of a cell and its neighbours to 16.
         let filter = 9 * 192 * 16;
         let want = Work { multiply_adds: 192 * filter, bytes: 2 * 3 * 128 * 96 + 2 * filter };
@@ -258,8 +276,8 @@ mod tests {
     #[test]
     fn memory_is_read_whole() {
         let reading = Reading::new(&Device::Cpu).unwrap();
-        assert_eq!(reading.bytes(), 4 << 26);
-        assert_eq!(square_sum(&reading.0).unwrap(), f64::from(1 << 26));
+        // Ones: as many as there are numbers.
+        assert_eq!(reading.sum().unwrap() * 4.0, reading.bytes() as f64);
         reading.run().unwrap();
     }
 

@@ -337,15 +337,14 @@ impl Dreamer {
             let sight = Sight { context: self.placed()?, newest, renderings };
             return Ok(sample_at_once(graphs, model, &noise()?, &actions, &sight, sampling)?);
         }
-        // What needs no history, and is not made by all threads, is made beside placing that.
+        // What needs no history is made beside placing that: most of it by one thread.
         let (context, begun) = rayon::join(
             || self.placed(),
             || Ok((noise()?, model.lead(newest.as_ref(), renderings.as_ref(), &actions)?)),
         );
         let (noise, lead) = begun.map_err(Error::Tensor)?;
         let sight = Sight { context: context?, newest, renderings };
-        let (leads, sights) = (std::slice::from_ref(&lead), std::slice::from_ref(&sight));
-        Ok(sample_by(model, &noise, (&actions, leads), sights, None, sampling)?)
+        Ok(sample_by(model, &noise, &actions, &[(&sight, lead)], None, sampling)?)
     }
 
     /// The frame just before the section as the network is shown it, (C, H, W); none where the plan

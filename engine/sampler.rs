@@ -128,17 +128,17 @@ pub fn sample_led(
     from: Option<(&PlacedContext, f32)>,
     sampling: Sampling,
 ) -> Result<Tensor> {
-    let leads = sights.iter().map(|sight| sight.lead(model, actions));
-    let leads = leads.collect::<Result<Vec<_>>>()?;
-    sample_by(model, noise, (actions, &leads), sights, from, sampling)
+    let seen = sights.iter().map(|sight| Ok((sight, sight.lead(model, actions)?)));
+    let seen = seen.collect::<Result<Vec<_>>>()?;
+    sample_by(model, noise, actions, &seen, from, sampling)
 }
 
 /// The same where it is known already what leads the section at each of these evaluations.
 pub(crate) fn sample_by(
     model: &WorldModel,
     noise: &Tensor,
-    (actions, leads): (&Tensor, &[Lead]),
-    sights: &[Sight],
+    actions: &Tensor,
+    seen: &[(&Sight, Lead)],
     from: Option<(&PlacedContext, f32)>,
     sampling: Sampling,
 ) -> Result<Tensor> {
@@ -146,17 +146,16 @@ pub(crate) fn sample_by(
     for (at, pair) in sampling.levels().windows(2).enumerate() {
         let (level, next) = (pair[0], pair[1]);
         let step = if at == 0 { sampling.first_step() } else { sampling.step() };
-        let at = at.min(sights.len() - 1);
-        let sight = &sights[at];
+        let (sight, lead) = &seen[at.min(seen.len() - 1)];
         let estimate = |leads: &[&Lead], context: &PlacedContext| {
             model.estimate_each(&x, level, step, leads, context)
         };
         let mut clean = if level == 1.0 && sampling.leads() {
             let still = sight.lead(model, &actions.zeros_like()?)?;
-            let both = estimate(&[&leads[at], &still], &sight.context)?;
+            let both = estimate(&[lead, &still], &sight.context)?;
             led_on(&both[0], &both[1], sampling.guidance)?
         } else {
-            estimate(&[&leads[at]], &sight.context)?.remove(0)
+            estimate(&[lead], &sight.context)?.remove(0)
         };
         if let Some((other, share)) = from {
             // Another history has another newest frame, if any.

@@ -162,6 +162,11 @@ fn stages_stand_beside_what_must_be_computed() {
         engine::cost::evaluation(&world.config.model, 1, history, &candle_core::Device::Cpu);
     let multiply_adds = evaluation.multiply_adds as f64;
     assert_eq!(counted(Part::Denoise), f64::from(4 + guided) * multiply_adds);
+    // Guided or not, weights are read once for each evaluation, and the history's keys and values once to be placed.
+    let placing = engine::cost::placing(&world.config.model, history, &candle_core::Device::Cpu);
+    let bytes = (placing.bytes + 4 * evaluation.bytes) as f64;
+    let of_denoising = report.stages.iter().find(|stage| stage.part == Part::Denoise);
+    assert_eq!(of_denoising.map(|stage| (stage.megabytes * 1e6).round()), Some(bytes));
     assert!(counted(Part::Encode) > 0.0, "the newest frame is a new group");
     assert_eq!(counted(Part::Remember), 0.0);
     for stage in report.stages.iter().filter(|stage| stage.part != Part::Retrieve) {

@@ -1,9 +1,10 @@
-//! Work that threads share out among themselves, waiting for each other awake.
+//! Work that threads share out among themselves, and whose end is waited for awake.
 //!
 //! A frame's work parts and joins more than a hundred times, every few dozen microseconds. A thread of rayon that waits for
 //! the others calls the system at each look for something to do, and soon goes to sleep: on a virtual machine it takes
-//! longer to wake than what it waits for. And where cores share no cache, a thread waits for whatever another one has
-//! written: so each does the same part of the work every time, and its part alone is what it begins and fills.
+//! longer to wake than what it waits for. So the one that shares work out waits for its end by itself; whoever runs a frame
+//! keeps the others from sleeping. And where cores share no cache, a thread waits for whatever another one has written: in a
+//! pool each does the same part of the work every time, and its part alone is what it begins and fills.
 
 use rayon::Yield;
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ pub(crate) fn share_with<T: Send, M>(
     }
     let parts = Parts::new(items, threads);
     let take = || {
-        // The same thread has the same number every time.
+        // In a pool, and where there is an item for each, a thread has the same part every time.
         let own = rayon::current_thread_index().unwrap_or(0) % threads;
         let Some(first) = parts.next(own) else { return };
         let mut memory = memory();
@@ -54,7 +55,10 @@ pub(crate) fn share_with<T: Send, M>(
             });
         }
         take();
-        wait_for(&others);
+        // Elsewhere only the pool's threads can begin what they were given.
+        if rayon::current_thread_index().is_some() {
+            wait_for(&others);
+        }
     });
 }
 

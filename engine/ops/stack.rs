@@ -143,6 +143,9 @@ struct Workspace {
     own: Vec<PackedKeys>,
 }
 
+/// What is given the queries, keys and values of every block: (R, 3 · D).
+type Take<'a> = &'a mut (dyn FnMut(&[f32]) + Send);
+
 /// All blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
@@ -188,7 +191,7 @@ impl Stack {
         let each = vec![rows / condition.rows; condition.rows];
         let of_sections = vec![rows / sections; sections];
         let attended = (self.blocks.len(), history);
-        self.run(x, (condition, &each), &of_sections, phases, attended, |_| {})
+        self.run(x, (condition, &each), &of_sections, phases, attended, None)
     }
 
     /// The same without a history for several groups of `lengths` rows, each with a condition of its own, whose rows
@@ -207,7 +210,7 @@ impl Stack {
         let width = self.width;
         let groups: Vec<_> = ranges(lengths).collect();
         let attended = (self.blocks.len() - 1, None);
-        self.run(x, (condition, lengths), lengths, phases, attended, |qkv| {
+        let mut take = |qkv: &[f32]| {
             let of_group = |rows: &Range<usize>| {
                 let rows = &qkv[3 * width * rows.start..3 * width * rows.end];
                 [1, 2].map(|part| {
@@ -219,13 +222,14 @@ impl Stack {
                 })
             };
             all.push(groups.iter().map(of_group).collect());
-        });
+        };
+        self.run(x, (condition, lengths), lengths, phases, attended, Some(&mut take));
         all
     }
 
     /// Runs the blocks. Conditions are each of so many rows; the rows of each group, of `lengths`, attend to each other, and
     /// to the history, in the first `attending` blocks. The one after these only makes its queries, keys (before their rotation)
-    /// and values, (R, 3 · D), which `take` is given of every block.
+    /// and values, (R, 3 · D), which `take`, if there is any, is given of every block.
     fn run(
         &self,
         x: &[f32],
@@ -233,7 +237,7 @@ impl Stack {
         lengths: &[usize],
         phases: &Phases,
         (attending, history): (usize, Option<&[PackedKeys]>),
-        mut take: impl FnMut(&[f32]) + Send,
+        mut take: Option<Take<'_>>,
     ) -> Vec<f32> {
         let (width, head, rows) = (self.width, self.head, x.len() / self.width);
         let mut work = self.workspaces().pop().unwrap_or_default();
@@ -264,7 +268,7 @@ impl Stack {
         each_lane(lanes, [qkv, keys], |lane, outputs| project(0, lane, outputs));
         for (at, block) in self.blocks.iter().enumerate() {
             if at == attending {
-                take(qkv);
+                take.into_iter().for_each(|take| take(qkv));
                 break;
             }
             let history = history.map(|history| &history[at]);
@@ -273,14 +277,16 @@ impl Stack {
             let heads = own.iter_mut().zip(&*groups).flat_map(|(own, group)| {
                 own.packing([own_keys, values].map(|all| all.part(group.clone(), 0..width)), head)
             });
-            let take = Mutex::new(&mut take);
             // What is taken takes longest: it comes first.
-            share(std::iter::once(None).chain(heads.map(Some)), |heads| match heads {
-                Some(([to_keys, to_values], [keys, values])) => {
+            let take = take.as_mut().map(|take| Mutex::new(&mut **take));
+            let taken = take.iter().map(|_| None);
+            share(taken.chain(heads.map(Some)), |heads| match (heads, &take) {
+                (Some(([to_keys, to_values], [keys, values])), _) => {
                     to_keys.pack(keys.transposed());
                     to_values.pack(values);
                 }
-                None => take.lock().unwrap_or_else(PoisonError::into_inner)(qkv),
+                (None, Some(take)) => take.lock().unwrap_or_else(PoisonError::into_inner)(qkv),
+                (None, None) => unreachable!("it comes with what takes it"),
             });
             // On to the next block's keys: what is not asked of other rows needs no meeting.
             each_lane(lanes, [qkv, keys], |lane, outputs| {

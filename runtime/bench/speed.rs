@@ -1,9 +1,9 @@
 //! How fast a section is made, and how far that is from what must be computed: `oneiro bench speed`.
 //!
-//! Each stage stands beside its counted floor ([`engine::cost`]): its multiply-adds at the rate at which this machine multiplies
-//! matrices, or its bytes at the rate at which it reads memory, whichever takes longer, both measured in the same run. Beside the walk that reuses keys and values goes one
-//! that runs its history through the network at every evaluation, as a network must that lets history see the
-//! section; both make the same frames from the same noise.
+//! Each stage stands beside its counted floor ([`engine::cost`]): its multiply-adds at the rate at which this machine
+//! multiplies matrices, or its bytes at the rate at which it reads memory, whichever takes longer, both measured in the same
+//! run. Beside the walk that reuses keys and values goes one that runs its history through the network at every evaluation, as
+//! a network must that lets history see the section; both make the same frames from the same noise.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -106,7 +106,7 @@ pub struct SpeedReport {
     pub threads: usize,
     /// Billions of multiply-adds a second in large products.
     pub rate: f64,
-    /// Gigabytes of memory read a second.
+    /// Gigabytes of memory read a second; on a GPU, read and written by a copy.
     pub bandwidth: f64,
     /// Frames a second, all stages included.
     pub fps: f64,
@@ -288,9 +288,12 @@ impl Timed {
         work[Part::Retrieve as usize] += cost::rendering(&config.codec, cells) * rendered;
         work[Part::Encode as usize] += cost::groups(model, &new, device) * u64::from(encodings);
         let evaluation = cost::evaluation(model, frames, history, device);
-        work[Part::Denoise as usize] += evaluation * u64::from(evaluations);
+        work[Part::Denoise as usize] += cost::placing(model, history, device)
+            // What guidance adds sees the same weights and history, which are read once for both.
+            + Work { multiply_adds: 0, ..evaluation } * u64::from(self.dreamer.evaluations())
+            + Work { bytes: 0, ..evaluation } * u64::from(evaluations);
         work[Part::Remember as usize] += cost::remembering(model, frames);
-        work[Part::Decode as usize] += cost::picture(&config.codec, cells) * frames as u64;
+        work[Part::Decode as usize] += cost::pictures(&config.codec, cells, frames);
     }
 }
 
@@ -371,7 +374,10 @@ impl SpeedReport {
     }
 }
 
-/// The cells of a floor; none where nothing is counted.
+/// The cells of a floor; a ratio to next to nothing tells nothing.
 fn over(ms: f64, floor: f64) -> String {
-    if floor > 0.0 { format!(" | {floor:.2} ms | {:.2} |", ms / floor) } else { " | | |".into() }
+    match floor {
+        0.01.. => format!(" | {floor:.2} ms | {:.2} |", ms / floor),
+        _ => " | below 0.01 ms | |".to_owned(),
+    }
 }

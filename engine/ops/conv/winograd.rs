@@ -80,7 +80,8 @@ impl PackedFilter {
     /// The filtered pictures, on top of `onto` where there is any: (B, H, W, outputs).
     ///
     /// # Panics
-    /// When the filter takes other channels, there is no bias for each output, or `onto` is of another length.
+    /// When the filter takes other channels, there is no bias for each output, `x` is no whole pictures, or `onto` is of
+    /// another length.
     pub(super) fn convolve(
         &self,
         x: &[f32],
