@@ -33,8 +33,8 @@ fn find_in(world: &Path, roots: &[PathBuf]) -> Result<PathBuf> {
     if world.join(WORLD_FILE).is_file() {
         return Ok(world.to_owned());
     }
-    let mut parts = world.components();
-    let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+    // Also of a network beside a world's own: `mazes/off-map`.
+    let is_name = world.components().all(|part| matches!(part, Component::Normal(_)));
     let named = roots.iter().filter(|_| is_name).map(|root| root.join(world));
     if let Some(found) = named.into_iter().find(|folder| folder.join(WORLD_FILE).is_file()) {
         return Ok(found);
@@ -62,6 +62,11 @@ fn folder_name(dir: &Path) -> Option<String> {
         Some(around) if name == TRAINED => Some(format!("{around}-{name}")),
         _ => Some(name),
     }
+}
+
+/// Beside a world's own network, one that is trained for videos of what its map does not show.
+pub fn off_map(dir: &Path) -> Option<PathBuf> {
+    Some(dir.join("off-map")).filter(|beside| beside.join(WORLD_FILE).is_file())
 }
 
 /// A world that can be walked in, as far as it can be told without its weights.
@@ -193,7 +198,13 @@ mod tests {
             fs::write(root.join(name).join(WORLD_FILE), "").unwrap();
         }
         fs::create_dir(root.join("empty")).unwrap();
+        assert_eq!(off_map(&root.join("mazes")), None);
+        fs::create_dir(root.join("mazes/off-map")).unwrap();
+        fs::write(root.join("mazes/off-map").join(WORLD_FILE), "").unwrap();
+        assert_eq!(off_map(&root.join("mazes")), Some(root.join("mazes/off-map")));
         let roots = [root.clone(), root.clone()];
+        let beside = find_in(Path::new("mazes/off-map"), &roots).unwrap();
+        assert_eq!(beside, root.join("mazes/off-map"), "by name, but not among the listed");
         assert_eq!(find_in(Path::new("mazes"), &roots).unwrap(), root.join("mazes"));
         assert_eq!(find_in(&root.join("rooms"), &[]).unwrap(), root.join("rooms"));
         for wrong in ["empty", "nowhere", "../rooms"] {

@@ -376,6 +376,11 @@ fn pictures_of_the_map_are_begun_from_and_walked_to() {
     assert!(!unknown.contains("\"places\"") && told);
     let (made, text) = dream("1.5=there.png --start grey.png");
     assert!(made && !on_map() && text.contains("grey.png shows no place of the map"), "{text}");
+    assert!(!text.contains("is trained for that"), "{text}");
+    let beside = dir.path().join("world/off-map");
+    std::fs::create_dir(&beside).expect("a folder");
+    std::fs::copy(dir.path().join("world/world.toml"), beside.join("world.toml")).expect("copied");
     let (made, text) = dream("1=grey.png");
     assert!(made && !on_map() && text.contains("grey.png shows no place of the map"), "{text}");
+    assert!(text.contains("world/off-map is trained for that"), "{text}");
 }

@@ -5,7 +5,7 @@ mod waypoint;
 
 pub use waypoint::{Aim, Waypoint};
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -115,7 +115,7 @@ impl VideoOrder {
     }
 }
 
-impl fmt::Display for VideoOrder {
+impl Display for VideoOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Vanilla => "vanilla",
@@ -161,7 +161,7 @@ pub fn run(args: &VideoArgs) -> Result<()> {
     let foreign = holds("session.json") || (holds("video.mp4") && !holds("plan.json"));
     ensure!(!foreign, "expected a folder without a video of anything else: {}", out.display());
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
-    let mut film = Film::begin(args, &world, &schedule)?;
+    let mut film = Film::begin(args, (&dir, &world), &schedule)?;
     let made = film.make(order.made(), &schedule)?;
     let plan = followed::json(args, &world, &schedule, &film, &made);
     let path = out.join("plan.json");
@@ -213,7 +213,11 @@ struct Passed<'a> {
 
 impl Film {
     /// The video before its first section.
-    fn begin(args: &VideoArgs, world: &Arc<World>, schedule: &Schedule) -> Result<Self> {
+    fn begin(
+        args: &VideoArgs,
+        (dir, world): (&Path, &Arc<World>),
+        schedule: &Schedule,
+    ) -> Result<Self> {
         let config = &world.config;
         let size = (u32::try_from(config.width)?, u32::try_from(config.height)?);
         let Opening { pictures, actions, poses } = Opening::of(args, world, size)?;
@@ -235,14 +239,13 @@ impl Film {
         if told && world.atlas.is_some() {
             eprintln!("--actions say where to walk: waypoints are dreamed without the map");
         } else {
-            find(&mut passed, world)?;
+            find(&mut passed, (dir, world))?;
             let begin: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
             if passed.iter().all(|it| it.pose.is_some())
                 && !film.video.open_on_map(first, &begin, &poses)?
                 && let Some(start) = args.start.as_ref().filter(|_| world.atlas.is_some())
             {
-                let start = start.display();
-                eprintln!("{start} shows no place of the map: the video is dreamed without it");
+                say_off_map(start.display(), dir);
             }
         }
         film.lead(args, &passed)?;
@@ -382,14 +385,22 @@ impl Opening {
 }
 
 /// Looks for the waypoints on the world's map.
-fn find(passed: &mut [Passed<'_>], world: &World) -> Result<()> {
+fn find(passed: &mut [Passed<'_>], (dir, world): (&Path, &World)) -> Result<()> {
     for it in passed {
         it.pose = world.locate(&it.pixels)?;
         if it.pose.is_none() && world.atlas.is_some() {
-            eprintln!("{} shows no place of the map: the video is dreamed without it", it.waypoint);
+            say_off_map(it.waypoint, dir);
         }
     }
     Ok(())
+}
+
+/// Says of a picture that the map of the world in `dir` does not show it, and what is made for that.
+fn say_off_map(picture: impl Display, dir: &Path) {
+    eprintln!("{picture} shows no place of the map: the video is dreamed without it");
+    if let Some(beside) = worlds::off_map(dir) {
+        eprintln!("--world {} is trained for that", beside.display());
+    }
 }
 
 /// What tells the actions of the frames that nothing else leads to.
