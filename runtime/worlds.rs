@@ -226,6 +226,8 @@ mod tests {
         let names: Vec<_> = listed.iter().map(|world| world.name.as_str()).collect();
         let own = dir.path().file_name().unwrap().to_str().unwrap();
         assert_eq!(names, ["doom-rooms", "mazes", own], "each once");
+        let beside = listed.iter().filter_map(|world| off_map(&world.dir)).collect::<Vec<_>>();
+        assert!(matches!(&beside[..], [dir] if describe(dir).is_ok()), "{beside:?}");
         let described = listed[0].described.as_ref().unwrap();
         assert_eq!((described.title.as_str(), described.fps), ("Doom rooms", 17.5));
         let picture = listed[0].picture.as_ref().unwrap();

@@ -174,6 +174,7 @@ fn stages_stand_beside_what_must_be_computed() {
         let at_rate =
             [stage.million_multiply_adds / report.rate, stage.megabytes / report.bandwidth];
         let floor = at_rate[0].max(at_rate[1]);
+        // Off by roundings alone, of a few parts in 10^16.
         assert!(stage.megabytes > 0.0 && (stage.floor_ms / floor - 1.0).abs() < 1e-6, "{stage:?}");
     }
     // Without reuse all groups are made for each evaluation, with it the new ones once.

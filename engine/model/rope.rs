@@ -110,7 +110,7 @@ pub fn group_phases(config: &ModelConfig, kernel: Kernel, time: i32) -> Phases {
 /// Bytes of phases that are kept: those of more than a hundred groups of the shipped size.
 const KEPT_BYTES: usize = 2 << 20;
 
-/// Phases of the groups that were placed lately: from section to section, the newest frames' groups come to lie where
+/// Phases of the groups that were encoded or placed lately: from section to section, the newest frames' groups come to lie where
 /// others lay.
 #[derive(Debug)]
 pub(super) struct KeptPhases(Mutex<ByteLru<(Kernel, i32), Arc<Phases>>>);
