@@ -30,7 +30,8 @@ const ROUNDS: usize = 6;
 pub(super) struct Views<'a> {
     atlas: &'a Atlas,
     size: (usize, usize),
-    pictures: BTreeMap<usize, Vec<u8>>,
+    /// Their pixels, RGB, row by row, and the same to paint from.
+    pictures: BTreeMap<usize, (Vec<u8>, Picture)>,
     /// A view, and those that it is warped from, best first.
     compared: Vec<(usize, Vec<usize>)>,
 }
@@ -97,7 +98,9 @@ impl<'a> Views<'a> {
         let mut pictures = BTreeMap::new();
         for &number in compared.iter().flat_map(|(number, near)| near.iter().chain([number])) {
             if let Entry::Vacant(missing) = pictures.entry(number) {
-                missing.insert(picture(number)?);
+                let pixels = picture(number)?;
+                let picture = Picture::new(&pixels, size.0);
+                missing.insert((pixels, picture));
             }
         }
         Ok(Self { atlas, size, pictures, compared })
@@ -105,8 +108,8 @@ impl<'a> Views<'a> {
 
     pub(super) fn fit(&self) -> Option<Scenery> {
         let copied = self.mean(|number, near| {
-            let (picture, other) = (&self.pictures[&number], &self.pictures[&near[0]]);
-            picture.iter().zip(other).map(|(&a, &b)| f32::from(a.abs_diff(b))).sum()
+            let (pixels, other) = (&self.pictures[&number].0, &self.pictures[&near[0]].0);
+            pixels.iter().zip(other).map(|(&a, &b)| f32::from(a.abs_diff(b))).sum()
         })?;
         let error = |camera: &Camera| self.error(camera, copied);
         let start = COARSE.iter().flat_map(|focal| COARSE.iter().map(move |eye| (focal, eye)));
@@ -143,11 +146,11 @@ impl<'a> Views<'a> {
             if let Some(here) = outline(number) {
                 for &other in near {
                     let Some(view) = outline(other) else { continue };
-                    let picture = Picture { pixels: &self.pictures[&other], width };
+                    let picture = &self.pictures[&other].1;
                     scenery.paint(&mut canvas, &here, (&view, picture), false);
                 }
             }
-            let pixels = canvas.pixels.chunks(3).zip(self.pictures[&number].chunks(3));
+            let pixels = canvas.pixels.chunks(3).zip(self.pictures[&number].0.chunks(3));
             let errors = pixels.zip(&canvas.seen).map(|((a, b), &seen)| match seen {
                 true => a.iter().zip(b).map(|(&a, &b)| f32::from(a.abs_diff(b))).sum(),
                 false => 3.0 * copied,

@@ -24,7 +24,7 @@ const STEPS_FOR_A_TURN: f32 = 2.5;
 #[derive(Debug)]
 struct Shown {
     outline: Outline,
-    pixels: Vec<u8>,
+    picture: Picture,
 }
 
 /// Warps views, keeping those that it decoded.
@@ -72,9 +72,11 @@ impl Renderer {
         let per_row = self.width / CELL;
         #[expect(clippy::cast_precision_loss, reason = "64 pixels")]
         let pixel = 1.0 / (CELL * CELL) as f32;
-        for (at, _) in canvas.seen.iter().enumerate().filter(|&(_, &seen)| seen) {
-            let (row, column) = (at / self.width / CELL, at % self.width / CELL);
-            shares[row * per_row + column] += pixel;
+        for (row, seen) in canvas.seen.chunks_exact(self.width).enumerate() {
+            let shares = shares[row / CELL * per_row..].iter_mut();
+            for (share, seen) in shares.zip(seen.chunks_exact(CELL)) {
+                *share += seen.iter().map(|&seen| f32::from(u8::from(seen)) * pixel).sum::<f32>();
+            }
         }
         latent.extend(shares);
         Ok(latent)
@@ -93,8 +95,7 @@ impl Renderer {
         let mut canvas = Canvas::new(self.width, self.height);
         for &number in &nearest {
             let Some(shown) = self.shown((atlas, codec), number)? else { continue };
-            let picture = Picture { pixels: &shown.pixels, width: self.width };
-            scenery.paint(&mut canvas, &outline, (&shown.outline, picture), false);
+            scenery.paint(&mut canvas, &outline, (&shown.outline, &shown.picture), false);
             if canvas.is_full() {
                 break;
             }
@@ -102,8 +103,7 @@ impl Renderer {
         if let Some(&number) = nearest.first()
             && let Some(shown) = self.shown((atlas, codec), number)?
         {
-            let picture = Picture { pixels: &shown.pixels, width: self.width };
-            scenery.paint(&mut canvas, &outline, (&shown.outline, picture), true);
+            scenery.paint(&mut canvas, &outline, (&shown.outline, &shown.picture), true);
         }
         Ok(Some(canvas))
     }
@@ -127,8 +127,9 @@ impl Renderer {
             Some(picture) => developed(picture, size)?,
             None => decoded(codec, view, size)?,
         };
-        let bytes = pixels.len() + size_of::<f32>() * self.width;
-        let shown = Arc::new(Shown { outline, pixels });
+        let picture = Picture::new(&pixels, self.width);
+        let bytes = picture.bytes() + size_of::<f32>() * self.width;
+        let shown = Arc::new(Shown { outline, picture });
         // One that is larger than the whole budget is simply not kept.
         let _not_kept = self.shown.insert(number, Arc::clone(&shown), bytes);
         Ok(Some(shown))

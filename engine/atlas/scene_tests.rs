@@ -95,7 +95,7 @@ fn a_view_shows_itself_and_nothing_of_what_lies_behind_it() {
     let outline = |pose| scenery.outline(pose, WIDTH).expect("somebody stood there");
     let paint = |here: Pose, guessing| {
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
-        let view = (&outline(pose), Picture { pixels, width: WIDTH });
+        let view = (&outline(pose), &Picture::new(pixels, WIDTH));
         scenery.paint(&mut canvas, &outline(here), view, guessing);
         canvas
     };
@@ -139,8 +139,8 @@ fn warped_neighbours_are_nearer_to_what_is_seen_than_they_are_themselves() {
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
         let outline = |pose| scenery.outline(pose, WIDTH).expect("somebody stood there");
         for &other in &near {
-            let picture = Picture { pixels: &pictures[other], width: WIDTH };
-            let view = (&outline(atlas.views[other].pose), picture);
+            let picture = Picture::new(&pictures[other], WIDTH);
+            let view = (&outline(atlas.views[other].pose), &picture);
             scenery.paint(&mut canvas, &outline(here), view, false);
         }
         let off = |pixels: &[u8]| {

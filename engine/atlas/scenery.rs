@@ -3,8 +3,8 @@
 use super::Pose;
 use super::ground::Ground;
 use super::walls::Walls;
-use crate::ops::{share, vectorized};
-use rayon::prelude::*;
+use crate::ops::{make_with, share, vectorized};
+use std::array::from_fn;
 
 /// Widest margin of walls that is believed, in squares: eight steps.
 pub(super) const MARGIN_MAX: u8 = 64;
@@ -18,6 +18,8 @@ const SLACK: f32 = 1.5;
 pub(super) const TASK_ROWS: usize = 8;
 /// Columns of which the walls are looked for by one thread.
 const TASK_COLUMNS: usize = 16;
+/// Columns that are painted at a time: what is reckoned of them fills a register each.
+const LANES: usize = 16;
 
 /// An eye at one height that looks straight ahead, over level ground and under a level ceiling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,11 +64,13 @@ pub(super) struct Outline {
     depths: Vec<f32>,
 }
 
-/// A picture, row by row: red, green and blue of each pixel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Picture<'a> {
-    pub(super) pixels: &'a [u8],
-    pub(super) width: usize,
+/// A picture to paint from: of each pixel red in the lowest byte, then green and blue, row by row. Around it pixels of the edge
+/// are repeated, one before and two behind, so that it has all that are mixed for any place in it.
+#[derive(Clone, Debug)]
+pub(super) struct Picture {
+    pixels: Vec<u32>,
+    /// Pixels of a row, with those around it.
+    stride: usize,
 }
 
 /// A picture that is painted from others.
@@ -126,7 +130,16 @@ impl Scenery {
             self.walls.distance((pose.x, pose.y), direction) / ray
         };
         let sides: Vec<f32> = self.sides(width).collect();
-        let depths: Vec<f32> = sides.par_iter().with_min_len(TASK_COLUMNS).map(depth).collect();
+        let parts = [width, TASK_COLUMNS];
+        let depths = make_with(
+            width,
+            parts,
+            || (),
+            |(), [_, part], depths| {
+                let sides = &sides[part * TASK_COLUMNS..];
+                depths.iter_mut().zip(sides).for_each(|(out, side)| *out = depth(side));
+            },
+        );
         depths.iter().all(|&depth| depth > 0.0).then_some(Outline { pose, depths })
     }
 
@@ -142,7 +155,7 @@ impl Scenery {
         &self,
         canvas: &mut Canvas,
         outline: &Outline,
-        (view, picture): (&Outline, Picture<'_>),
+        (view, picture): (&Outline, &Picture),
         guessing: bool,
     ) {
         let Camera { eye, ceiling, focal, .. } = self.camera;
@@ -156,12 +169,15 @@ impl Scenery {
         // Where this place lies for the view: ahead and to the right.
         let (ahead, right) = (dx * cos + dy * sin, dx * sin - dy * cos);
         let (turn_sin, turn_cos) = (here.yaw - there.yaw).to_radians().sin_cos();
-        let columns = self
-            .sides(width)
-            .zip(&outline.depths)
-            .map(|(side, &wall)| (wall, turn_cos + side * turn_sin, side * turn_cos - turn_sin));
+        let mut columns = vec![[[0.0; LANES]; 3]; width.div_ceil(LANES)];
+        for (at, (side, &wall)) in self.sides(width).zip(&outline.depths).enumerate() {
+            let of_column = [wall, turn_cos + side * turn_sin, side * turn_cos - turn_sin];
+            for (lanes, value) in columns[at / LANES].iter_mut().zip(of_column) {
+                lanes[at % LANES] = value;
+            }
+        }
         let sight = Sight {
-            columns: columns.collect(),
+            columns,
             place: (ahead, right),
             scale,
             half: (half_width, half_height),
@@ -186,8 +202,9 @@ impl Scenery {
 
 /// How a place sees what a view shows.
 struct Sight<'a> {
-    /// Of each column: the depth of the wall, and what a length of 1 ahead of here adds to both of `place`.
-    columns: Vec<(f32, f32, f32)>,
+    /// Of [`LANES`] columns each: the depth of the wall, and what a length of 1 ahead of here adds to both of `place`. Behind
+    /// the last column all are zero.
+    columns: Vec<[[f32; LANES]; 3]>,
     /// Where this place lies for the view: ahead and to the right.
     place: (f32, f32),
     /// Pixels of a length of 1 across, at a depth of 1.
@@ -197,85 +214,154 @@ struct Sight<'a> {
     /// Heights of the eye above the ground, and of the ceiling above the eye.
     levels: (f32, f32),
     view: &'a Outline,
-    picture: Picture<'a>,
+    picture: &'a Picture,
     guessing: bool,
+}
+
+/// Where a view would show some columns of a row.
+struct Spots {
+    /// How far ahead of the view each lies.
+    far: [f32; LANES],
+    /// Column and row in the view's picture, or the nearest that there are.
+    x: [f32; LANES],
+    y: [f32; LANES],
+    /// Whether it lies ahead of the view and within its picture.
+    is_within: [bool; LANES],
 }
 
 impl Sight<'_> {
     /// Paints a row where nothing is painted yet.
     #[inline(always)]
     fn paint(&self, row: usize, pixels: &mut [u8], seen: &mut [bool]) {
+        let lanes = pixels.chunks_mut(3 * LANES).zip(seen.chunks_mut(LANES)).zip(&self.columns);
+        for ((pixels, seen), columns) in lanes.filter(|((_, seen), _)| seen.contains(&false)) {
+            let spots = self.spots(row, columns);
+            let mut is_shown = [false; LANES];
+            for i in (0..seen.len()).filter(|&i| !seen[i]) {
+                let depth = self.view.depths[whole(spots.x[i].round())];
+                is_shown[i] = spots.is_within[i] && spots.far[i] < depth + SLACK;
+            }
+            if !self.guessing && !is_shown.contains(&true) {
+                continue;
+            }
+            let mixed = self.picture.mixed(&spots);
+            let pixels = pixels.as_chunks_mut::<3>().0.iter_mut().zip(seen);
+            for (i, (pixel, seen)) in pixels.enumerate().filter(|(_, (_, seen))| !**seen) {
+                if is_shown[i] || self.guessing {
+                    *pixel = mixed.map(|channel| channel[i]);
+                    *seen = is_shown[i];
+                }
+            }
+        }
+    }
+
+    /// Where the view would show these columns of a row.
+    #[inline(always)]
+    fn spots(&self, row: usize, [walls, aheads, rights]: &[[f32; LANES]; 3]) -> Spots {
         let (scale, (half_width, half_height)) = (self.scale, self.half);
         let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
         let slope = (halved(2 * row + 1) - half_height) / scale;
         let level = if slope > 0.0 { self.levels.0 / slope } else { -self.levels.1 / slope };
-        let pixels = pixels.chunks_exact_mut(3).zip(seen).zip(&self.columns);
-        for ((pixel, seen), &(wall, ahead_more, right_more)) in pixels {
-            if *seen {
-                continue;
-            }
-            let depth = wall.min(level);
-            let far = depth.mul_add(ahead_more, self.place.0);
+        let none = [0.0; LANES];
+        let mut spots = Spots { far: none, x: none, y: none, is_within: [false; LANES] };
+        for i in 0..LANES {
+            let depth = walls[i].min(level);
+            let far = depth.mul_add(aheads[i], self.place.0);
             let is_ahead = far > NEAREST;
-            if !is_ahead && !self.guessing {
-                continue;
-            }
             let far = far.max(NEAREST);
-            let x = scale * depth.mul_add(right_more, self.place.1) / far + half_width - 0.5;
+            let x = scale * depth.mul_add(rights[i], self.place.1) / far + half_width - 0.5;
             let y = scale * (slope * depth) / far + half_height - 0.5;
-            let inside = x > -0.5 && x < last_column + 0.5 && y > -0.5 && y < last_row + 0.5;
-            let (x, y) = (x.clamp(0.0, last_column), y.clamp(0.0, last_row));
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "clamped to the picture"
-            )]
-            let shown = is_ahead && inside && far < self.view.depths[x.round() as usize] + SLACK;
-            if shown || self.guessing {
-                pixel.copy_from_slice(&self.picture.between(x, y));
-                *seen = shown;
-            }
+            let inside = (x > -0.5) & (x < last_column + 0.5) & (y > -0.5) & (y < last_row + 0.5);
+            spots.far[i] = far;
+            spots.x[i] = x.clamp(0.0, last_column);
+            spots.y[i] = y.clamp(0.0, last_row);
+            spots.is_within[i] = is_ahead & inside;
         }
+        spots
     }
 }
 
-impl Picture<'_> {
-    /// The colour at a place, column and row, mixed from the sixteen pixels around it (bicubic: R. Keys, "Cubic Convolution
+impl Picture {
+    /// Of pixels row by row, red, green and blue of each.
+    pub(super) fn new(pixels: &[u8], width: usize) -> Self {
+        let (stride, rows) = (width + 3, pixels.as_chunks::<3>().0.chunks_exact(width));
+        let mut padded = Vec::with_capacity(stride * (rows.len() + 3));
+        for (at, row) in rows.clone().enumerate() {
+            let (first, last) = (padded.len(), width - 1);
+            let columns = std::iter::once(0).chain(0..=last).chain([last; 2]);
+            padded.extend(columns.map(|column| {
+                let [red, green, blue] = row[column];
+                u32::from_le_bytes([red, green, blue, 0])
+            }));
+            let repeats = usize::from(at == 0) + 2 * usize::from(at + 1 == rows.len());
+            (0..repeats).for_each(|_| padded.extend_from_within(first..first + stride));
+        }
+        Self { pixels: padded, stride }
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.pixels[..])
+    }
+
+    /// Red, green and blue at some places, each mixed from the sixteen pixels around it (bicubic: R. Keys, "Cubic Convolution
     /// Interpolation for Digital Image Processing", 1981): what is warped once should not be softer than it has to be.
     #[inline(always)]
-    fn between(&self, x: f32, y: f32) -> [u8; 3] {
-        let (columns, across) = taps(x, self.width);
-        let (rows, down) = taps(y, self.pixels.len() / (3 * self.width));
-        let mut sums = [0.0_f32; 3];
-        for (row, weight) in rows.into_iter().zip(down) {
-            for (column, across) in columns.into_iter().zip(across) {
-                let pixel = &self.pixels[3 * (row * self.width + column)..][..3];
-                for (sum, &byte) in sums.iter_mut().zip(pixel) {
-                    *sum += weight * across * f32::from(byte);
+    fn mixed(&self, spots: &Spots) -> [[u8; LANES]; 3] {
+        let (across, down) = (taps(&spots.x), taps(&spots.y));
+        let firsts: [usize; LANES] =
+            from_fn(|i| whole(spots.y[i]) * self.stride + whole(spots.x[i]));
+        let mut sums = [[0.0_f32; LANES]; 3];
+        for (row, down) in down.iter().enumerate() {
+            for (column, across) in across.iter().enumerate() {
+                let pixels = &self.pixels[row * self.stride + column..];
+                let pixels = firsts.map(|first| pixels[first]);
+                for i in 0..LANES {
+                    let weight = down[i] * across[i];
+                    for (channel, sums) in sums.iter_mut().enumerate() {
+                        #[expect(clippy::cast_precision_loss, reason = "a byte")]
+                        let value = (pixels[i] >> (8 * channel) & 0xff) as f32;
+                        sums[i] += weight * value;
+                    }
                 }
             }
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let byte = |sum: f32| sum.round().clamp(0.0, 255.0) as u8;
-        sums.map(byte)
+        let mut mixed = [[0; LANES]; 3];
+        for (sums, bytes) in sums.iter().zip(&mut mixed) {
+            for i in 0..LANES {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "clamped"
+                )]
+                let byte = sums[i].round().clamp(0.0, 255.0) as u8;
+                bytes[i] = byte;
+            }
+        }
+        mixed
     }
 }
 
-/// The four of `count` pixels in a row around a place, and what each counts for; beyond the ends the last one repeats.
+/// The whole number in a place within a picture.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the picture")]
 #[inline(always)]
-fn taps(at: f32, count: usize) -> ([usize; 4], [f32; 4]) {
-    let part = at - at.floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the picture")]
-    let first = at as usize;
-    let pixels = [first.saturating_sub(1), first, first + 1, first + 2];
-    let (square, cube) = (part * part, part * part * part);
-    let weights = [
-        -0.5 * part + square - 0.5 * cube,
-        1.0 - 2.5 * square + 1.5 * cube,
-        0.5 * part + 2.0 * square - 1.5 * cube,
-        -0.5 * square + 0.5 * cube,
-    ];
-    (pixels.map(|pixel| pixel.min(count - 1)), weights)
+fn whole(at: f32) -> usize {
+    at as usize
+}
+
+/// What each of the four pixels in a row around some places counts for, the first one that before the place's own.
+#[inline(always)]
+fn taps(at: &[f32; LANES]) -> [[f32; LANES]; 4] {
+    let mut weights = [[0.0; LANES]; 4];
+    for i in 0..LANES {
+        let part = at[i] - at[i].floor();
+        let (square, cube) = (part * part, part * part * part);
+        weights[0][i] = -0.5 * part + square - 0.5 * cube;
+        weights[1][i] = 1.0 - 2.5 * square + 1.5 * cube;
+        weights[2][i] = 0.5 * part + 2.0 * square - 1.5 * cube;
+        weights[3][i] = -0.5 * square + 0.5 * cube;
+    }
+    weights
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pictures are small")]

@@ -53,31 +53,37 @@ impl Walls {
     }
 
     /// How far one sees from a place along a direction of length 1, in steps; 0 inside a wall.
+    ///
+    /// From square to square (J. Amanatides, A. Woo, "A Fast Voxel Traversal Algorithm for Ray Tracing", 1987), and without a
+    /// jump at each, as which side is crossed next cannot be foretold.
     pub(super) fn distance(&self, (x, y): (f32, f32), (east, north): (f32, f32)) -> f32 {
         let mut along_x = Crossings::new(x / SQUARE, east, self.west);
         let mut along_y = Crossings::new(y / SQUARE, north, self.south);
+        let Some(mut at) = self.index(along_x.square, along_y.square) else { return 0.0 };
+        let (column, row) = (along_x.step, along_y.step * self.columns.cast_signed());
         let mut gone = 0.0;
-        while gone < FAR && self.is_open(along_x.square, along_y.square) {
-            let next = if along_x.next < along_y.next { &mut along_x } else { &mut along_y };
-            gone = next.next;
-            next.cross();
+        // Closed squares all around: no row is left without one of them.
+        while gone < FAR && self.open.get(at) == Some(&true) {
+            let is_x = along_x.next < along_y.next;
+            gone = if is_x { along_x.next } else { along_y.next };
+            along_x.next += if is_x { along_x.every } else { 0.0 };
+            along_y.next += if is_x { 0.0 } else { along_y.every };
+            at = at.wrapping_add_signed(if is_x { column } else { row });
         }
         gone.min(FAR) * SQUARE
     }
 
-    fn is_open(&self, column: i64, row: i64) -> bool {
-        let (Ok(column), Ok(row)) = (usize::try_from(column), usize::try_from(row)) else {
-            return false;
-        };
-        column < self.columns && self.open.get(row * self.columns + column) == Some(&true)
+    /// Where a square lies among all; `None` off the map.
+    fn index(&self, column: i64, row: i64) -> Option<usize> {
+        let column = usize::try_from(column).ok().filter(|&column| column < self.columns)?;
+        usize::try_from(row).ok()?.checked_mul(self.columns)?.checked_add(column)
     }
 }
 
-/// Where a ray crosses from square to square along one axis (J. Amanatides, A. Woo, "A Fast Voxel Traversal Algorithm
-/// for Ray Tracing", 1987).
+/// Where a ray crosses from square to square along one axis.
 struct Crossings {
     square: i64,
-    step: i64,
+    step: isize,
     /// How far along the ray the next crossing is, in squares, and how far each is from the one before.
     next: f32,
     every: f32,
@@ -93,11 +99,6 @@ impl Crossings {
         let every = 1.0 / direction.abs();
         let next = if every.is_finite() { left * every } else { f32::INFINITY };
         Self { square, step, next, every }
-    }
-
-    fn cross(&mut self) {
-        self.square = self.square.saturating_add(self.step);
-        self.next += self.every;
     }
 }
 
