@@ -21,7 +21,7 @@ use crate::atlas::{BEARING, Canvas, Renderer, add_detail};
 use crate::codec::Painting;
 use crate::error::Error;
 use crate::graph::Graphs;
-use crate::model::GroupKv;
+use crate::model::{GroupKv, Lead};
 use crate::noise::section_noise;
 use crate::pack::{
     Arrangement, Grid, Group, HistoryView, PackPlan, PlanRules, Schedule, TAIL_MAX, Tail,
@@ -31,7 +31,7 @@ use crate::sampler::{Sampling, Sight, sample_at_once, sample_by};
 use crate::world::World;
 use candle_core::{DType, Tensor};
 use input::Action;
-use latent::{check, feature_shape, gone, look, stored};
+use latent::{check, feature_shape, gone, look, restored, stored};
 use memory::{BranchId, ByteLru, Estimate, FrameId, FrameStamp, History, Hit, Ranking};
 use std::sync::Arc;
 
@@ -116,14 +116,29 @@ struct Section {
     missing: Vec<Group>,
     /// Of what is retrieved, one frame of the section after another; empty where none are told.
     bearings: Vec<f32>,
-    /// What the atlas shows from where its frames are, (g, C + 1, H, W).
-    renderings: Option<Tensor>,
-    /// The same as pictures, one for each of its frames; none where it shows nothing.
+    /// What it is sampled from beside its history.
+    begun: Option<Begun>,
+    /// What the atlas shows from where its frames are, as pictures, one for each; none where it shows nothing.
     canvases: Vec<Canvas>,
     groups: Vec<(Option<Arc<GroupKv>>, Group, i32)>,
     latents: Option<Tensor>,
     /// Its pictures, where a GPU makes them by itself.
     painting: Option<Painting>,
+}
+
+/// What a section is sampled from beside its history.
+#[derive(Debug)]
+struct Begun {
+    /// (g, C, H, W), as a section is.
+    noise: Tensor,
+    /// (g, told).
+    actions: Tensor,
+    /// The frame just before the section as the network is shown it, (C, H, W); none where the plan does not hold it.
+    newest: Option<Tensor>,
+    /// What the atlas shows from where its frames are, (g, C + 1, H, W).
+    renderings: Option<Tensor>,
+    /// What leads it; none where a GPU makes that at once with all evaluations.
+    lead: Option<Lead>,
 }
 
 /// Whether an action with these features does anything.
@@ -266,6 +281,7 @@ impl Dreamer {
         let plan = self.schedule.plan(view, &[], &rules)?;
         let once = Sampling { evaluations: 1, guidance: 0.0, ..self.sampling };
         self.gather(&plan)?;
+        self.begin(&[])?;
         self.encode()?;
         let latents = self.sample(once)?;
         let frames = latents.dim(0)?;
@@ -310,9 +326,33 @@ impl Dreamer {
         self.account.bearings.clone_from(&self.section.bearings);
         self.account.plan = Some(plan);
         let places = self.places();
-        (self.section.renderings, self.section.canvases) =
-            self.world.shown_from(&mut self.renderer, &places)?;
+        self.begin(&places)?;
         self.account.places = places;
+        Ok(())
+    }
+
+    /// Makes what the section is sampled from beside its history: noise, the newest frame as its actions move it, and what
+    /// the atlas shows from `places`, where its frames are.
+    fn begin(&mut self, places: &[[f32; 3]]) -> Result<(), Error> {
+        let (actions, newest, shape) = (self.actions()?, self.newest()?, self.section_shape());
+        let (model, device) = (&self.world.model, &self.world.device);
+        let mut shown = || self.world.shown_from(&mut self.renderer, places);
+        let begun = || {
+            let count = shape.iter().product();
+            let noise = section_noise(self.options.seed, self.section.noise, count);
+            let at_once = self.graphs.is_some();
+            let reference = (!at_once).then(|| model.reference(newest.as_ref(), &actions));
+            Ok((model.tensor(noise, &shape)?, reference.transpose()?))
+        };
+        // Side by side, as much of both is done by one thread; a GPU is given one thing after another.
+        let (shown, begun) =
+            if device.is_cpu() { rayon::join(shown, begun) } else { (shown(), begun()) };
+        let (renderings, canvases) = shown?;
+        let (noise, reference) = begun.map_err(Error::Tensor)?;
+        let lead = reference.map(|reference| model.led(reference, renderings.as_ref(), &actions));
+        let lead = lead.transpose()?;
+        self.section.begun = Some(Begun { noise, actions, newest, renderings, lead });
+        self.section.canvases = canvases;
         Ok(())
     }
 
@@ -324,26 +364,15 @@ impl Dreamer {
         Ok(())
     }
 
-    fn sample(&self, sampling: Sampling) -> Result<Tensor, Error> {
-        let (model, actions) = (&self.world.model, self.actions()?);
-        let shape = self.section_shape();
-        let newest = self.newest()?;
-        let renderings = self.section.renderings.clone();
-        let noise = || {
-            let count = shape.iter().product();
-            model.tensor(section_noise(self.options.seed, self.section.noise, count), &shape)
-        };
+    fn sample(&mut self, sampling: Sampling) -> Result<Tensor, Error> {
+        let begun = self.section.begun.take().expect("`pack` comes before `denoise`");
+        let Begun { noise, actions, newest, renderings, lead } = begun;
+        let (model, context) = (&self.world.model, self.placed()?);
+        let sight = Sight { context, newest, renderings };
         if let Some(graphs) = &self.graphs {
-            let sight = Sight { context: self.placed()?, newest, renderings };
-            return Ok(sample_at_once(graphs, model, &noise()?, &actions, &sight, sampling)?);
+            return Ok(sample_at_once(graphs, model, &noise, &actions, &sight, sampling)?);
         }
-        // What needs no history is made beside placing that: most of it by one thread.
-        let (context, begun) = rayon::join(
-            || self.placed(),
-            || Ok((noise()?, model.lead(newest.as_ref(), renderings.as_ref(), &actions)?)),
-        );
-        let (noise, lead) = begun.map_err(Error::Tensor)?;
-        let sight = Sight { context: context?, newest, renderings };
+        let lead = lead.expect("made where no graph makes it");
         Ok(sample_by(model, &noise, &actions, &[(&sight, lead)], None, sampling)?)
     }
 

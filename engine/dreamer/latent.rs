@@ -6,6 +6,7 @@ use crate::pack::{Schedule, Tier};
 use crate::world::World;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use memory::{FeatureShape, FrameId};
 use std::sync::Arc;
 
@@ -37,6 +38,11 @@ pub(super) fn stored(latent: &Tensor) -> Result<Arc<[u16]>, Error> {
     let halves = latent.to_dtype(DType::F16)?.to_device(&Device::Cpu)?;
     let halves: Vec<f16> = halves.flatten_all()?.to_vec1()?;
     Ok(halves.iter().map(|half| half.to_bits()).collect())
+}
+
+/// The values of a latent that is kept.
+pub(super) fn restored(stored: &[u16]) -> Vec<f32> {
+    stored.reinterpret_cast::<f16>().to_f32_vec()
 }
 
 /// (C, P) to (P, C), as the ranking wants it.

@@ -2,13 +2,13 @@
 
 use super::{
     Account, DECODED_BYTES, DreamOptions, Dreamer, EstimateBy, Section, check, feature_shape, look,
+    restored,
 };
 use crate::atlas::{Renderer, View};
 use crate::error::Error;
 use crate::pack::{Arrangement, PlanRules, Schedule};
 use crate::reckoning::Reckoning;
 use candle_core::{Device, Tensor};
-use half::f16;
 use input::{Action, Pose};
 use memory::cold::{Cold, KeyFrames, Restored};
 use memory::{ByteLru, Feature, FrameId, Look, Ranking, Reckoned};
@@ -125,11 +125,7 @@ impl Dreamer {
     pub fn recall(&mut self, cold: &Cold) -> Result<(Restored, KeyFrames), Error> {
         let world = Arc::clone(&self.world);
         let (shape, channels) = (feature_shape(&world), world.model.config().channels);
-        let look = |latent: &[u16]| {
-            let values: Vec<f32> =
-                latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
-            Feature::new(shape, &look(&values, channels))
-        };
+        let look = |latent: &[u16]| Feature::new(shape, &look(&restored(latent), channels));
         Ok(cold.restore(&mut self.history, self.options.warm_frames, look)?)
     }
 

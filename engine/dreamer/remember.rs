@@ -1,9 +1,8 @@
 //! What is remembered of a section, and how it is seen again.
 
-use super::{Dreamer, feature_shape, gone, is_stirring, look, stored};
+use super::{Dreamer, feature_shape, gone, is_stirring, look, restored, stored};
 use crate::error::Error;
 use candle_core::Tensor;
-use half::f16;
 use memory::{Feature, FrameId, Look};
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ impl Dreamer {
             (Some(_), Some(pose)) => self.reckoning.at(pose),
             _ => self.reckoning.after(&action),
         };
-        let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+        let values = restored(&latent);
         let look = Look {
             latent,
             action: Arc::clone(&action),
@@ -70,6 +69,6 @@ impl Dreamer {
     /// The frame was let go.
     pub fn latent(&self, frame: FrameId) -> Result<Vec<f32>, Error> {
         let record = self.history.warm().peek(frame).ok_or_else(|| gone(frame))?;
-        Ok(record.latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect())
+        Ok(restored(&record.latent))
     }
 }

@@ -1,10 +1,9 @@
 //! A recorded section made once more, from what was recorded of it alone.
 
-use super::{Dreamer, Section, feature_shape, gone, look, stored};
+use super::{Dreamer, Section, feature_shape, gone, look, restored, stored};
 use crate::atlas::BEARING;
 use crate::error::Error;
 use crate::pack::{Group, PackPlan, Slot, SlotKind, TAIL_MAX, Tail};
-use half::f16;
 use input::Action;
 use memory::{BranchId, Feature, FrameId, FrameStamp, Record};
 use std::sync::Arc;
@@ -76,7 +75,7 @@ impl Dreamer {
                 got: format!("{} and {}", latent.len(), action.len()),
             });
         }
-        let values: Vec<f32> = latent.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
+        let values = restored(&latent);
         let feature = Feature::new(feature_shape(&self.world), &look(&values, config.channels))?;
         let stamp = FrameStamp { frame, branch: BranchId(0), tick: 0 };
         let (pose, reckoned) = (None, None);
@@ -102,12 +101,11 @@ impl Dreamer {
         let features = actions.iter().map(|action| action.to_features(layout).into());
         let (actions, noise) = (features.collect(), recipe.noise);
         let bearings = recipe.bearings.clone();
-        let (renderings, canvases) = self.world.shown_from(&mut self.renderer, &recipe.places)?;
-        self.section =
-            Section { actions, noise, bearings, renderings, canvases, ..Section::default() };
+        self.section = Section { actions, noise, bearings, ..Section::default() };
         self.sampling.evaluations = recipe.evaluations;
         self.recent_actions = recipe.before.clone();
         self.gather(&plan)?;
+        self.begin(&recipe.places)?;
         self.encode()?;
         self.denoise()?;
         let pictures = self.decode()?;

@@ -183,13 +183,33 @@ impl WorldModel {
         renderings: Option<&Tensor>,
         actions: &Tensor,
     ) -> Result<Lead> {
+        self.led(self.reference(newest, actions)?, renderings, actions)
+    }
+
+    /// The part of [`Self::lead`] that needs no renderings: the newest frame, moved, as an addition to the section's tokens,
+    /// (g · L, D).
+    pub(crate) fn reference(
+        &self,
+        newest: Option<&Tensor>,
+        actions: &Tensor,
+    ) -> Result<Option<Tensor>> {
         let reference = newest.map(|newest| {
             let moved = patchify(&self.moved(&newest.unsqueeze(0)?, actions)?, 1)?;
             self.reference.forward(&moved)
         });
+        reference.transpose()
+    }
+
+    /// The rest of it.
+    pub(crate) fn led(
+        &self,
+        reference: Option<Tensor>,
+        renderings: Option<&Tensor>,
+        actions: &Tensor,
+    ) -> Result<Lead> {
         let rendered = self.rendering.as_ref().zip(renderings);
         let rendered = rendered.map(|(layer, renderings)| layer.embed(renderings)).transpose()?;
-        let reference = match (reference.transpose()?, &rendered) {
+        let reference = match (reference, &rendered) {
             (Some(reference), Some(rendered)) => Some((reference + &rendered.tokens)?),
             (None, Some(rendered)) => Some(rendered.tokens.clone()),
             (reference, None) => reference,
