@@ -2,7 +2,8 @@
 
 use super::{WorldModel, group_phases};
 use crate::ops::{
-    PackedKeys, Phases, Route, Rows, View, attend, place, share_with, silu, turn_heads, with_floats,
+    PackedKeys, Phases, Route, Rows, Token, View, attend, place, share, silu, with_all_floats,
+    with_floats,
 };
 use crate::pack::Kernel;
 use candle_core::{Result, Tensor};
@@ -20,29 +21,6 @@ impl GroupKv {
     pub fn bytes(&self) -> usize {
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         self.layers.iter().map(|(keys, values)| bytes(keys) + bytes(values)).sum()
-    }
-
-    /// Copies the keys of a block, rotated, and its values into the tokens from `first`: (N, tokens, head) each.
-    fn place(
-        &self,
-        at: usize,
-        phases: &Phases,
-        first: usize,
-        [rotated, copied]: &mut [Vec<f32>; 2],
-    ) -> Result<()> {
-        let (keys, values) = self.layer(at);
-        assert_eq!(values.dim(0)?, phases.tokens(), "as many tokens as the kernel makes");
-        with_floats([keys, values], |[keys, values]| {
-            let (head, width) = (2 * phases.half, values.len() / phases.tokens());
-            let of_head = copied.len() * head / width;
-            turn_heads(keys, phases, first, rotated);
-            for (token, row) in (first..).zip(values.chunks_exact(width)) {
-                for (row, out) in row.chunks_exact(head).zip(copied.chunks_exact_mut(of_head)) {
-                    out[token * head..][..head].copy_from_slice(row);
-                }
-            }
-            Ok(())
-        })
     }
 
     /// Keys and values of a block.
@@ -236,7 +214,7 @@ impl WorldModel {
             .collect();
         let tokens = parts.iter().map(|part| part.tokens()).sum();
         if self.stack.is_some() {
-            let packed = (tokens > 0).then(|| self.place_packed(groups, &parts, tokens));
+            let packed = (tokens > 0).then(|| self.place_packed(groups, &parts));
             return Ok(PlacedContext::new(Layers::Packed(packed.transpose()?), tokens));
         }
         let phases = Arc::new(Phases::concatenated(head / 2, parts.iter().map(Arc::as_ref)));
@@ -259,21 +237,23 @@ impl WorldModel {
         &self,
         groups: &[(Arc<GroupKv>, Kernel, i32)],
         phases: &[Arc<Phases>],
-        tokens: usize,
     ) -> Result<Vec<PackedKeys>> {
-        let head = self.config.dim / self.config.heads;
-        // Blocks that one thread takes share memory, which its cache holds until all heads are packed.
-        let memory = || [0, 1].map(|_| vec![0.0; tokens * self.config.dim]);
         let mut placed: Vec<_> = self.blocks.iter().map(|_| Ok(PackedKeys::default())).collect();
-        share_with(placed.iter_mut().enumerate(), memory, |turned, (at, placed)| {
-            let mut first = 0;
-            let done = groups.iter().zip(phases).try_for_each(|((group, ..), phases)| {
-                group.place(at, phases, first, turned)?;
-                first += phases.tokens();
-                Ok(())
+        share(placed.iter_mut().enumerate(), |(at, placed)| {
+            let layers = groups.iter().map(|(group, ..)| <[&Tensor; 2]>::from(group.layer(at)));
+            *placed = with_all_floats(layers.flatten(), |all| {
+                let mut tokens = Vec::with_capacity(phases.iter().map(|it| it.tokens()).sum());
+                for ([keys, values], phases) in all.as_chunks::<2>().0.iter().zip(phases) {
+                    let rows = keys.chunks_exact(self.config.dim);
+                    let rows = rows.zip(values.chunks_exact(self.config.dim)).enumerate();
+                    assert_eq!(rows.len(), phases.tokens(), "as many tokens as the kernel makes");
+                    tokens.extend(rows.map(|(token, (key, value))| {
+                        let phases = phases.token(token);
+                        Token { key, value, phases }
+                    }));
+                }
+                Ok(PackedKeys::placed(&tokens))
             });
-            *placed =
-                done.map(|()| PackedKeys::new(turned.each_ref().map(Vec::as_slice), tokens, head));
         });
         placed.into_iter().collect()
     }

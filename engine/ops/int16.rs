@@ -12,7 +12,7 @@
 mod pack;
 mod tile;
 
-pub(crate) use pack::{PackedRight, Scratch};
+pub(crate) use pack::{PackedRight, Scratch, pack_rows};
 pub(super) use pack::{larger, pair, round, scale};
 pub(super) use tile::both;
 #[cfg(target_arch = "x86_64")]
@@ -31,6 +31,9 @@ pub(super) const RIGHT: usize = 16;
 /// Values along the reduced dimension that share a scale. A right panel of so many takes 8 KiB: with the one that comes
 /// after it and a left panel it fits an L1 cache of 32 KiB, and two with the next two one of 48.
 const BLOCK: usize = 256;
+/// Pairs from one row of a left panel to the next, whatever the block: with a number that the compiler knows, one pointer finds
+/// them all.
+const PAIRS: usize = BLOCK / 2;
 /// The largest integer of an operand.
 const LIMIT: f32 = limit(BLOCK);
 /// Rows given to one task: a multiple of [`LEFT`] that keeps a packed block in the L2 cache.
@@ -93,12 +96,11 @@ pub(crate) fn multiply(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>
     if (1..=TASK_ROWS).contains(&left.rows) && right.pairs.len() >= SHARED_RIGHT {
         return multiply_columns(left, right, bias);
     }
-    // Each row begins as its bias: memory is passed over once before sums are added to it.
-    let mut out = bias.map_or_else(|| vec![0.0; left.rows * width], |bias| bias.repeat(left.rows));
+    let mut out = vec![0.0; left.rows * width];
     if !out.is_empty() {
         out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
             let first = task * TASK_ROWS;
-            multiply_rows(left, right, (first, right.panels()), out, &mut Scratch::default());
+            multiply_rows(left, right, (first, right.panels()), bias, out, &mut Scratch::default());
         });
     }
     out
@@ -112,11 +114,9 @@ fn multiply_columns(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -
     share(&mut parts, |(first, out)| {
         let panels = *first..all.min(*first + each);
         let columns = panels.start * RIGHT..right.columns.min(panels.end * RIGHT);
-        *out = match bias {
-            Some(bias) => bias[columns].repeat(left.rows),
-            None => vec![0.0; left.rows * columns.len()],
-        };
-        multiply_rows(left, right, (0, panels), out, &mut Scratch::default());
+        *out = vec![0.0; left.rows * columns.len()];
+        let bias = bias.map(|bias| &bias[columns]);
+        multiply_rows(left, right, (0, panels), bias, out, &mut Scratch::default());
     });
     let mut out = Vec::with_capacity(left.rows * right.columns);
     for row in 0..left.rows {
@@ -141,7 +141,25 @@ pub(crate) fn accumulate(
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     assert_eq!(out.len(), left.rows * right.columns, "size of a product");
     if !out.is_empty() {
-        multiply_rows(left, right, (0, right.panels()), out, scratch);
+        multiply_rows(left, right, (0, right.panels()), None, out, scratch);
+    }
+}
+
+/// `out = left · right + bias` on the calling thread, the same bias (columns) for every row.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(crate) fn multiply_onto(
+    left: View<'_>,
+    (right, bias): (&PackedRight, &[f32]),
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    assert_eq!(left.columns, right.depth, "inner sizes of a product");
+    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
+    assert_eq!(bias.len(), right.columns, "a bias for every column");
+    if !out.is_empty() {
+        multiply_rows(left, right, (0, right.panels()), Some(bias), out, scratch);
     }
 }
 
@@ -151,28 +169,34 @@ pub(crate) const fn even_rows(rows: usize) -> usize {
     rows.next_multiple_of(4)
 }
 
-/// Adds to `out` the rows of the product that start at `first`, of the columns of some panels.
+/// Adds to `out` the rows of the product that start at `first`, of the columns of some panels; what is there is taken to be
+/// `bias` in each row, if that is given.
 fn multiply_rows(
     left: View<'_>,
     right: &PackedRight,
     (first, panels): (usize, Range<usize>),
+    bias: Option<&[f32]>,
     out: &mut [f32],
     packed: &mut Scratch,
 ) {
     let first_column = panels.start * RIGHT;
     let width = right.columns.min(panels.end * RIGHT) - first_column;
     let (rows, at_once) = (out.len() / width, panels_at_once());
+    if let Some(bias) = bias.filter(|_| right.depth == 0) {
+        out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
+    }
     for start in (0..right.depth).step_by(BLOCK) {
         let range = start..right.depth.min(start + BLOCK);
         packed.pack(left, first, rows, range.clone());
+        let bias = bias.filter(|_| start == 0);
         let mut panel = panels.start;
         while panel < panels.end {
             let columns = panel * RIGHT - first_column..width;
             if at_once == 2 && columns.len() >= 2 * RIGHT {
-                multiply_panels::<2>(packed, right, (panel, columns), &range, out);
+                multiply_panels::<2>(packed, right, (panel, columns), &range, bias, out);
                 panel += 2;
             } else {
-                multiply_panels::<1>(packed, right, (panel, columns), &range, out);
+                multiply_panels::<1>(packed, right, (panel, columns), &range, bias, out);
                 panel += 1;
             }
         }
@@ -186,9 +210,11 @@ fn multiply_panels<const PANELS: usize>(
     right: &PackedRight,
     (first, columns): (usize, Range<usize>),
     range: &Range<usize>,
+    bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let width = columns.end;
+    let bias = bias.map(|bias| &bias[columns.clone()]);
     let rows = out.len() / width;
     let panels: [_; PANELS] = from_fn(|at| right.panel(first + at, range).expect("a panel"));
     let ((panels, scales), ahead) = (
@@ -196,21 +222,29 @@ fn multiply_panels<const PANELS: usize>(
         // The last ones have none after them.
         from_fn(|at| right.panel(first + PANELS + at, range).unwrap_or(panels[at]).0),
     );
-    let left_panels = packed.pairs.chunks_exact(LEFT * range.len().div_ceil(2));
+    let is_whole = columns.len() >= PANELS * RIGHT;
+    let base = bias.filter(|_| is_whole);
+    let base: Option<[_; PANELS]> = base.map(|bias| from_fn(|at| bias.as_chunks().0[at]));
+    let left_panels = packed.pairs.chunks_exact(LEFT * PAIRS);
     let left_scales = packed.scales[..rows].chunks(LEFT);
     for (tile, (left_panel, left)) in left_panels.zip(left_scales).enumerate() {
         let out = &mut out[tile * LEFT * width + columns.start..];
-        if columns.len() >= PANELS * RIGHT {
-            let mut target = Target { out, width, left, right: scales };
+        if is_whole {
+            let mut target = Target { out, width, base: base.as_ref(), left, right: scales };
             add_product(left_panel, panels, ahead, &mut target);
             continue;
         }
         // Only a last panel by itself is not whole.
         let mut sums = [0.0; LEFT * RIGHT];
-        let mut target = Target { out: &mut sums, width: PANELS * RIGHT, left, right: scales };
+        let (base, of_sums) = (None, PANELS * RIGHT);
+        let mut target = Target { out: &mut sums, width: of_sums, base, left, right: scales };
         add_product(left_panel, panels, ahead, &mut target);
         for (out, sums) in out.chunks_mut(width).zip(sums.chunks(RIGHT)).take(left.len()) {
-            out.iter_mut().zip(&sums[..columns.len()]).for_each(|(out, sum)| *out += sum);
+            let out = &mut out[..columns.len()];
+            if let Some(bias) = bias {
+                out.copy_from_slice(bias);
+            }
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
         }
     }
 }

@@ -30,8 +30,8 @@ pub use linear::Linear;
 pub use norm::{modulate, rms_norm};
 pub(crate) use pass::{approach, in_place, product, square_sum, update, update_by_two};
 pub use place::{Phases, place};
-pub(crate) use share::{make_with, share, share_with};
-pub(crate) use stack::{BlockWeights, PackedKeys, Stack, turn_heads};
+pub(crate) use share::{make_with, share};
+pub(crate) use stack::{BlockWeights, PackedKeys, Stack, Token};
 
 use gather::gather;
 use wide::exp;
@@ -135,13 +135,20 @@ pub(crate) fn with_floats<const N: usize, R>(
     tensors: [&Tensor; N],
     work: impl FnOnce([&[f32]; N]) -> Result<R>,
 ) -> Result<R> {
-    let guards = tensors.map(Tensor::storage_and_layout);
-    let mut slices: [&[f32]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let candle_core::Storage::Cpu(storage) = &**storage else { bail!("expected the CPU") };
-        *slice = floats(storage, layout)?;
-    }
-    work(slices)
+    with_all_floats(tensors, |all| work(*all.as_array().expect("as many")))
+}
+
+/// The same for as many as there are.
+pub(crate) fn with_all_floats<'a, R>(
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    work: impl FnOnce(&[&[f32]]) -> Result<R>,
+) -> Result<R> {
+    let guards: Vec<_> = tensors.into_iter().map(Tensor::storage_and_layout).collect();
+    let floats = guards.iter().map(|(storage, layout)| match &**storage {
+        candle_core::Storage::Cpu(storage) => floats(storage, layout),
+        _ => bail!("expected the CPU"),
+    });
+    work(&floats.collect::<Result<Vec<_>>>()?)
 }
 
 /// Whether the fused CPU form applies.

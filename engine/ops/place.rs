@@ -4,6 +4,9 @@ use super::{cuda, gather};
 use candle_core::{D, DType, Result, Tensor};
 use std::sync::Arc;
 
+/// Pairs of numbers that are rotated at a time: they fill a register of 512 bits.
+const RUN: usize = 8;
+
 /// Rotary phases of a run of tokens: for each token, half a head of complex numbers.
 ///
 /// Packed tokens have phases averaged over the cells they cover, so their modulus may be below 1
@@ -81,10 +84,34 @@ pub(super) fn rotate<const SIGN: i8>(
     out: &mut [f32],
 ) {
     let head = 2 * real.len();
+    let sign = f32::from(SIGN);
+    let (runs, rest) = real.as_chunks::<RUN>();
+    let (imaginary_runs, rest_imaginary) = imaginary.as_chunks::<RUN>();
+    // Heads in the inner loop: what they are all multiplied by stays in registers.
+    for (run, (re, im)) in runs.iter().zip(imaginary_runs).enumerate() {
+        // What the real parts of all numbers are multiplied by, and the imaginary ones, both for each part of the product.
+        let (mut of_real, mut of_imaginary) = ([0.0; 2 * RUN], [0.0; 2 * RUN]);
+        for i in 0..RUN {
+            let im = sign * im[i];
+            (of_real[2 * i], of_real[2 * i + 1]) = (re[i], im);
+            (of_imaginary[2 * i], of_imaginary[2 * i + 1]) = (-im, re[i]);
+        }
+        for (x, out) in x.chunks_exact(head).zip(out.chunks_exact_mut(head)) {
+            let (x, out) = (&x[2 * RUN * run..], &mut out[2 * RUN * run..]);
+            let (Some(&x), Some(out)) = (x.first_chunk(), out.first_chunk_mut()) else { continue };
+            let x: [f32; 2 * RUN] = x;
+            let mut turned = [0.0; 2 * RUN];
+            for i in 0..2 * RUN {
+                turned[i] = x[i & !1].mul_add(of_real[i], x[i | 1] * of_imaginary[i]);
+            }
+            *out = turned;
+        }
+    }
+    let done = 2 * RUN * runs.len();
     for (x, out) in x.chunks_exact(head).zip(out.chunks_exact_mut(head)) {
-        let pairs = x.chunks_exact(2).zip(out.chunks_exact_mut(2));
-        for ((x, out), (re, im)) in pairs.zip(real.iter().zip(imaginary)) {
-            let im = f32::from(SIGN) * im;
+        let pairs = x[done..].chunks_exact(2).zip(out[done..].chunks_exact_mut(2));
+        for ((x, out), (re, im)) in pairs.zip(rest.iter().zip(rest_imaginary)) {
+            let im = sign * im;
             out[0] = x[0].mul_add(*re, -(x[1] * im));
             out[1] = x[0].mul_add(im, x[1] * re);
         }
@@ -94,6 +121,22 @@ pub(super) fn rotate<const SIGN: i8>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_of_every_head_is_rotated_by_its_own_phase() {
+        // Two heads of 20 pairs: two runs and what is left.
+        let half = 2 * RUN + 4;
+        let value = |at: usize, by: f32| (at as f32 * by).sin();
+        let [real, imaginary]: [Vec<f32>; 2] =
+            [0.37, 0.59].map(|by| (0..half).map(|at| value(at, by)).collect());
+        let x: Vec<f32> = (0..4 * half).map(|at| value(at, 0.83)).collect();
+        let mut turned = vec![0.0; x.len()];
+        rotate::<1>(&x, (&real, &imaginary), &mut turned);
+        for (at, (x, turned)) in x.chunks(2).zip(turned.chunks(2)).enumerate() {
+            let (re, im) = (real[at % half], imaginary[at % half]);
+            assert_eq!(turned, [x[0].mul_add(re, -(x[1] * im)), x[0].mul_add(im, x[1] * re)]);
+        }
+    }
 
     #[test]
     fn rotation_and_its_inverse_scale_by_the_squared_modulus() {

@@ -5,9 +5,13 @@
 //! threads meet only where the keys of all rows are needed. What a row becomes does not depend on which lane it
 //! is in, so any number of threads gives the same bits.
 
+mod keys;
+
+pub(crate) use keys::{PackedKeys, Token};
+
 use super::attend::{scale, softmax_in_parts};
 use super::elementwise::{gated_add_row, gelu_in_place};
-use super::int16::{PackedRight, Scratch, View, accumulate, even_rows};
+use super::int16::{PackedRight, Scratch, View, accumulate, even_rows, multiply_onto};
 use super::norm::{modulate_row, rms_norm_row};
 use super::place::{Phases, rotate};
 use super::share::share;
@@ -53,10 +57,7 @@ impl Projection {
 
     /// `out = x · weightᵀ + bias`, on the calling thread.
     fn apply(&self, x: View<'_>, out: &mut [f32], scratch: &mut Scratch) {
-        for row in out.chunks_exact_mut(self.bias.len()) {
-            row.copy_from_slice(&self.bias);
-        }
-        accumulate(x, &self.weight, out, scratch);
+        multiply_onto(x, (&self.weight, &self.bias), out, scratch);
     }
 }
 
@@ -70,40 +71,6 @@ struct PackedBlock {
     out: Projection,
     up: Projection,
     down: Projection,
-}
-
-/// Keys, rotated to their positions, and values, packed head by head.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PackedKeys {
-    /// Keys (head, tokens) and values (tokens, head) of each head.
-    heads: Vec<[PackedRight; 2]>,
-    tokens: usize,
-}
-
-impl PackedKeys {
-    /// Packs keys and values of (tokens, head) each, head after head.
-    pub(crate) fn new([keys, values]: [&[f32]; 2], tokens: usize, head: usize) -> Self {
-        let of_heads = keys.chunks_exact(tokens * head).zip(values.chunks_exact(tokens * head));
-        let pack = |(keys, values)| {
-            let [keys, values] = [keys, values].map(|all| View::rows(all, tokens, head));
-            [PackedRight::new(keys.transposed()), PackedRight::new(values)]
-        };
-        Self { heads: of_heads.map(pack).collect(), tokens }
-    }
-
-    /// Each head's keys and values, of (tokens, N · head) each, to be packed in place of what is there.
-    fn packing<'a>(
-        &'a mut self,
-        [keys, values]: [View<'a>; 2],
-        head: usize,
-    ) -> impl Iterator<Item = (&'a mut [PackedRight; 2], [View<'a>; 2])> {
-        self.tokens = keys.rows;
-        self.heads.resize_with(keys.columns / head, Default::default);
-        self.heads.iter_mut().enumerate().map(move |(at, packed)| {
-            let columns = at * head..(at + 1) * head;
-            (packed, [keys, values].map(|all| all.part(0..all.rows, columns.clone())))
-        })
-    }
 }
 
 /// Rows that one thread takes through the blocks, and its memory, used again in every block.
@@ -143,8 +110,35 @@ struct Workspace {
     own: Vec<PackedKeys>,
 }
 
-/// What is given the queries, keys and values of every block: (R, 3 · D).
-type Take<'a> = &'a mut (dyn FnMut(&[f32]) + Send);
+/// What is done with the keys and values of a block before rows attend to them.
+enum Part<'a> {
+    /// Those of a group, its rows, are copied.
+    Take(&'a mut [Vec<f32>; 2], Range<usize>),
+    /// Those of a group and a head are packed.
+    Pack(&'a mut [PackedRight; 2], [View<'a>; 2]),
+}
+
+impl Part<'_> {
+    /// `qkv`: of all rows, (R, 3, D).
+    fn done(self, qkv: &[f32], width: usize) {
+        match self {
+            Self::Take(taken, rows) => {
+                for (part, taken) in (1..).zip(taken) {
+                    taken.reserve_exact(rows.len() * width);
+                    for row in
+                        qkv[3 * width * rows.start..3 * width * rows.end].chunks_exact(3 * width)
+                    {
+                        taken.extend_from_slice(&row[part * width..][..width]);
+                    }
+                }
+            }
+            Self::Pack([to_keys, to_values], [keys, values]) => {
+                to_keys.pack(keys.transposed());
+                to_values.pack(values);
+            }
+        }
+    }
+}
 
 /// All blocks.
 #[derive(Clone, Debug)]
@@ -206,30 +200,15 @@ impl Stack {
         lengths: &[usize],
         phases: &Phases,
     ) -> Vec<Vec<[Vec<f32>; 2]>> {
-        let mut all = Vec::with_capacity(self.blocks.len());
-        let width = self.width;
-        let groups: Vec<_> = ranges(lengths).collect();
+        let mut taken = Vec::with_capacity(self.blocks.len());
         let attended = (self.blocks.len() - 1, None);
-        let mut take = |qkv: &[f32]| {
-            let of_group = |rows: &Range<usize>| {
-                let rows = &qkv[3 * width * rows.start..3 * width * rows.end];
-                [1, 2].map(|part| {
-                    let mut values = Vec::with_capacity(rows.len() / 3);
-                    for row in rows.chunks_exact(3 * width) {
-                        values.extend_from_slice(&row[part * width..][..width]);
-                    }
-                    values
-                })
-            };
-            all.push(groups.iter().map(of_group).collect());
-        };
-        self.run(x, (condition, lengths), lengths, phases, attended, Some(&mut take));
-        all
+        self.run(x, (condition, lengths), lengths, phases, attended, Some(&mut taken));
+        taken
     }
 
     /// Runs the blocks. Conditions are each of so many rows; the rows of each group, of `lengths`, attend to each other, and
-    /// to the history, in the first `attending` blocks. The one after these only makes its queries, keys (before their rotation)
-    /// and values, (R, 3 · D), which `take`, if there is any, is given of every block.
+    /// to the history, in the first `attending` blocks. The one after these only makes its keys and values, which `taken`, if
+    /// there is any, is given of every block and group.
     fn run(
         &self,
         x: &[f32],
@@ -237,7 +216,7 @@ impl Stack {
         lengths: &[usize],
         phases: &Phases,
         (attending, history): (usize, Option<&[PackedKeys]>),
-        mut take: Option<Take<'_>>,
+        mut taken: Option<&mut Vec<Vec<[Vec<f32>; 2]>>>,
     ) -> Vec<f32> {
         let (width, head, rows) = (self.width, self.head, x.len() / self.width);
         let mut work = self.workspaces().pop().unwrap_or_default();
@@ -267,8 +246,16 @@ impl Stack {
         };
         each_lane(lanes, [qkv, keys], |lane, outputs| project(0, lane, outputs));
         for (at, block) in self.blocks.iter().enumerate() {
+            let mut of_groups =
+                taken.as_ref().map(|_| vec![<[Vec<f32>; 2]>::default(); groups.len()]);
+            let takes = of_groups.iter_mut().flatten().zip(&*groups);
+            let takes = takes.map(|(taken, group)| Part::Take(taken, group.clone()));
             if at == attending {
-                take.into_iter().for_each(|take| take(qkv));
+                share(takes, |part| part.done(qkv, width));
+                taken
+                    .iter_mut()
+                    .zip(of_groups)
+                    .for_each(|(taken, of_groups)| taken.push(of_groups));
                 break;
             }
             let history = history.map(|history| &history[at]);
@@ -277,17 +264,9 @@ impl Stack {
             let heads = own.iter_mut().zip(&*groups).flat_map(|(own, group)| {
                 own.packing([own_keys, values].map(|all| all.part(group.clone(), 0..width)), head)
             });
-            // What is taken takes longest: it comes first.
-            let take = take.as_mut().map(|take| Mutex::new(&mut **take));
-            let taken = take.iter().map(|_| None);
-            share(taken.chain(heads.map(Some)), |heads| match (heads, &take) {
-                (Some(([to_keys, to_values], [keys, values])), _) => {
-                    to_keys.pack(keys.transposed());
-                    to_values.pack(values);
-                }
-                (None, Some(take)) => take.lock().unwrap_or_else(PoisonError::into_inner)(qkv),
-                (None, None) => unreachable!("it comes with what takes it"),
-            });
+            let packs = heads.map(|(packed, heads)| Part::Pack(packed, heads));
+            share(takes.chain(packs), |part| part.done(qkv, width));
+            taken.iter_mut().zip(of_groups).for_each(|(taken, of_groups)| taken.push(of_groups));
             // On to the next block's keys: what is not asked of other rows needs no meeting.
             each_lane(lanes, [qkv, keys], |lane, outputs| {
                 for (own, rows) in own.iter().zip(&*groups) {
@@ -338,28 +317,10 @@ fn ranges(lengths: &[usize]) -> impl Iterator<Item = Range<usize>> + '_ {
 }
 
 /// A row (N · head) rotated by the phases of a token.
-fn turn(row: &[f32], phases: &Phases, token: usize, out: &mut [f32]) {
+fn turn(row: &[f32], phases: (&[f32], &[f32]), out: &mut [f32]) {
     vectorized(
         #[inline(always)]
-        || rotate::<1>(row, phases.token(token), out),
-    );
-}
-
-/// The heads of rows (tokens, N · head), each rotated by the phases of its place, one head after another: into the tokens
-/// from `first` of (N, tokens, head).
-pub(crate) fn turn_heads(rows: &[f32], phases: &Phases, first: usize, out: &mut [f32]) {
-    let (head, width) = (2 * phases.half, rows.len() / phases.tokens());
-    let of_head = out.len() * head / width;
-    vectorized(
-        #[inline(always)]
-        || {
-            for (token, row) in rows.chunks_exact(width).enumerate() {
-                let at = (first + token) * head;
-                for (row, out) in row.chunks_exact(head).zip(out.chunks_exact_mut(of_head)) {
-                    rotate::<1>(row, phases.token(token), &mut out[at..][..head]);
-                }
-            }
-        },
+        || rotate::<1>(row, phases, out),
     );
 }
 
@@ -395,8 +356,8 @@ impl PackedBlock {
         for (token, (row, (queries, keys))) in (lane.first..).zip(rows) {
             rms_norm_row(&mut row[..width], &self.q_norm);
             rms_norm_row(&mut row[width..2 * width], &self.k_norm);
-            turn(&row[..width], phases, token, queries);
-            turn(&row[width..2 * width], phases, token, keys);
+            turn(&row[..width], phases.token(token), queries);
+            turn(&row[width..2 * width], phases.token(token), keys);
         }
     }
 

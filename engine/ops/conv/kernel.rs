@@ -126,8 +126,9 @@ mod x86 {
         out: &mut [[f32; LANES]],
     ) {
         let tiles = &tiles[..TILES * 2 * filter.len() / LANES];
+        let tiles = (tiles.as_ptr().cast(), filter.len() / LANES);
         // SAFETY: two values of a tile are a pair, and each tile has as many as the filter.
-        let sums = unsafe { middle_sums::<TILES>(tiles.as_ptr().cast(), filter, ahead) };
+        let sums = unsafe { middle_sums::<TILES>(tiles, filter, ahead) };
         let scales = scales.as_chunks::<8>().0;
         for (sums, out) in sums.iter().zip(out) {
             for ((sum, scale), out) in sums.iter().zip(scales).zip(out.as_chunks_mut::<8>().0) {
@@ -177,8 +178,9 @@ mod x86 {
         out: &mut [[f32; LANES]],
     ) {
         let tiles = &tiles[..TILES * 2 * filter.len() / LANES];
+        let tiles = (tiles.as_ptr().cast(), filter.len() / LANES);
         // SAFETY: two values of a tile are a pair, and each tile has as many as the filter.
-        let sums = unsafe { wide_sums::<TILES, 1>(tiles.as_ptr().cast(), [filter], [ahead]) };
+        let sums = unsafe { wide_sums::<TILES, 1>(tiles, [filter], [ahead]) };
         for (&[sum], out) in sums.iter().zip(out) {
             // SAFETY: sixteen values each.
             unsafe {

@@ -1,7 +1,7 @@
 //! Values of f32 to pairs of integers with scales, in the order in which tiles are multiplied.
 
 use super::super::vectorized;
-use super::{BLOCK, LEFT, LIMIT, RIGHT, TASK_ROWS, View};
+use super::{BLOCK, LEFT, LIMIT, PAIRS, RIGHT, TASK_ROWS, View};
 use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
@@ -79,39 +79,50 @@ impl PackedRight {
 
     /// Packs `right`, (depth, columns), in place of what was packed before.
     pub(crate) fn pack(&mut self, right: View<'_>) {
-        let (depth, columns) = (right.rows, right.columns);
-        let (panels, blocks) = (columns.div_ceil(RIGHT), depth.div_ceil(BLOCK));
-        let panel = depth.div_ceil(2) * RIGHT;
+        self.begin(right.rows, right.columns);
+        let [panel, scale_panel] = self.panel_sizes().map(|size| size.max(1));
         let Self { pairs, scales, .. } = self;
-        // Every pair is written; columns that are missing to a whole panel have no scale.
-        pairs.resize(panels * panel, 0);
-        scales.clear();
-        scales.resize(panels * blocks * RIGHT, 0.0);
-        let columns_as_rows = right.transposed();
-        let fill = |(at, (pairs, scales)): (usize, (&mut [u32], &mut [f32]))| {
-            for (block, scales) in scales.chunks_mut(RIGHT).enumerate() {
-                let range = block * BLOCK..depth.min((block + 1) * BLOCK);
-                let pairs = &mut pairs[range.start / 2 * RIGHT..range.end.div_ceil(2) * RIGHT];
-                let rows = RIGHT.min(columns - at * RIGHT);
-                let mut inverses = [0.0; RIGHT];
-                measure(
-                    columns_as_rows,
-                    at * RIGHT,
-                    range.clone(),
-                    &mut scales[..rows],
-                    &mut inverses,
-                );
-                pack::<RIGHT>(columns_as_rows, at * RIGHT, range, &inverses, pairs);
-            }
+        let fill = |(at, panel): (usize, (&mut [u32], &mut [f32]))| {
+            let first = at * RIGHT;
+            let columns = first..right.columns.min(first + RIGHT);
+            pack_panel(right.part(0..right.rows, columns), panel);
         };
-        let (panel, scale_panel) = (panel.max(1), (blocks * RIGHT).max(1));
         if pairs.len() < SHARED_PAIRS {
             pairs.chunks_mut(panel).zip(scales.chunks_mut(scale_panel)).enumerate().for_each(fill);
         } else {
             let panels = pairs.par_chunks_mut(panel).zip(scales.par_chunks_mut(scale_panel));
             panels.enumerate().for_each(fill);
         }
+    }
+
+    /// Makes room for a right operand (depth, columns) in place of what was packed before: every part of it is to be packed
+    /// then.
+    pub(crate) fn begin(&mut self, depth: usize, columns: usize) {
         (self.depth, self.columns) = (depth, columns);
+        let panels = columns.div_ceil(RIGHT);
+        let [panel, scale_panel] = self.panel_sizes();
+        self.pairs.resize(panels * panel, 0);
+        // Columns that are missing to a whole panel have no scale.
+        self.scales.clear();
+        self.scales.resize(panels * scale_panel, 0.0);
+    }
+
+    /// Packs the panel `at`, which is all of `right`: (depth, its columns, as many as there are or [`RIGHT`]).
+    ///
+    /// # Panics
+    /// When there is no such panel.
+    pub(crate) fn pack_panel(&mut self, at: usize, right: View<'_>) {
+        let columns = RIGHT.min(self.columns - at * RIGHT);
+        assert_eq!([right.rows, right.columns], [self.depth, columns], "size of a panel");
+        let [panel, scale_panel] = self.panel_sizes();
+        let pairs = &mut self.pairs[at * panel..][..panel];
+        pack_panel(right, (pairs, &mut self.scales[at * scale_panel..][..scale_panel]));
+    }
+
+    /// Pairs and scales of a panel.
+    fn panel_sizes(&self) -> [usize; 2] {
+        let blocks = self.depth.div_ceil(BLOCK);
+        [self.depth.div_ceil(2) * RIGHT, blocks * RIGHT]
     }
 
     /// All panels.
@@ -125,6 +136,99 @@ impl PackedRight {
         let blocks = self.depth.div_ceil(BLOCK);
         let scales = &self.scales.as_chunks().0[at * blocks + block.start / BLOCK];
         Some((&pairs[block.start / 2 * RIGHT..block.end.div_ceil(2) * RIGHT], scales))
+    }
+}
+
+/// Packs right operands side by side, of as many columns each, given by the rows of all, wherever these lie.
+///
+/// # Panics
+/// When the rows are not of one length, or cannot be parted so.
+pub(crate) fn pack_rows(rows: &[&[f32]], mut packed: Vec<&mut PackedRight>) {
+    let width = rows.first().map_or(0, |row| row.len());
+    let columns = width / packed.len();
+    assert!(rows.iter().all(|row| row.len() == columns * packed.len()), "rows of one length");
+    packed.iter_mut().for_each(|packed| packed.begin(rows.len(), columns));
+    let (mut largest, mut inverses) = (vec![0; width], vec![0.0; width]);
+    for (block, rows) in rows.chunks(BLOCK).enumerate() {
+        largest.fill(0);
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in rows {
+                    widen(&mut largest, row);
+                }
+            },
+        );
+        for (column, (bits, inverse)) in largest.iter().zip(&mut inverses).enumerate() {
+            let (packed, column) = (&mut packed[column / columns], column % columns);
+            let [_, scale_panel] = packed.panel_sizes();
+            let at = column / RIGHT * scale_panel + block * RIGHT + column % RIGHT;
+            [packed.scales[at], *inverse] = scale(f32::from_bits(*bits), LIMIT);
+        }
+        for (at, rows) in rows.chunks(2).enumerate() {
+            let first = (block * BLOCK / 2 + at) * RIGHT;
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (number, packed) in packed.iter_mut().enumerate() {
+                        let columns = number * columns..(number + 1) * columns;
+                        let [low, high] =
+                            [0, 1].map(|at| rows.get(at).map(|row| &row[columns.clone()]));
+                        pack_pairs(
+                            [low, high],
+                            &inverses[columns],
+                            packed.panel_sizes()[0],
+                            &mut packed.pairs[first..],
+                        );
+                    }
+                },
+            );
+        }
+    }
+}
+
+/// Takes in the magnitudes of a row where they are larger, as bits.
+#[inline(always)]
+fn widen(largest: &mut [u32], row: &[f32]) {
+    for (largest, &value) in largest.iter_mut().zip(row) {
+        *largest = larger(*largest, value);
+    }
+}
+
+/// Packs two rows, of which zeros take the place where there is none, into the first pairs of each panel of `out`.
+#[inline(always)]
+fn pack_pairs(rows: [Option<&[f32]>; 2], inverses: &[f32], panel: usize, out: &mut [u32]) {
+    for (first, out) in (0..inverses.len()).step_by(RIGHT).zip(out.chunks_mut(panel)) {
+        let lanes = |values: &[f32]| -> [f32; RIGHT] {
+            let values = &values[first..];
+            values.first_chunk().copied().unwrap_or_else(|| {
+                let mut lanes = [0.0; RIGHT];
+                lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value);
+                lanes
+            })
+        };
+        let [low, high] = rows.map(|row| row.map_or([0.0; RIGHT], lanes));
+        let inverses = lanes(inverses);
+        let mut pairs = [0; RIGHT];
+        for i in 0..RIGHT {
+            pairs[i] = pair([low[i], high[i]], inverses[i]);
+        }
+        if let Some(out) = out.first_chunk_mut() {
+            *out = pairs;
+        }
+    }
+}
+
+/// Packs a panel: `right` (depth, at most [`RIGHT`] columns).
+fn pack_panel(right: View<'_>, (pairs, scales): (&mut [u32], &mut [f32])) {
+    let columns_as_rows = right.transposed();
+    for (block, scales) in scales.chunks_mut(RIGHT).enumerate() {
+        let range = (block * BLOCK).min(right.rows)..right.rows.min((block + 1) * BLOCK);
+        let pairs = &mut pairs[range.start / 2 * RIGHT..range.end.div_ceil(2) * RIGHT];
+        let mut inverses = [0.0; RIGHT];
+        let scales = &mut scales[..right.columns];
+        measure(columns_as_rows, 0, range.clone(), scales, &mut inverses);
+        pack::<RIGHT>(columns_as_rows, 0, range, &inverses, pairs);
     }
 }
 
@@ -317,7 +421,7 @@ fn pack_any<const R: usize>(
 /// A packed left operand over one block; its memory is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// All pairs of each row, one row after another, up to whole panels of [`LEFT`] rows.
+    /// The pairs of each row, up to whole panels of [`LEFT`] rows, each beginning [`PAIRS`] after the one before.
     pub(super) pairs: Vec<u32>,
     /// Of all rows of all panels, as are the inverses.
     pub(super) scales: Vec<f32>,
@@ -327,14 +431,13 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Packs `rows` rows of `left` from `first`, columns `range`.
     pub(super) fn pack(&mut self, left: View<'_>, first: usize, rows: usize, range: Range<usize>) {
-        let count = range.len().div_ceil(2);
         let whole = rows.next_multiple_of(LEFT);
-        self.pairs.resize(whole * count, 0);
+        self.pairs.resize(whole * PAIRS, 0);
         self.scales.resize(whole, 0.0);
         self.inverses.resize(whole, 0.0);
         measure(left, first, range.clone(), &mut self.scales[..rows], &mut self.inverses[..rows]);
         if left.column_stride == 1 {
-            let rows = self.pairs.chunks_exact_mut(count).zip(&self.inverses).take(rows);
+            let rows = self.pairs.chunks_exact_mut(PAIRS).zip(&self.inverses).take(rows);
             for (row, (out, &inverse)) in (first..).zip(rows) {
                 let values = &left.values[row * left.row_stride..][range.clone()];
                 vectorized(
@@ -355,7 +458,7 @@ impl Scratch {
             for (at, inverses) in inverses.iter().enumerate() {
                 pack::<LEFT>(left, first + at * LEFT, run.clone(), inverses, turned);
                 for row in 0..LEFT {
-                    let out = &mut self.pairs[(at * LEFT + row) * count + from..][..length];
+                    let out = &mut self.pairs[(at * LEFT + row) * PAIRS + from..][..length];
                     for (out, pairs) in out.iter_mut().zip(turned.as_chunks::<LEFT>().0) {
                         *out = pairs[row];
                     }

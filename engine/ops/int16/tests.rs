@@ -103,14 +103,14 @@ fn one_large_value_leaves_other_blocks_exact() {
 /// What a form of the product adds to `before`, under scales.
 fn added<const PANELS: usize>(
     rows: usize,
-    before: f32,
+    (before, base): (f32, Option<&[[f32; RIGHT]; PANELS]>),
     product: impl FnOnce(&mut Target<'_, PANELS>),
 ) -> Vec<f32> {
     let width = PANELS * RIGHT + 3;
     let (left, right) = (values(rows, 7), values(PANELS * RIGHT, 8));
     let right = from_fn(|panel| right[panel * RIGHT..].first_chunk().unwrap());
     let mut out = vec![before; (rows - 1) * width + PANELS * RIGHT];
-    product(&mut Target { out: &mut out, width, left: &left, right });
+    product(&mut Target { out: &mut out, width, base, left: &left, right });
     out
 }
 
@@ -120,17 +120,33 @@ fn check_every_cpu<const PANELS: usize>() {
     };
     let (left, right) = (packed(128 * LEFT, 5), packed(128 * PANELS * RIGHT, 6));
     let right: [_; PANELS] = from_fn(|panel| &right[128 * RIGHT * panel..][..128 * RIGHT]);
+    let base: [[f32; RIGHT]; PANELS] = from_fn(|panel| [panel as f32 - 3.0; RIGHT]);
     for rows in 1..=LEFT {
-        let want = added(rows, 0.5, |target| add_plain(&left, right, target));
-        assert_eq!(added(rows, 0.5, |target| add_product(&left, right, right, target)), want);
+        let before = (0.5, None);
+        let want = added(rows, before, |target| add_plain(&left, right, target));
+        assert_eq!(added(rows, before, |target| add_product(&left, right, right, target)), want);
+        // What is there does not count where there is a base.
+        let based = [0.5, f32::MAX].map(|before| (before, Some(&base)));
+        let of_base = based.map(|before| {
+            let want = added(rows, before, |target| add_plain(&left, right, target));
+            let got = added(rows, before, |target| add_product(&left, right, right, target));
+            assert_eq!(got, want, "{rows} rows on a base");
+            (0..rows).map(|row| want[row * (PANELS * RIGHT + 3)]).collect::<Vec<_>>()
+        });
+        assert_eq!(of_base[0], of_base[1]);
+        assert_ne!(of_base[0][0], want[0]);
         #[cfg(target_arch = "x86_64")]
         if x86::has_middle() {
-            // SAFETY: the CPU has what is asked for, all panels hold 128 pairs, and the target is whole.
             #[expect(unsafe_code, reason = "features are found when the program runs")]
-            let got = added(rows, 0.5, |target| unsafe {
-                x86::add_middle(&left, right, right, target);
-            });
-            assert_eq!(got, want, "{rows} rows with AVX2");
+            let on_avx2 = |before| {
+                added(rows, before, |target| {
+                    // SAFETY: the CPU has what is asked for, all panels hold 128 pairs, and the target is whole.
+                    unsafe { x86::add_middle(&left, right, right, target) };
+                })
+            };
+            assert_eq!(on_avx2(before), want, "{rows} rows with AVX2");
+            let want = added(rows, based[1], |target| add_plain(&left, right, target));
+            assert_eq!(on_avx2(based[1]), want, "{rows} rows with AVX2 on a base");
         }
         assert!(want.iter().any(|&x| x != 0.5), "something is added");
         let width = PANELS * RIGHT + 3;
@@ -160,6 +176,47 @@ fn memory_that_is_used_again_leaves_no_trace() {
 }
 
 #[test]
+fn operands_side_by_side_are_packed_as_each_is_alone() {
+    // Three of 40 columns, whose last panel is not whole, over two blocks and an odd row; one value is no number.
+    let (depth, columns) = (BLOCK + 71, 40);
+    let mut all = values(depth * 3 * columns, 4);
+    all[300] = f32::NAN;
+    let of = |number: usize| {
+        View::rows(&all, depth, 3 * columns)
+            .part(0..depth, number * columns..(number + 1) * columns)
+    };
+    // Memory of something else.
+    let mut packed = vec![PackedRight::new(View::rows(&all, depth, 3 * columns)); 3];
+    let rows: Vec<&[f32]> = all.chunks_exact(3 * columns).collect();
+    pack_rows(&rows, packed.iter_mut().collect());
+    for (number, packed) in packed.iter_mut().enumerate() {
+        let alone = PackedRight::new(of(number));
+        let same = |packed: &PackedRight| {
+            let scales = packed.scales.iter().zip(&alone.scales);
+            assert!(scales.into_iter().all(|(a, b)| a.to_bits() == b.to_bits()));
+            assert_eq!(
+                (&packed.pairs, packed.depth, packed.columns),
+                (&alone.pairs, depth, columns)
+            );
+        };
+        same(packed);
+        // Panel by panel.
+        packed.begin(depth, columns);
+        for panel in 0..3 {
+            let part = panel * RIGHT..columns.min((panel + 1) * RIGHT);
+            packed.pack_panel(panel, of(number).part(0..depth, part));
+        }
+        same(packed);
+    }
+}
+
+#[test]
+#[should_panic(expected = "rows of one length")]
+fn rows_of_two_lengths_are_not_packed() {
+    pack_rows(&[&[1.0; 32], &[1.0; 31]], vec![&mut PackedRight::default()]);
+}
+
+#[test]
 fn a_bias_is_added_to_every_row() {
     let (left, right, bias) = (values(130 * 7, 1), values(7 * 33, 2), values(33, 3));
     let (left, right) = (View::rows(&left, 130, 7), PackedRight::new(View::rows(&right, 7, 33)));
@@ -167,6 +224,10 @@ fn a_bias_is_added_to_every_row() {
     for (at, (plain, biased)) in plain.iter().zip(&biased).enumerate() {
         assert_eq!(*biased, bias[at % 33] + plain);
     }
+    // Whatever was there before.
+    let mut out = vec![f32::NAN; biased.len()];
+    multiply_onto(left, (&right, &bias), &mut out, &mut Scratch::default());
+    assert_eq!(out, biased);
     // Nothing times anything is the bias alone.
     let none = PackedRight::new(View::rows(&[], 0, 33));
     assert_eq!(multiply(View::rows(&[], 2, 0), &none, Some(&bias)), bias.repeat(2));

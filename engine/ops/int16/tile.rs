@@ -1,12 +1,14 @@
 //! The innermost product: a few rows by 16 columns, or twice as many, summed in registers.
 
-use super::{LEFT, RIGHT};
+use super::{LEFT, PAIRS, RIGHT};
 
 /// Where a tile's products with some right panels, whose columns are neighbours, are added: `out[row * width + column]`, for
 /// `left.len()` rows and [`RIGHT`] columns of each panel.
 pub(super) struct Target<'a, const PANELS: usize> {
     pub(super) out: &'a mut [f32],
     pub(super) width: usize,
+    /// What the sums are added to in each row, where that is not what is there.
+    pub(super) base: Option<&'a [[f32; RIGHT]; PANELS]>,
     /// Scales of the rows.
     pub(super) left: &'a [f32],
     /// Of the columns.
@@ -27,6 +29,9 @@ impl<const PANELS: usize> Target<'_, PANELS> {
     fn add(&mut self, row: usize, panel: usize, sums: &[i32; RIGHT]) {
         let left = self.left[row];
         let out = &mut self.out[row * self.width + panel * RIGHT..][..RIGHT];
+        if let Some(base) = self.base {
+            out.copy_from_slice(&base[panel]);
+        }
         for ((out, &sum), &right) in out.iter_mut().zip(sums).zip(self.right[panel]) {
             #[expect(clippy::cast_precision_loss, reason = "more than 24 bits are rounded")]
             let sum = sum as f32;
@@ -45,7 +50,7 @@ pub(super) fn panels_at_once() -> usize {
     1
 }
 
-/// Adds the products of a left panel, (row, pair), and right panels, (pair, column), over the same pairs. `ahead` are the right
+/// Adds the products of a left panel, rows that begin [`PAIRS`] after each other, and right panels, (pair, column). `ahead` are the right
 /// panels to come after these: they are fetched meanwhile, for the caches fetch nothing on their own from so far ahead.
 ///
 /// # Panics
@@ -56,8 +61,9 @@ pub(super) fn add_product<const PANELS: usize>(
     ahead: [&[u32]; PANELS],
     target: &mut Target<'_, PANELS>,
 ) {
-    let fits = |panel: &[u32]| left.len() * RIGHT == panel.len() * LEFT;
+    let fits = |panel: &[u32]| panel.len() == right[0].len() && panel.len() <= PAIRS * RIGHT;
     assert!(right.iter().chain(&ahead).all(|panel| fits(panel)), "panels over the same pairs");
+    assert_eq!(left.len(), LEFT * PAIRS, "size of a left panel");
     assert!(target.is_whole(), "a place for every sum");
     #[cfg(target_arch = "x86_64")]
     {
@@ -91,7 +97,7 @@ pub(super) fn add_plain<const PANELS: usize>(
 ) {
     for (panel, right) in right.into_iter().enumerate() {
         let (right, _) = right.as_chunks::<RIGHT>();
-        for (row, left) in left.chunks_exact(right.len()).enumerate().take(target.left.len()) {
+        for (row, left) in left.chunks_exact(PAIRS).enumerate().take(target.left.len()) {
             let mut sums = [0_i32; RIGHT];
             for (&left, right) in left.iter().zip(right) {
                 let [a, b] = both(left);
@@ -114,7 +120,7 @@ pub(in super::super) fn both(pair: u32) -> [i32; 2] {
 
 #[cfg(target_arch = "x86_64")]
 pub(in super::super) mod x86 {
-    use super::{LEFT, RIGHT, Target};
+    use super::{LEFT, PAIRS, RIGHT, Target};
     use std::arch::x86_64::{
         __m256i, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
         _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps,
@@ -138,12 +144,13 @@ pub(in super::super) mod x86 {
     /// Sums of `ROWS` rows by the columns of a right panel, in registers, while `ahead` is fetched.
     ///
     /// # Safety
-    /// The CPU has AVX2, `left` leads to `ROWS` rows of `right.len() / RIGHT` pairs, and `ahead` is as long as `right`.
+    /// The CPU has AVX2, `left` leads to `ROWS` rows of `right.len() / RIGHT` pairs, `next` from each other, and `ahead` is as
+    /// long as `right`.
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(in super::super::super) unsafe fn middle_sums<const ROWS: usize>(
-        left: *const u32,
+        (left, next): (*const u32, usize),
         right: &[u32],
         ahead: &[u32],
     ) -> [[__m256i; 2]; ROWS] {
@@ -156,7 +163,7 @@ pub(in super::super) mod x86 {
                 _mm_prefetch::<_MM_HINT_T0>(c.cast());
                 let columns = [0, 8].map(|at| _mm256_loadu_si256(b.add(at).cast::<__m256i>()));
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let pair = a.add(row * pairs).read_unaligned();
+                    let pair = a.add(row * next).read_unaligned();
                     let pair = _mm256_set1_epi32(pair.cast_signed());
                     for (sum, column) in sums.iter_mut().zip(columns) {
                         *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, column));
@@ -171,13 +178,13 @@ pub(in super::super) mod x86 {
     /// Sums of `ROWS` rows by the columns of each right panel, in registers, while `ahead` are fetched.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F and VNNI, `left` leads to `ROWS` rows of `right[0].len() / RIGHT` pairs, and all panels of both
-    /// kinds are of one length.
+    /// The CPU has AVX-512 F and VNNI, `left` leads to `ROWS` rows of `right[0].len() / RIGHT` pairs, `next` from each other,
+    /// and all panels of both kinds are of one length.
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(in super::super::super) unsafe fn wide_sums<const ROWS: usize, const PANELS: usize>(
-        left: *const u32,
+        (left, next): (*const u32, usize),
         right: [&[u32]; PANELS],
         ahead: [&[u32]; PANELS],
     ) -> [[__m512i; PANELS]; ROWS] {
@@ -193,7 +200,7 @@ pub(in super::super) mod x86 {
                     columns[panel] = _mm512_loadu_si512(right[panel].add(pair * RIGHT).cast());
                 }
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let pair = left.add(row * pairs + pair).read_unaligned();
+                    let pair = left.add(row * next + pair).read_unaligned();
                     let pair = _mm512_set1_epi32(pair.cast_signed());
                     for (sum, column) in sums.iter_mut().zip(columns) {
                         *sum = _mm512_dpwssd_epi32(*sum, pair, column);
@@ -207,7 +214,8 @@ pub(in super::super) mod x86 {
     /// Panel after panel, by parts of 6 rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX2, `left.len() / LEFT` is `panel.len() / RIGHT` of all panels, and `target` is whole.
+    /// The CPU has AVX2, `left` has `LEFT` rows of `PAIRS` pairs, of which all panels have so many or fewer, and `target` is
+    /// whole.
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[target_feature(enable = "avx2")]
     pub(in super::super) unsafe fn add_middle<const PANELS: usize>(
@@ -246,13 +254,16 @@ pub(in super::super) mod x86 {
         target: &mut Target<'_, PANELS>,
     ) {
         assert!(first + ROWS <= LEFT, "a part of a tile");
-        let pairs = right.len() / RIGHT;
-        // SAFETY: the left panel has LEFT rows of so many pairs.
-        let sums = unsafe { middle_sums::<ROWS>(left[first * pairs..].as_ptr(), right, ahead) };
+        let left = &left[first * PAIRS..];
+        // SAFETY: the left panel has LEFT rows of as many pairs and more.
+        let sums = unsafe { middle_sums::<ROWS>((left.as_ptr(), PAIRS), right, ahead) };
         let right = target.right[panel].as_chunks::<8>().0;
         for (row, sums) in (first..target.left.len()).zip(&sums) {
             let left = _mm256_set1_ps(target.left[row]);
             let out = &mut target.out[row * target.width + panel * RIGHT..][..RIGHT];
+            if let Some(base) = target.base {
+                out.copy_from_slice(&base[panel]);
+            }
             for ((sum, right), out) in sums.iter().zip(right).zip(out.as_chunks_mut::<8>().0) {
                 // SAFETY: eight values each.
                 unsafe {
@@ -268,7 +279,8 @@ pub(in super::super) mod x86 {
     /// At most `ROWS` rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F and VNNI, `left.len() / LEFT` is `panel.len() / RIGHT` of all panels, and `target` is whole.
+    /// The CPU has AVX-512 F and VNNI, `left` has `LEFT` rows of `PAIRS` pairs, of which all panels have so many or fewer, and
+    /// `target` is whole.
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) unsafe fn add_wide<const ROWS: usize, const PANELS: usize>(
@@ -278,19 +290,22 @@ pub(in super::super) mod x86 {
         target: &mut Target<'_, PANELS>,
     ) {
         const { assert!(ROWS <= LEFT) };
-        // SAFETY: the left panel has LEFT rows of as many pairs as the right ones.
-        let sums = unsafe { wide_sums::<ROWS, PANELS>(left.as_ptr(), right, ahead) };
-        for ((row, &left), sums) in target.left.iter().enumerate().zip(&sums) {
-            let out = &mut target.out[row * target.width..][..PANELS * RIGHT];
-            let out = out.as_chunks_mut::<RIGHT>().0;
-            for ((&sum, right), out) in sums.iter().zip(target.right).zip(out) {
-                // SAFETY: sixteen values each.
-                unsafe {
-                    let scale =
-                        _mm512_mul_ps(_mm512_set1_ps(left), _mm512_loadu_ps(right.as_ptr()));
+        // SAFETY: the left panel has LEFT rows of as many pairs as the right ones, and more.
+        let sums = unsafe { wide_sums::<ROWS, PANELS>((left.as_ptr(), PAIRS), right, ahead) };
+        // What the sums of a row are added to, and how far from it that of the next one lies.
+        let out = target.out.as_mut_ptr();
+        let (base, next) =
+            target.base.map_or((out.cast_const(), target.width), |base| (base.as_ptr().cast(), 0));
+        // SAFETY: `target` has RIGHT columns of each panel in each of its rows, and its base has them once.
+        unsafe {
+            let right = target.right.map(|right| _mm512_loadu_ps(right.as_ptr()));
+            for (row, (sums, &left)) in sums.iter().zip(target.left).enumerate() {
+                for (panel, (&sum, right)) in sums.iter().zip(right).enumerate() {
+                    let scale = _mm512_mul_ps(_mm512_set1_ps(left), right);
                     let term = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-                    let sum = _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), term);
-                    _mm512_storeu_ps(out.as_mut_ptr(), sum);
+                    let before = _mm512_loadu_ps(base.add(row * next + panel * RIGHT));
+                    let out = out.add(row * target.width + panel * RIGHT);
+                    _mm512_storeu_ps(out, _mm512_add_ps(before, term));
                 }
             }
         }
