@@ -1,22 +1,26 @@
 //! Between space and channels, in PyTorch's order of channels: (channel, row, column).
 
-use crate::ops::{make_with, with_floats};
-use candle_core::{DType, Result, Tensor};
+use crate::ops::{is_played, make_with, with_floats};
+use candle_core::{Result, Tensor};
 
 /// (B, H, W, C) to (B, H / by, W / by, C · by²): each channel's blocks become channels.
 pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
+    let shape = (b, h / by, w / by, c * by * by);
+    if is_played(x) {
+        let values = with_floats([&x.contiguous()?], |[x]| Ok(deinterleaved(x, [w, c, by])))?;
+        return Tensor::from_vec(values, shape, x.device());
+    }
     let blocks = x.reshape(vec![b, h / by, by, w / by, by, c])?;
     let blocks = blocks.permute(vec![0, 1, 3, 5, 2, 4])?; // B, H / by, W / by, C, row, column
-    blocks.reshape((b, h / by, w / by, c * by * by))
+    blocks.reshape(shape)
 }
 
 /// (B, H, W, C · by²) to (B, H · by, W · by, C): the inverse of [`unshuffle`].
 pub(super) fn shuffle(x: &Tensor, by: usize) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     let c = c / (by * by);
-    if x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op() {
-        // candle's copies with strides go value by value, on one thread.
+    if is_played(x) {
         let values = with_floats([&x.contiguous()?], |[x]| Ok(interleaved(x, [w, c, by])))?;
         return Tensor::from_vec(values, (b, h * by, w * by, c), x.device());
     }
@@ -40,6 +44,28 @@ fn interleaved(x: &[f32], [width, channels, by]: [usize; 3]) -> Vec<f32> {
                     for (column, out) in out.chunks_exact_mut(channels).enumerate() {
                         let values = pixel[row * by + column..].iter().step_by(by * by);
                         out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// [`unshuffle`] line by line: lines of `width / by` cells, each of so many pixels of `channels` for each of `by` rows.
+fn deinterleaved(x: &[f32], [width, channels, by]: [usize; 3]) -> Vec<f32> {
+    let (row, cell) = (width * channels, by * by * channels);
+    make_with(
+        x.len(),
+        [x.len(), row * by],
+        || (),
+        |(), [_, at], out| {
+            let x = &x[at * row * by..][..out.len()];
+            for (down, x) in x.chunks_exact(row).enumerate() {
+                let cells = x.chunks_exact(by * channels).zip(out.chunks_exact_mut(cell));
+                for (pixels, out) in cells {
+                    for (across, pixel) in pixels.chunks_exact(channels).enumerate() {
+                        let places = out[down * by + across..].iter_mut().step_by(by * by);
+                        places.zip(pixel).for_each(|(out, value)| *out = *value);
                     }
                 }
             }
@@ -71,6 +97,10 @@ mod tests {
         let x: Vec<f32> = (0..2 * 3 * 5 * 12_u16).map(f32::from).collect();
         let x = Tensor::from_vec(x, (2, 3, 5, 12), &Device::Cpu).unwrap();
         let values = |x: &Tensor| shuffle(x, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>();
+        let trained = values(&Var::from_tensor(&x).unwrap()).unwrap();
+        assert_eq!(values(&x).unwrap(), trained);
+        let x = shuffle(&x, 2).unwrap();
+        let values = |x: &Tensor| unshuffle(x, 2).unwrap().flatten_all().unwrap().to_vec1::<f32>();
         let trained = values(&Var::from_tensor(&x).unwrap()).unwrap();
         assert_eq!(values(&x).unwrap(), trained);
     }

@@ -142,7 +142,9 @@ impl WorldModel {
         let embed = |(kernel, latents, _): &(Kernel, Tensor, _)| {
             self.embed(*kernel, &latents.unsqueeze(0)?)
         };
-        let parts = groups.par_iter().map(embed).collect::<Result<Vec<_>>>()?;
+        let mut parts: Vec<_> = groups.iter().map(|group| (group, None)).collect();
+        share(&mut parts, |(group, part)| *part = Some(embed(group)));
+        let parts = parts.into_iter().filter_map(|(_, part)| part).collect::<Result<Vec<_>>>()?;
         let lengths = parts.iter().map(|part| part.dim(0)).collect::<Result<Vec<_>>>()?;
         let actions: Vec<_> = groups.iter().map(|(.., action)| action).collect();
         let condition = silu(&self.group_condition(&[level], &Tensor::stack(&actions, 0)?)?)?;

@@ -1,6 +1,7 @@
 //! Latents to token vectors and back.
 
 use super::config::Embedding;
+use crate::ops::{is_played, with_floats};
 use candle_core::{Result, Tensor};
 
 /// The token vectors of groups as a kernel is embedded: (G, frames, C, H, W) to (G · L, C · k · 2k · 2k).
@@ -31,6 +32,28 @@ pub fn patchify(latents: &Tensor, k: usize) -> Result<Tensor> {
     assert_eq!(frames, k, "a group of kernel k holds k frames");
     let side = 2 * k;
     let (rows, columns) = (height.div_ceil(side), width.div_ceil(side));
+    let shape = (groups * rows * columns, channels * k * side * side);
+    if is_played(latents) {
+        // Beyond the ends their last cells repeat.
+        let cell = |at: usize, first: usize, end: usize| (first + at).min(end - 1);
+        let values = with_floats([&latents.contiguous()?], |[x]| {
+            let mut values = Vec::with_capacity(shape.0 * shape.1);
+            for token in 0..shape.0 {
+                let (group, row) = (token / (rows * columns), token / columns % rows);
+                for plane in 0..channels * k {
+                    let frame = group * k + plane % k;
+                    let plane = &x[(frame * channels + plane / k) * height * width..];
+                    for down in 0..side {
+                        let line = &plane[cell(down, row * side, height) * width..][..width];
+                        let first = token % columns * side;
+                        values.extend((0..side).map(|across| line[cell(across, first, width)]));
+                    }
+                }
+            }
+            Ok(values)
+        });
+        return Tensor::from_vec(values?, shape, latents.device());
+    }
     let mut x = latents.clone();
     if rows * side > height {
         x = x.pad_with_same(3, 0, rows * side - height)?;
@@ -40,7 +63,7 @@ pub fn patchify(latents: &Tensor, k: usize) -> Result<Tensor> {
     }
     x.reshape(vec![groups, k, channels, rows, side, columns, side])?
         .permute(vec![0, 3, 5, 2, 1, 4, 6])? // G, rows, columns, C, k, 2k, 2k
-        .reshape((groups * rows * columns, channels * k * side * side))
+        .reshape(shape)
 }
 
 /// Frames of the token vectors of kernel 1: (frames · L, C · 4) to (frames, C, H, W).
@@ -50,16 +73,32 @@ pub fn unpatchify(
     (rows, columns): (usize, usize),
 ) -> Result<Tensor> {
     let frames = tokens.dim(0)? / (rows * columns);
+    let shape = (frames, channels, 2 * rows, 2 * columns);
+    if is_played(tokens) {
+        let values = with_floats([&tokens.contiguous()?], |[tokens]| {
+            let mut values = Vec::with_capacity(tokens.len());
+            for line in 0..frames * channels * 2 * rows {
+                let (plane, down) = (line / (2 * rows), line % (2 * rows));
+                let first = (plane / channels * rows + down / 2) * columns;
+                for token in first..first + columns {
+                    let at = (token * channels + plane % channels) * 4 + down % 2 * 2;
+                    values.extend_from_slice(&tokens[at..at + 2]);
+                }
+            }
+            Ok(values)
+        });
+        return Tensor::from_vec(values?, shape, tokens.device());
+    }
     tokens
         .reshape(vec![frames, rows, columns, channels, 2, 2])?
         .permute(vec![0, 3, 1, 4, 2, 5])? // frames, C, rows, 2, columns, 2
-        .reshape((frames, channels, 2 * rows, 2 * columns))
+        .reshape(shape)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     fn values(x: &Tensor) -> Vec<f32> {
         x.flatten_all().unwrap().to_vec1().unwrap()
@@ -84,6 +123,24 @@ mod tests {
         assert_eq!(values(&tokens), want.concat());
         let plain = Embedding { k: 2, pool: [1; 3] };
         assert_eq!(values(&embed_cells(&x, plain).unwrap()), values(&patchify(&x, 2).unwrap()));
+    }
+
+    #[test]
+    fn training_patchifies_as_play_does() {
+        // Two groups whose last rows and columns are padded, of values that no two places share.
+        for (k, height, width) in [(1, 6, 8), (1, 5, 7), (2, 12, 9), (4, 12, 16)] {
+            let count: u16 = (2 * k * 3 * height * width).try_into().unwrap();
+            let x: Vec<f32> = (0..count).map(f32::from).collect();
+            let x = Tensor::from_vec(x, (2, k, 3, height, width), &Device::Cpu).unwrap();
+            let trained = patchify(&Var::from_tensor(&x).unwrap(), k).unwrap();
+            let played = patchify(&x, k).unwrap();
+            assert_eq!((played.dims(), values(&played)), (trained.dims(), values(&trained)));
+        }
+        let tokens: Vec<f32> = (0..2 * 3 * 4 * 20_u16).map(f32::from).collect();
+        let tokens = Tensor::from_vec(tokens, (24, 20), &Device::Cpu).unwrap();
+        let trained = unpatchify(&Var::from_tensor(&tokens).unwrap(), 5, (3, 4)).unwrap();
+        let played = unpatchify(&tokens, 5, (3, 4)).unwrap();
+        assert_eq!((played.dims(), values(&played)), (trained.dims(), values(&trained)));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the views of an atlas show from where a section is, and how far the network takes it over.
 
 use super::{ModelConfig, patchify};
-use crate::ops::Linear;
+use crate::ops::{Linear, is_played, with_floats};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::ops::sigmoid;
+use std::array::from_fn;
 
 /// Variance of what renderings are off by, over that of latents: a guess, for the gate learns what it leaves.
 const OFF: f32 = 0.2;
@@ -64,13 +65,41 @@ impl RenderingLayer {
         levels: &[f32],
     ) -> Result<Tensor> {
         let (rows, values) = answer.dims2()?;
+        let gates = self.gate.forward(x)?;
+        if is_played(answer) {
+            let Rendered { latents, seen, .. } = rendered;
+            let mixed =
+                with_floats([answer, latents, seen, &gates], |[answer, latents, seen, gates]| {
+                    Ok(mixed([answer, latents], [seen, gates], levels))
+                })?;
+            return Tensor::from_vec(mixed, (rows, values), answer.device());
+        }
         let trusts = levels.iter().map(|&level| trust(level));
         let trusts = Tensor::from_vec(trusts.collect(), (rows, 1), x.device())?;
-        let share = sigmoid(&self.gate.forward(x)?)?.mul(&rendered.seen)?;
+        let share = sigmoid(&gates)?.mul(&rendered.seen)?;
         let share = share.broadcast_mul(&trusts)?.unsqueeze(1)?; // R, 1, 4
         let towards = (&rendered.latents - answer)?.reshape((rows, values / 4, 4))?;
         answer + towards.broadcast_mul(&share)?.reshape((rows, values))?
     }
+}
+
+/// [`RenderingLayer::mix`] in one pass: answers and latents (R, C · 4), shares that were seen and gates (R, 4), levels (R).
+fn mixed([answer, latents]: [&[f32]; 2], [seen, gates]: [&[f32]; 2], levels: &[f32]) -> Vec<f32> {
+    let mut mixed = answer.to_vec();
+    let width = answer.len() / levels.len();
+    let rows = mixed.chunks_exact_mut(width).zip(latents.chunks_exact(width));
+    let shares = seen.as_chunks::<4>().0.iter().zip(gates.as_chunks::<4>().0).zip(levels);
+    for ((mixed, latents), ((seen, gates), &level)) in rows.zip(shares) {
+        let trust = trust(level);
+        let share: [f32; 4] = from_fn(|at| 1.0 / ((-gates[at]).exp() + 1.0) * seen[at] * trust);
+        let values = mixed.as_chunks_mut::<4>().0.iter_mut().zip(latents.as_chunks::<4>().0);
+        for (mixed, latents) in values {
+            for at in 0..4 {
+                mixed[at] += (latents[at] - mixed[at]) * share[at];
+            }
+        }
+    }
+    mixed
 }
 
 /// How far a rendering is to be believed beside a noisy frame, were these two all that is known (N. Wiener's filter): in

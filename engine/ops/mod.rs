@@ -151,6 +151,12 @@ pub(crate) fn with_all_floats<'a, R>(
     work(&floats.collect::<Result<Vec<_>>>()?)
 }
 
+/// Whether plain loops may take the place of what candle does value by value, on one thread: on a CPU, where no gradient is
+/// asked for.
+pub(crate) fn is_played(tensor: &Tensor) -> bool {
+    fused(tensor) && !tensor.track_op()
+}
+
 /// Whether the fused CPU form applies.
 fn fused(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32

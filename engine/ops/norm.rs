@@ -1,11 +1,14 @@
 //! Layer norm with modulation, and RMS norm of attention heads.
 
+use super::share::share;
 use super::wide::{dot, sum, vectorized};
 use super::{Rows, cuda, floats, fused, stored, with_floats};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 const EPSILON: f32 = 1e-6;
+/// Rows that are worth handing to another thread.
+const TASK_ROWS: usize = 16;
 
 /// `layer_norm(x) · (1 + scale) + shift`, shift and scale shared by the rows of a group (AdaLN).
 ///
@@ -103,11 +106,14 @@ impl CustomOp3 for Modulate {
         let (x, shift, scale) =
             (floats(x, x_layout)?, floats(shift, shift_layout)?, floats(scale, scale_layout)?);
         let mut out = vec![0.0; x.len()];
-        let rows = out.par_chunks_mut(width).zip(x.par_chunks(width));
-        rows.zip(&self.0.group_of[..]).for_each(|((out, x), &group)| {
-            let at = group as usize * width;
-            let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
-            modulate_row(x, shift, scale, out);
+        let tasks = out.chunks_mut(TASK_ROWS * width).zip(x.chunks(TASK_ROWS * width));
+        share(tasks.zip(self.0.group_of.chunks(TASK_ROWS)), |((out, x), groups)| {
+            let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
+            for ((out, x), &group) in rows.zip(groups) {
+                let at = group as usize * width;
+                let (shift, scale) = (&shift[at..at + width], &scale[at..at + width]);
+                modulate_row(x, shift, scale, out);
+            }
         });
         Ok(stored(out, x_layout.shape()))
     }
