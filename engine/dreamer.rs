@@ -137,7 +137,7 @@ struct Begun {
     newest: Option<Tensor>,
     /// What the atlas shows from where its frames are, (g, C + 1, H, W).
     renderings: Option<Tensor>,
-    /// What leads it; none where a GPU makes that at once with all evaluations.
+    /// What leads it; none where that is made at once with all evaluations.
     lead: Option<Lead>,
 }
 
@@ -149,7 +149,7 @@ fn is_stirring(action: &[f32]) -> bool {
 /// Ticks between retrieved frames: half a second of play.
 const APART_SECONDS: f32 = 0.5;
 /// Bytes of decoded views of an atlas that are kept: some nine hundred of the shipped size.
-pub(crate) const DECODED_BYTES: usize = 32 << 20;
+pub(crate) const DECODED_BYTES: usize = 45 << 20;
 /// Frames that stay addressable behind the newest.
 const WINDOW: usize = 128;
 
@@ -301,7 +301,8 @@ impl Dreamer {
         Ok(())
     }
 
-    /// Brings the planned groups together: kept keys and values, and a list of what is missing.
+    /// Brings the planned groups together: kept keys and values, and a list of what is missing. Makes what the section is
+    /// sampled from beside them: noise, the newest frame moved, and what the atlas shows from there.
     pub fn pack(&mut self) -> Result<(), Error> {
         let plan = self.account.plan.take().expect("`plan` comes before `pack`");
         self.gather(&plan)?;
@@ -356,7 +357,7 @@ impl Dreamer {
         Ok(())
     }
 
-    /// Runs the sampler; the result is rounded to the type it is stored in.
+    /// Runs the sampler, once after each [`Self::pack`]; the result is rounded to the type it is stored in.
     pub fn denoise(&mut self) -> Result<(), Error> {
         let latents = self.sample(self.sampling)?;
         let latents = latents.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
@@ -365,9 +366,9 @@ impl Dreamer {
     }
 
     fn sample(&mut self, sampling: Sampling) -> Result<Tensor, Error> {
+        let (model, context) = (&self.world.model, self.placed()?);
         let begun = self.section.begun.take().expect("`pack` comes before `denoise`");
         let Begun { noise, actions, newest, renderings, lead } = begun;
-        let (model, context) = (&self.world.model, self.placed()?);
         let sight = Sight { context, newest, renderings };
         if let Some(graphs) = &self.graphs {
             return Ok(sample_at_once(graphs, model, &noise, &actions, &sight, sampling)?);

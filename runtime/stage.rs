@@ -15,7 +15,7 @@ pub enum Stage {
     Retrieve,
     /// Choose what goes where in the context: integers only.
     Plan,
-    /// Bring the planned groups together.
+    /// Bring the planned groups together, and what the section is sampled from beside them.
     Pack,
     /// Encode the groups that are new.
     Encode,

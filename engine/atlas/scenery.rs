@@ -369,3 +369,103 @@ fn taps(at: &[f32; LANES]) -> [[f32; LANES]; 4] {
 fn halved(count: usize) -> f32 {
     count as f32 / 2.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Random;
+
+    /// A hall of 20 steps by 8.
+    fn hall() -> Scenery {
+        let ground = Ground::of((0..160).flat_map(|x| (0..64).map(move |y| (x, y))));
+        let camera = Camera { focal: 1.1, eye: 2.0, ceiling: 3.0, margin: 4 };
+        Scenery::new(camera, &ground).unwrap()
+    }
+
+    /// The colour at a place, tap by tap, of a picture without repeated edges.
+    fn colour(pixels: &[u8], width: usize, x: f32, y: f32) -> [u8; 3] {
+        let taps = |at: f32, count: usize| -> [(usize, f32); 4] {
+            let (first, weights) = (whole(at), taps(&[at; LANES]));
+            from_fn(|tap| ((first + tap).saturating_sub(1).min(count - 1), weights[tap][0]))
+        };
+        let mut sums = [0.0_f32; 3];
+        for (row, down) in taps(y, pixels.len() / (3 * width)) {
+            for (column, across) in taps(x, width) {
+                let pixel = &pixels[3 * (row * width + column)..][..3];
+                for (sum, &byte) in sums.iter_mut().zip(pixel) {
+                    *sum += down * across * f32::from(byte);
+                }
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        sums.map(|sum| sum.round().clamp(0.0, 255.0) as u8)
+    }
+
+    /// [`Scenery::paint`] pixel by pixel.
+    fn painted(
+        (scenery, canvas): (&Scenery, &mut Canvas),
+        outline: &Outline,
+        (view, pixels): (&Outline, &[u8]),
+        guessing: bool,
+    ) {
+        let (width, camera) = (canvas.width, scenery.camera);
+        let height = canvas.seen.len() / width;
+        let (half_width, half_height) = (halved(width), halved(height));
+        let (scale, there, here) = (half_width * camera.focal, view.pose, outline.pose);
+        let (sin, cos) = there.yaw.to_radians().sin_cos();
+        let (dx, dy) = (here.x - there.x, here.y - there.y);
+        let (turn_sin, turn_cos) = (here.yaw - there.yaw).to_radians().sin_cos();
+        let (ahead, right) = (dx * cos + dy * sin, dx * sin - dy * cos);
+        for at in (0..width * height).filter(|&at| !canvas.seen[at]).collect::<Vec<_>>() {
+            let (row, column) = (at / width, at % width);
+            let slope = (halved(2 * row + 1) - half_height) / scale;
+            let level = if slope > 0.0 { camera.eye / slope } else { -camera.ceiling / slope };
+            let side = scenery.sides(width).nth(column).unwrap();
+            let depth = outline.depths[column].min(level);
+            let far = depth.mul_add(turn_cos + side * turn_sin, ahead);
+            let is_ahead = far > NEAREST;
+            let far = far.max(NEAREST);
+            let x = depth.mul_add(side * turn_cos - turn_sin, right);
+            let x = scale * x / far + half_width - 0.5;
+            let y = scale * (slope * depth) / far + half_height - 0.5;
+            let (last_column, last_row) = (2.0 * half_width - 1.0, 2.0 * half_height - 1.0);
+            let inside = x > -0.5 && x < last_column + 0.5 && y > -0.5 && y < last_row + 0.5;
+            let (x, y) = (x.clamp(0.0, last_column), y.clamp(0.0, last_row));
+            let shown = is_ahead && inside && far < view.depths[whole(x.round())] + SLACK;
+            if shown || guessing {
+                canvas.pixels[3 * at..][..3].copy_from_slice(&colour(pixels, width, x, y));
+                canvas.seen[at] = shown;
+            }
+        }
+    }
+
+    #[test]
+    fn columns_side_by_side_are_painted_as_each_is_alone() {
+        let scenery = hall();
+        let mut random = Random::new(5, 0);
+        // The last columns are fewer than are painted at a time; of an odd height the middle row looks straight ahead.
+        for (width, height) in [(64, 48), (72, 51)] {
+            let bytes = 3 * width * height;
+            let pixels: Vec<u8> = (0..bytes).map(|_| random.bits().to_le_bytes()[0]).collect();
+            let outline = |x, y, yaw| scenery.outline(Pose { x, y, yaw }, width).unwrap();
+            let (here, picture) = (outline(6.0, 3.0, 10.0), Picture::new(&pixels, width));
+            for view in [
+                outline(6.0, 3.0, 10.0),
+                outline(3.5, 4.2, 31.0),
+                outline(15.0, 6.0, 350.0),
+                outline(9.0, 2.0, 200.0),
+            ] {
+                for guessing in [false, true] {
+                    let [mut together, mut alone] = [(); 2].map(|()| Canvas::new(width, height));
+                    // What is seen stays, in whole runs and in parts of them.
+                    for canvas in [&mut together, &mut alone] {
+                        canvas.seen[200..230].fill(true);
+                    }
+                    scenery.paint(&mut together, &here, (&view, &picture), guessing);
+                    painted((&scenery, &mut alone), &here, (&view, &pixels), guessing);
+                    assert!(together.pixels == alone.pixels && together.seen == alone.seen);
+                }
+            }
+        }
+    }
+}

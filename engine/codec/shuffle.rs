@@ -1,13 +1,13 @@
 //! Between space and channels, in PyTorch's order of channels: (channel, row, column).
 
-use crate::ops::{is_played, make_with, with_floats};
+use crate::ops::{is_untracked, make_with, with_floats};
 use candle_core::{Result, Tensor};
 
 /// (B, H, W, C) to (B, H / by, W / by, C · by²): each channel's blocks become channels.
 pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     let shape = (b, h / by, w / by, c * by * by);
-    if is_played(x) {
+    if is_untracked(x) {
         let values = with_floats([&x.contiguous()?], |[x]| Ok(deinterleaved(x, [w, c, by])))?;
         return Tensor::from_vec(values, shape, x.device());
     }
@@ -20,7 +20,7 @@ pub(super) fn unshuffle(x: &Tensor, by: usize) -> Result<Tensor> {
 pub(super) fn shuffle(x: &Tensor, by: usize) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     let c = c / (by * by);
-    if is_played(x) {
+    if is_untracked(x) {
         let values = with_floats([&x.contiguous()?], |[x]| Ok(interleaved(x, [w, c, by])))?;
         return Tensor::from_vec(values, (b, h * by, w * by, c), x.device());
     }

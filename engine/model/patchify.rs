@@ -1,7 +1,7 @@
 //! Latents to token vectors and back.
 
 use super::config::Embedding;
-use crate::ops::{is_played, with_floats};
+use crate::ops::{is_untracked, with_floats};
 use candle_core::{Result, Tensor};
 
 /// The token vectors of groups as a kernel is embedded: (G, frames, C, H, W) to (G · L, C · k · 2k · 2k).
@@ -33,7 +33,7 @@ pub fn patchify(latents: &Tensor, k: usize) -> Result<Tensor> {
     let side = 2 * k;
     let (rows, columns) = (height.div_ceil(side), width.div_ceil(side));
     let shape = (groups * rows * columns, channels * k * side * side);
-    if is_played(latents) {
+    if is_untracked(latents) {
         // Beyond the ends their last cells repeat.
         let cell = |at: usize, first: usize, end: usize| (first + at).min(end - 1);
         let values = with_floats([&latents.contiguous()?], |[x]| {
@@ -74,7 +74,7 @@ pub fn unpatchify(
 ) -> Result<Tensor> {
     let frames = tokens.dim(0)? / (rows * columns);
     let shape = (frames, channels, 2 * rows, 2 * columns);
-    if is_played(tokens) {
+    if is_untracked(tokens) {
         let values = with_floats([&tokens.contiguous()?], |[tokens]| {
             let mut values = Vec::with_capacity(tokens.len());
             for line in 0..frames * channels * 2 * rows {

@@ -1,7 +1,7 @@
 //! What the views of an atlas show from where a section is, and how far the network takes it over.
 
 use super::{ModelConfig, patchify};
-use crate::ops::{Linear, is_played, with_floats};
+use crate::ops::{Linear, is_untracked, with_floats};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::ops::sigmoid;
@@ -66,8 +66,8 @@ impl RenderingLayer {
     ) -> Result<Tensor> {
         let (rows, values) = answer.dims2()?;
         let gates = self.gate.forward(x)?;
-        if is_played(answer) {
-            let Rendered { latents, seen, .. } = rendered;
+        let Rendered { latents, seen, .. } = rendered;
+        if [answer, latents, seen, &gates].into_iter().all(is_untracked) {
             let mixed =
                 with_floats([answer, latents, seen, &gates], |[answer, latents, seen, gates]| {
                     Ok(mixed([answer, latents], [seen, gates], levels))
@@ -76,9 +76,9 @@ impl RenderingLayer {
         }
         let trusts = levels.iter().map(|&level| trust(level));
         let trusts = Tensor::from_vec(trusts.collect(), (rows, 1), x.device())?;
-        let share = sigmoid(&gates)?.mul(&rendered.seen)?;
+        let share = sigmoid(&gates)?.mul(seen)?;
         let share = share.broadcast_mul(&trusts)?.unsqueeze(1)?; // R, 1, 4
-        let towards = (&rendered.latents - answer)?.reshape((rows, values / 4, 4))?;
+        let towards = (latents - answer)?.reshape((rows, values / 4, 4))?;
         answer + towards.broadcast_mul(&share)?.reshape((rows, values))?
     }
 }
@@ -113,6 +113,41 @@ fn trust(level: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Random;
+    use candle_core::{DType, Device, Var};
+
+    #[test]
+    fn training_mixes_as_play_does() {
+        let config = ModelConfig::tiny();
+        let (dim, channels, rows) = (config.dim, config.channels, 6);
+        let mut random = Random::new(9, 0);
+        let mut normals = |shape: (usize, usize)| {
+            Tensor::from_vec(random.normals(shape.0 * shape.1), shape, &Device::Cpu).unwrap()
+        };
+        let weights = [
+            ("embedding.weight".to_owned(), normals((dim, 4 * (channels + 1)))),
+            ("gate.weight".to_owned(), normals((4, dim))),
+            ("gate.bias".to_owned(), normals((1, 4)).squeeze(0).unwrap()),
+        ];
+        let vb = VarBuilder::from_tensors(weights.into(), DType::F32, &Device::Cpu);
+        let layer = RenderingLayer::new(&config, &vb).unwrap();
+        let rendered = Rendered {
+            latents: normals((rows, 4 * channels)),
+            seen: normals((rows, 4)).abs().unwrap(),
+            tokens: normals((rows, dim)),
+        };
+        let (answer, x) = (normals((rows, 4 * channels)), normals((rows, dim)));
+        let levels = [1.0, 0.75, 0.5, 0.25, 0.1, 0.0];
+        let mix = |answer: &Tensor| {
+            let mixed = layer.mix(answer, &x, &rendered, &levels).unwrap();
+            mixed.to_vec2::<f32>().unwrap()
+        };
+        let played = mix(&answer);
+        assert_eq!(played, mix(&Var::from_tensor(&answer).unwrap()));
+        // Nothing is believed at the last level, and something before.
+        let answer = answer.to_vec2::<f32>().unwrap();
+        assert!(played[5] == answer[5] && (0..5).all(|row| played[row] != answer[row]));
+    }
 
     #[test]
     fn renderings_are_believed_as_far_as_noise_hides_the_frame() {

@@ -93,21 +93,22 @@ pub(crate) fn multiply(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     let width = right.columns;
     assert!(bias.is_none_or(|bias| bias.len() == width), "a bias for every column");
+    let onto = bias.map_or(Onto::Zeros, Onto::Bias);
     if (1..=TASK_ROWS).contains(&left.rows) && right.pairs.len() >= SHARED_RIGHT {
-        return multiply_columns(left, right, bias);
+        return multiply_columns(onto, left, right);
     }
     let mut out = vec![0.0; left.rows * width];
     if !out.is_empty() {
         out.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-            let first = task * TASK_ROWS;
-            multiply_rows(left, right, (first, right.panels()), bias, out, &mut Scratch::default());
+            let rows = (task * TASK_ROWS, right.panels());
+            multiply_rows(onto, left, right, rows, out, &mut Scratch::default());
         });
     }
     out
 }
 
 /// The same, some columns on each thread.
-fn multiply_columns(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -> Vec<f32> {
+fn multiply_columns(onto: Onto<'_>, left: View<'_>, right: &PackedRight) -> Vec<f32> {
     let all = right.panels().end;
     let each = all.div_ceil(rayon::current_num_threads()).next_multiple_of(2);
     let mut parts: Vec<_> = (0..all).step_by(each).map(|first| (first, Vec::new())).collect();
@@ -115,8 +116,8 @@ fn multiply_columns(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -
         let panels = *first..all.min(*first + each);
         let columns = panels.start * RIGHT..right.columns.min(panels.end * RIGHT);
         *out = vec![0.0; left.rows * columns.len()];
-        let bias = bias.map(|bias| &bias[columns]);
-        multiply_rows(left, right, (0, panels), bias, out, &mut Scratch::default());
+        let (onto, scratch) = (onto.part(columns), &mut Scratch::default());
+        multiply_rows(onto, left, right, (0, panels), out, scratch);
     });
     let mut out = Vec::with_capacity(left.rows * right.columns);
     for row in 0..left.rows {
@@ -128,11 +129,33 @@ fn multiply_columns(left: View<'_>, right: &PackedRight, bias: Option<&[f32]>) -
     out
 }
 
-/// `out += left · right` on the calling thread. `scratch` is memory that is used again.
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Onto<'a> {
+    /// What is there.
+    Sums,
+    /// Nothing: what was there is lost.
+    Zeros,
+    /// The same bias (columns) in every row; what was there is lost.
+    Bias(&'a [f32]),
+}
+
+impl Onto<'_> {
+    /// Of some columns of a bias.
+    fn part(&self, columns: Range<usize>) -> Onto<'_> {
+        match self {
+            Self::Bias(bias) => Onto::Bias(&bias[columns]),
+            other => *other,
+        }
+    }
+}
+
+/// `left · right` onto something, on the calling thread: (rows, columns). `scratch` is memory that is used again.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(crate) fn accumulate(
+pub(crate) fn multiply_onto(
+    onto: Onto<'_>,
     left: View<'_>,
     right: &PackedRight,
     out: &mut [f32],
@@ -140,26 +163,11 @@ pub(crate) fn accumulate(
 ) {
     assert_eq!(left.columns, right.depth, "inner sizes of a product");
     assert_eq!(out.len(), left.rows * right.columns, "size of a product");
-    if !out.is_empty() {
-        multiply_rows(left, right, (0, right.panels()), None, out, scratch);
+    if let Onto::Bias(bias) = onto {
+        assert_eq!(bias.len(), right.columns, "a bias for every column");
     }
-}
-
-/// `out = left · right + bias` on the calling thread, the same bias (columns) for every row.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub(crate) fn multiply_onto(
-    left: View<'_>,
-    (right, bias): (&PackedRight, &[f32]),
-    out: &mut [f32],
-    scratch: &mut Scratch,
-) {
-    assert_eq!(left.columns, right.depth, "inner sizes of a product");
-    assert_eq!(out.len(), left.rows * right.columns, "size of a product");
-    assert_eq!(bias.len(), right.columns, "a bias for every column");
     if !out.is_empty() {
-        multiply_rows(left, right, (0, right.panels()), Some(bias), out, scratch);
+        multiply_rows(onto, left, right, (0, right.panels()), out, scratch);
     }
 }
 
@@ -169,52 +177,60 @@ pub(crate) const fn even_rows(rows: usize) -> usize {
     rows.next_multiple_of(4)
 }
 
-/// Adds to `out` the rows of the product that start at `first`, of the columns of some panels; what is there is taken to be
-/// `bias` in each row, if that is given.
+/// The rows of the product that start at `first`, of the columns of some panels.
 fn multiply_rows(
+    mut onto: Onto<'_>,
     left: View<'_>,
     right: &PackedRight,
     (first, panels): (usize, Range<usize>),
-    bias: Option<&[f32]>,
     out: &mut [f32],
     packed: &mut Scratch,
 ) {
     let first_column = panels.start * RIGHT;
     let width = right.columns.min(panels.end * RIGHT) - first_column;
     let (rows, at_once) = (out.len() / width, panels_at_once());
-    if let Some(bias) = bias.filter(|_| right.depth == 0) {
-        out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
+    if right.depth == 0 {
+        out.chunks_exact_mut(width).for_each(|row| begin(row, onto));
     }
     for start in (0..right.depth).step_by(BLOCK) {
         let range = start..right.depth.min(start + BLOCK);
         packed.pack(left, first, rows, range.clone());
-        let bias = bias.filter(|_| start == 0);
         let mut panel = panels.start;
         while panel < panels.end {
             let columns = panel * RIGHT - first_column..width;
             if at_once == 2 && columns.len() >= 2 * RIGHT {
-                multiply_panels::<2>(packed, right, (panel, columns), &range, bias, out);
+                multiply_panels::<2>(onto, packed, right, (panel, columns), &range, out);
                 panel += 2;
             } else {
-                multiply_panels::<1>(packed, right, (panel, columns), &range, bias, out);
+                multiply_panels::<1>(onto, packed, right, (panel, columns), &range, out);
                 panel += 1;
             }
         }
+        onto = Onto::Sums;
     }
 }
 
-/// Adds the product of packed rows and the right panels from `first`, over a block of the reduced dimension; `columns` of the
-/// rows of `out` are theirs and those of the panels after them.
+/// Makes some columns of a row what is to be added to.
+fn begin(row: &mut [f32], onto: Onto<'_>) {
+    match onto {
+        Onto::Sums => {}
+        Onto::Zeros => row.fill(0.0),
+        Onto::Bias(bias) => row.copy_from_slice(bias),
+    }
+}
+
+/// The product of packed rows and the right panels from `first`, over a block of the reduced dimension; `columns` of the rows of
+/// `out` are theirs and those of the panels after them.
 fn multiply_panels<const PANELS: usize>(
+    onto: Onto<'_>,
     packed: &Scratch,
     right: &PackedRight,
     (first, columns): (usize, Range<usize>),
     range: &Range<usize>,
-    bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     let width = columns.end;
-    let bias = bias.map(|bias| &bias[columns.clone()]);
+    let onto = onto.part(columns.clone());
     let rows = out.len() / width;
     let panels: [_; PANELS] = from_fn(|at| right.panel(first + at, range).expect("a panel"));
     let ((panels, scales), ahead) = (
@@ -223,8 +239,11 @@ fn multiply_panels<const PANELS: usize>(
         from_fn(|at| right.panel(first + PANELS + at, range).unwrap_or(panels[at]).0),
     );
     let is_whole = columns.len() >= PANELS * RIGHT;
-    let base = bias.filter(|_| is_whole);
-    let base: Option<[_; PANELS]> = base.map(|bias| from_fn(|at| bias.as_chunks().0[at]));
+    let base: Option<[_; PANELS]> = match onto {
+        Onto::Bias(bias) if is_whole => Some(from_fn(|at| bias.as_chunks().0[at])),
+        Onto::Zeros => Some([[0.0; RIGHT]; PANELS]),
+        Onto::Sums | Onto::Bias(_) => None,
+    };
     let left_panels = packed.pairs.chunks_exact(LEFT * PAIRS);
     let left_scales = packed.scales[..rows].chunks(LEFT);
     for (tile, (left_panel, left)) in left_panels.zip(left_scales).enumerate() {
@@ -236,14 +255,12 @@ fn multiply_panels<const PANELS: usize>(
         }
         // Only a last panel by itself is not whole.
         let mut sums = [0.0; LEFT * RIGHT];
-        let (base, of_sums) = (None, PANELS * RIGHT);
+        let (of_sums, base) = (PANELS * RIGHT, None);
         let mut target = Target { out: &mut sums, width: of_sums, base, left, right: scales };
         add_product(left_panel, panels, ahead, &mut target);
         for (out, sums) in out.chunks_mut(width).zip(sums.chunks(RIGHT)).take(left.len()) {
             let out = &mut out[..columns.len()];
-            if let Some(bias) = bias {
-                out.copy_from_slice(bias);
-            }
+            begin(out, onto);
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
         }
     }

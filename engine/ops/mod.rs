@@ -153,7 +153,7 @@ pub(crate) fn with_all_floats<'a, R>(
 
 /// Whether plain loops may take the place of what candle does value by value, on one thread: on a CPU, where no gradient is
 /// asked for.
-pub(crate) fn is_played(tensor: &Tensor) -> bool {
+pub(crate) fn is_untracked(tensor: &Tensor) -> bool {
     fused(tensor) && !tensor.track_op()
 }
 

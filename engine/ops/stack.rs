@@ -11,7 +11,7 @@ pub(crate) use keys::{PackedKeys, Token};
 
 use super::attend::{scale, softmax_in_parts};
 use super::elementwise::{gated_add_row, gelu_in_place};
-use super::int16::{PackedRight, Scratch, View, accumulate, even_rows, multiply_onto};
+use super::int16::{Onto, PackedRight, Scratch, View, even_rows, multiply_onto};
 use super::norm::{modulate_row, rms_norm_row};
 use super::place::{Phases, rotate};
 use super::share::share;
@@ -57,7 +57,7 @@ impl Projection {
 
     /// `out = x · weightᵀ + bias`, on the calling thread.
     fn apply(&self, x: View<'_>, out: &mut [f32], scratch: &mut Scratch) {
-        multiply_onto(x, (&self.weight, &self.bias), out, scratch);
+        multiply_onto(Onto::Bias(&self.bias), x, &self.weight, out, scratch);
     }
 }
 
@@ -389,20 +389,21 @@ fn attend(lane: &mut Lane, group: &Range<usize>, keys: [Option<&PackedKeys>; 2],
     for at in 0..width / head {
         let queries = queries.part(first..last, at * head..(at + 1) * head);
         for (keys, scores) in keys.iter().zip(&mut lane.scores) {
-            scores.clear();
+            scores.resize(keys.map_or(0, |keys| rows * keys.tokens), 0.0);
             if let Some(keys) = keys {
-                scores.resize(rows * keys.tokens, 0.0);
-                accumulate(queries, &keys.heads[at][0], scores, &mut lane.scratch);
+                multiply_onto(Onto::Zeros, queries, &keys.heads[at][0], scores, &mut lane.scratch);
             }
         }
         let [of_history, own] = &mut lane.scores;
         softmax_in_parts([of_history, own], rows, scale(head));
-        lane.head.clear();
         lane.head.resize(rows * head, 0.0);
+        let mut onto = Onto::Zeros;
         for (keys, weights) in keys.iter().zip(&lane.scores) {
             if let Some(keys) = keys {
                 let weights = View::rows(weights, rows, keys.tokens);
-                accumulate(weights, &keys.heads[at][1], &mut lane.head, &mut lane.scratch);
+                let values = &keys.heads[at][1];
+                multiply_onto(onto, weights, values, &mut lane.head, &mut lane.scratch);
+                onto = Onto::Sums;
             }
         }
         let seen = lane.seen[first * width..].chunks_exact_mut(width);

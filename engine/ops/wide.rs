@@ -29,6 +29,8 @@ pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
 /// Has the caches fetch values that are soon to be read: on their own they follow what is read to the end of a page at most.
 #[inline(always)]
 pub(super) fn fetch(values: &[f32]) {
+    #[cfg(not(target_arch = "x86_64"))]
+    let _not_fetched = values;
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(16) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

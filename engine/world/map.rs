@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 /// Frames of an opening that are compared with the atlas.
 const COMPARED: usize = 8;
 /// Bytes of decoded views that are kept while a picture is looked for.
-const LOCATING_BYTES: usize = 128 << 20;
+const LOCATING_BYTES: usize = 180 << 20;
 
 impl World {
     /// The atlas whose views the network is shown, warped to where a walk is; `None` where it is shown none.

@@ -53,7 +53,7 @@ pub struct SpeedArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// Ranking and packing: preview, retrieve, plan, pack.
+    /// Ranking and packing: preview, retrieve, plan, pack. With it go what the atlas shows, noise, and the newest frame moved.
     Retrieve,
     /// Keys and values of new groups.
     Encode,

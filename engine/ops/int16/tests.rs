@@ -77,8 +77,9 @@ fn threads_that_share_columns_give_the_bits_of_one() {
     let (right, bias) = (PackedRight::new(right), values(columns, 7));
     assert!(right.pairs.len() >= SHARED_RIGHT);
     for bias in [None, Some(&bias[..])] {
-        let mut alone = bias.map_or_else(|| vec![0.0; rows * columns], |bias| bias.repeat(rows));
-        accumulate(left, &right, &mut alone, &mut Scratch::default());
+        let mut alone = vec![0.0; rows * columns];
+        let onto = bias.map_or(Onto::Zeros, Onto::Bias);
+        multiply_onto(onto, left, &right, &mut alone, &mut Scratch::default());
         for threads in [1, 2, 3, 64] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(|| multiply(left, &right, bias)) == alone, "{threads} threads");
@@ -114,12 +115,13 @@ fn added<const PANELS: usize>(
     out
 }
 
-fn check_every_cpu<const PANELS: usize>() {
+/// With so many pairs in each right panel.
+fn check_every_cpu<const PANELS: usize>(pairs: usize) {
     let packed = |count, seed| -> Vec<u32> {
         values(2 * count, seed).chunks(2).map(|x| pair([x[0], x[1]], LIMIT)).collect()
     };
-    let (left, right) = (packed(128 * LEFT, 5), packed(128 * PANELS * RIGHT, 6));
-    let right: [_; PANELS] = from_fn(|panel| &right[128 * RIGHT * panel..][..128 * RIGHT]);
+    let (left, right) = (packed(PAIRS * LEFT, 5), packed(pairs * PANELS * RIGHT, 6));
+    let right: [_; PANELS] = from_fn(|panel| &right[pairs * RIGHT * panel..][..pairs * RIGHT]);
     let base: [[f32; RIGHT]; PANELS] = from_fn(|panel| [panel as f32 - 3.0; RIGHT]);
     for rows in 1..=LEFT {
         let before = (0.5, None);
@@ -140,7 +142,7 @@ fn check_every_cpu<const PANELS: usize>() {
             #[expect(unsafe_code, reason = "features are found when the program runs")]
             let on_avx2 = |before| {
                 added(rows, before, |target| {
-                    // SAFETY: the CPU has what is asked for, all panels hold 128 pairs, and the target is whole.
+                    // SAFETY: the CPU has what is asked for, all panels hold as many pairs, and the target is whole.
                     unsafe { x86::add_middle(&left, right, right, target) };
                 })
             };
@@ -157,8 +159,11 @@ fn check_every_cpu<const PANELS: usize>() {
 
 #[test]
 fn every_cpu_gives_the_same_bits() {
-    check_every_cpu::<1>();
-    check_every_cpu::<2>();
+    // As many as a left panel has room for, and fewer.
+    for pairs in [PAIRS, 35] {
+        check_every_cpu::<1>(pairs);
+        check_every_cpu::<2>(pairs);
+    }
 }
 
 #[test]
@@ -200,8 +205,9 @@ fn operands_side_by_side_are_packed_as_each_is_alone() {
             );
         };
         same(packed);
-        // Panel by panel.
+        // Panel by panel, over what is not right.
         packed.begin(depth, columns);
+        packed.pairs.fill(!0);
         for panel in 0..3 {
             let part = panel * RIGHT..columns.min((panel + 1) * RIGHT);
             packed.pack_panel(panel, of(number).part(0..depth, part));
@@ -226,8 +232,13 @@ fn a_bias_is_added_to_every_row() {
     }
     // Whatever was there before.
     let mut out = vec![f32::NAN; biased.len()];
-    multiply_onto(left, (&right, &bias), &mut out, &mut Scratch::default());
+    multiply_onto(Onto::Bias(&bias), left, &right, &mut out, &mut Scratch::default());
     assert_eq!(out, biased);
+    out.fill(f32::NAN);
+    multiply_onto(Onto::Zeros, left, &right, &mut out, &mut Scratch::default());
+    assert_eq!(out, plain);
+    multiply_onto(Onto::Sums, left, &right, &mut out, &mut Scratch::default());
+    assert!(out.iter().zip(&plain).all(|(out, plain)| *out == 2.0 * plain));
     // Nothing times anything is the bias alone.
     let none = PackedRight::new(View::rows(&[], 0, 33));
     assert_eq!(multiply(View::rows(&[], 2, 0), &none, Some(&bias)), bias.repeat(2));

@@ -214,8 +214,8 @@ pub(in super::super) mod x86 {
     /// Panel after panel, by parts of 6 rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX2, `left` has `LEFT` rows of `PAIRS` pairs, of which all panels have so many or fewer, and `target` is
-    /// whole.
+    /// The CPU has AVX2, `left` has `LEFT` rows of `PAIRS` pairs, all panels of both kinds are of one length, of so many pairs or
+    /// fewer, and `target` is whole.
     #[expect(unsafe_code, reason = "reads through pointers")]
     #[target_feature(enable = "avx2")]
     pub(in super::super) unsafe fn add_middle<const PANELS: usize>(
@@ -279,8 +279,8 @@ pub(in super::super) mod x86 {
     /// At most `ROWS` rows, whose sums stay in registers.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F and VNNI, `left` has `LEFT` rows of `PAIRS` pairs, of which all panels have so many or fewer, and
-    /// `target` is whole.
+    /// The CPU has AVX-512 F and VNNI, `left` has `LEFT` rows of `PAIRS` pairs, all panels of both kinds are of one length, of so
+    /// many pairs or fewer, and `target` is whole.
     #[expect(unsafe_code, reason = "vpdpwssd has no safe form")]
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) unsafe fn add_wide<const ROWS: usize, const PANELS: usize>(

@@ -31,6 +31,10 @@ impl PackedKeys {
     pub(crate) fn placed(tokens: &[Token<'_>]) -> Self {
         let Some(first) = tokens.first() else { return Self::default() };
         let (width, head) = (first.key.len(), 2 * first.phases.0.len());
+        let is_alike = |token: &Token<'_>| {
+            [token.key.len(), token.value.len()] == [width; 2] && 2 * token.phases.0.len() == head
+        };
+        assert!(tokens.iter().all(is_alike), "tokens of one width");
         let mut heads = vec![<[PackedRight; 2]>::default(); width / head];
         heads.iter_mut().for_each(|[keys, _]| keys.begin(head, tokens.len()));
         // Panel by panel, whose keys stay in the L1 cache between being rotated and being packed.
