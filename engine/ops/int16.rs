@@ -141,7 +141,7 @@ pub(crate) enum Onto<'a> {
 }
 
 impl Onto<'_> {
-    /// Of some columns of a bias.
+    /// The same for some of the columns.
     fn part(&self, columns: Range<usize>) -> Onto<'_> {
         match self {
             Self::Bias(bias) => Onto::Bias(&bias[columns]),

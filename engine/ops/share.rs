@@ -24,7 +24,7 @@ pub(crate) fn share<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T
 }
 
 /// The same, each thread with memory of its own.
-pub(crate) fn share_with<T: Send, M>(
+fn share_with<T: Send, M>(
     items: impl IntoIterator<Item = T>,
     memory: impl Fn() -> M + Sync,
     work: impl Fn(&mut M, T) + Sync,

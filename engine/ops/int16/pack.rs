@@ -142,7 +142,7 @@ impl PackedRight {
 /// Packs right operands side by side, of as many columns each, given by the rows of all, wherever these lie.
 ///
 /// # Panics
-/// When the rows are not of one length, or cannot be parted so.
+/// When the rows are not of one length, or there is no operand, or the rows cannot be parted so.
 pub(crate) fn pack_rows(rows: &[&[f32]], mut packed: Vec<&mut PackedRight>) {
     let width = rows.first().map_or(0, |row| row.len());
     let columns = width / packed.len();
